@@ -1,0 +1,109 @@
+//! Job ids: deterministic, so that the same mail is the same job however often it is enqueued.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{AccountId, InvalidId, MailboxId, Uid, UidValidity};
+
+/// Where a mail stands on its server: the identity of a mail job and the key of its ledger row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MailRef {
+    /// The account it was fetched from.
+    pub account: AccountId,
+    /// The folder within the account.
+    pub mailbox: MailboxId,
+    /// The epoch the UID belongs to.
+    pub uidvalidity: UidValidity,
+    /// The message's number.
+    pub uid: Uid,
+}
+
+/// The name of one unit of work, the same for the same mail for ever.
+///
+/// Mail: `m:<account>:<mailbox>:<uidvalidity>:<uid>`. Other kinds of work take another first letter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(String);
+
+impl JobId {
+    /// The job of one mail.
+    #[must_use]
+    pub fn mail(at: &MailRef) -> Self {
+        Self(format!("m:{}:{}:{}:{}", at.account.0.simple(), at.mailbox, at.uidvalidity, at.uid))
+    }
+
+    /// A job id read back from Redis, PostgreSQL or an operator's keyboard.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        let id = Self(text.to_owned());
+        if id.mail_ref().is_some() {
+            return Ok(id);
+        }
+        Err(InvalidId {
+            what: "job id",
+            value: text.chars().take(120).collect(),
+            expected: "m:<account>:<mailbox>:<uidvalidity>:<uid>",
+        })
+    }
+
+    /// What the job id says about its mail; `None` for a job that is not a mail.
+    #[must_use]
+    pub fn mail_ref(&self) -> Option<MailRef> {
+        let mut parts = self.0.split(':');
+        if parts.next()? != "m" {
+            return None;
+        }
+        let account = parts.next()?.parse().ok()?;
+        let mailbox = MailboxId(parts.next()?.parse().ok()?);
+        let uidvalidity = UidValidity::new(parts.next()?.parse().ok()?)?;
+        let uid = Uid::new(parts.next()?.parse().ok()?)?;
+        parts.next().is_none().then_some(MailRef { account, mailbox, uidvalidity, uid })
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn some_mail() -> MailRef {
+        MailRef {
+            account: "6d0b5e4e-52a4-4f0e-9d5f-8f8a6d7d0001".parse().unwrap(),
+            mailbox: MailboxId(7),
+            uidvalidity: UidValidity::new(1_700_000_000).unwrap(),
+            uid: Uid::new(42).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_job_id_says_which_mail_it_is() {
+        let id = JobId::mail(&some_mail());
+        assert_eq!(id.as_str(), "m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1700000000:42");
+        assert_eq!(id.mail_ref(), Some(some_mail()));
+        assert_eq!(JobId::parse(id.as_str()), Ok(id));
+    }
+
+    #[test]
+    fn what_is_not_a_job_id_is_refused_by_name() {
+        for bad in [
+            "",
+            "m:1:2",
+            "x:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1:1",
+            "m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:0:1",
+        ] {
+            let error = JobId::parse(bad).unwrap_err().to_string();
+            assert!(error.contains("job id") && error.contains("uidvalidity"), "{error}");
+        }
+    }
+}
