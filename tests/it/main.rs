@@ -1,1 +1,3 @@
-//! stub
+//! End-to-end tests: real binaries, real servers, one test binary.
+
+mod arrows;

@@ -1,0 +1,57 @@
+# mailfleet. `make` alone lists what there is.
+CARGO ?= cargo
+DEMO_FLAGS = $(if $(KEEP),--keep) $(DEMO)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets with their purpose
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: packages ## Deliver real mails over IMAP, run the fleet on private servers, show what arrived (KEEP=1 stays up)
+	$(CARGO) build --locked --bins
+	target/debug/mailfleet demo $(DEMO_FLAGS)
+
+.PHONY: test
+test: packages nextest ## Run the whole suite on real, private servers
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) nextest run --locked --workspace --all-targets
+	$(CARGO) test --locked --workspace --doc
+
+.PHONY: test-slow
+test-slow: packages nextest ## Run the suite and then the long fault runs
+	$(CARGO) build --locked --workspace --bins
+	MAILFLEET_SLOW=1 $(CARGO) nextest run --locked --workspace --all-targets --profile slow
+
+.PHONY: check
+check: fmt-check clippy doc ## Format, clippy and docs, all without a warning
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: fmt-check
+fmt-check: ## Check the format
+	$(CARGO) fmt --all --check
+
+.PHONY: clippy
+clippy: ## Lint everything, warnings are errors
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: doc
+doc: ## Build the API documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+.PHONY: packages
+packages: ## Install the Debian packages that tests and demo need, where missing
+	@scripts/packages.sh
+
+.PHONY: nextest
+nextest: ## Install the test runner, where missing
+	@scripts/nextest.sh
+
+.PHONY: clean
+clean: ## Remove what was built and what the demo left
+	$(CARGO) clean
+	rm -rf .local
