@@ -39,9 +39,9 @@ impl StorageKey {
         Self(text)
     }
 
-    fn build(message_id: Option<&str>, hashed: &[&[u8]]) -> Self {
+    fn build(message_id: Option<&str>, parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
-        for part in hashed {
+        for part in parts {
             hasher.update(part);
         }
         let digest = hasher.finalize();

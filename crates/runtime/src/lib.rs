@@ -1,1 +1,41 @@
-//! stub
+//! The process shell of every mailfleet binary: configuration, telemetry, health, metrics, two-stage shutdown.
+//!
+//! A binary declares its settings ([`Settings`]), and its `main` is a call of [`run()`]:
+//!
+//! 1. [`config`]: one TOML file and `MAILFLEET_` environment variables, read before any port is bound. A key that
+//!    nobody knows is refused by name and origin. Bad configuration ends with [`EXIT_CONFIG`].
+//! 2. [`telemetry`]: people get readable lines, machines get JSON, always on stderr.
+//! 3. [`run()`]: the start-up function connects, registers metrics and health, and spawns components through
+//!    [`Process`]. An error in it is one line on stderr and [`EXIT_FAILURE`].
+//! 4. [`admin`]: `/metrics`, `/healthz` and `/readyz`, served from a thread that no handler can block.
+//! 5. [`shutdown`]: the first signal drains, a second signal or the deadline ends the process at once, and a
+//!    component that fails takes the process down in an orderly way with a failing exit code.
+//!
+//! What is absent: no statics but the log subscriber and the panic hook, no retries (an outage is the components'
+//! business; they say so through [`Health`]), no knowledge of Redis, PostgreSQL, IMAP or mail.
+
+pub mod admin;
+mod args;
+mod bounded;
+mod component;
+pub mod config;
+mod health;
+mod log_gate;
+pub mod metrics;
+mod process;
+mod run;
+pub mod shutdown;
+mod supervise;
+pub mod telemetry;
+
+pub use admin::AdminConfig;
+pub use args::Args;
+pub use component::Components;
+pub use config::{ConfigError, Loaded, Loader, Settings, Shell, Unread, load_config};
+pub use health::{Beat, Health, State};
+pub use log_gate::LogGate;
+pub use metrics::{CounterFamily, DepthGauges, HistogramFamily, Label, LabelSet, Metrics};
+pub use process::Process;
+pub use run::{EXIT_CONFIG, EXIT_FAILURE, Spec, check_config, fail, load, run, run_command};
+pub use shutdown::{Shutdown, ShutdownConfig};
+pub use telemetry::{LogConfig, LogFormat};
