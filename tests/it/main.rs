@@ -1,3 +1,9 @@
 //! End-to-end tests: real binaries, real servers, one test binary.
 
+mod arrival;
 mod arrows;
+mod clear_errors;
+mod crashes;
+mod draining;
+mod outages;
+mod tenants;

@@ -1,1 +1,10 @@
-//! stub
+//! The harness of the end-to-end tests: a whole fleet on private servers, driven through its binaries.
+
+mod fleet;
+mod lock;
+mod mails;
+pub mod metrics;
+
+pub use fleet::Fleet;
+pub use lock::LedgerLock;
+pub use mails::{Mail, as_served, numbered};

@@ -1,2 +1,49 @@
-//! stub
-fn main() {}
+//! `mailfleet-consumer`: claims entries, reads the mails, persists them, and tells Redis.
+//!
+//! - `worker` is the loop; `batch` takes one batch from claim to settlement, PostgreSQL first, Redis second;
+//! - `ingest` turns a raw mail into rows; `tenants` says whose it is;
+//! - `gate` holds everybody back while PostgreSQL is away; `settle` waits out Redis' outages;
+//! - `startup` refuses what waiting cannot mend; `depth` shows the queue's depth.
+
+mod batch;
+mod config;
+mod depth;
+mod gate;
+mod ingest;
+mod metrics;
+mod settle;
+mod startup;
+mod tenants;
+mod worker;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+
+use clap::Parser;
+use mailfleet_runtime::{Args, Spec};
+
+use crate::config::Config;
+
+/// Takes mails from the queue into PostgreSQL.
+///
+/// Run as many as you like: they share the work through the queue. SIGTERM finishes what can be finished within
+/// `shutdown.drain_seconds` and hands back the rest, uncounted; a second SIGTERM ends at once.
+///
+/// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the configuration cannot be used.
+#[derive(Debug, Parser)]
+#[command(name = "mailfleet-consumer", version)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+}
+
+const SPEC: Spec = Spec {
+    name: "mailfleet-consumer",
+    version: env!("CARGO_PKG_VERSION"),
+    admin_listen: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9102),
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    mailfleet_runtime::run::<Config, _, _>(&SPEC, &cli.args, startup::start)
+}

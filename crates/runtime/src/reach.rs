@@ -29,7 +29,8 @@ where
 {
     let gate = LogGate::new(LOG_EVERY);
     loop {
-        match shutdown.unless_stopping(ask()).await {
+        // Boxed: a client's future is large, and this one is not waited on in a hurry.
+        match shutdown.unless_stopping(Box::pin(ask())).await {
             None => return Ok(None),
             Some(Ok(answer)) => {
                 beat.ok();

@@ -1,0 +1,106 @@
+//! The consumer's view of the one configuration file: what it reads, what it leaves to others, what it refuses.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use mailfleet_runtime::{AdminConfig, LogConfig, Settings, Shell, ShutdownConfig, Unread};
+use serde::Deserialize;
+
+/// The whole file. Sections of other binaries are theirs to check.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[queue]`: Redis.
+    pub queue: mailfleet_queue::Config,
+    /// `[postgres]`.
+    pub postgres: mailfleet_store::Config,
+    /// `[consumer]`.
+    pub consumer: ConsumerConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+    /// `[admin]`.
+    pub admin: AdminConfig,
+    /// `[shutdown]`.
+    pub shutdown: ShutdownConfig,
+    producer: Option<Unread>,
+    imap: Option<Unread>,
+}
+
+/// Section `[consumer]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConsumerConfig {
+    /// Batches worked on at the same time, each with one PostgreSQL connection; 1 to 64, default 2.
+    pub workers: usize,
+    /// Entries in one batch at most, 1 to 1,000, default 200. One batch is one transaction.
+    pub batch_count: usize,
+    /// Largest mail that is taken apart, in bytes, 64 KiB to 1 GiB, default 50 MiB; a larger one is a dead letter.
+    pub max_message_bytes: u64,
+    /// Seconds until a changed account or tenant domain is noticed, 1 to 3,600, default 10.
+    pub accounts_refresh_seconds: u64,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        Self { workers: 2, batch_count: 200, max_message_bytes: 50 << 20, accounts_refresh_seconds: 10 }
+    }
+}
+
+impl ConsumerConfig {
+    /// Checks every range; the error names the key, what stands there and what may.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        for (key, value, least, most) in [
+            ("workers", wide(self.workers), 1, 64),
+            ("batch_count", wide(self.batch_count), 1, 1_000),
+            ("max_message_bytes", self.max_message_bytes, 64 << 10, 1 << 30),
+            ("accounts_refresh_seconds", self.accounts_refresh_seconds, 1, 3_600),
+        ] {
+            ensure!((least..=most).contains(&value), "`consumer.{key}` is {value}: give {least} to {most}");
+        }
+        Ok(())
+    }
+
+    /// The time for which what is known of accounts is believed.
+    pub const fn refresh_every(&self) -> Duration {
+        Duration::from_secs(self.accounts_refresh_seconds)
+    }
+}
+
+impl Settings for Config {
+    const SECRETS: &'static [&'static str] = &["queue.url", "postgres.url"];
+
+    fn shell(&self) -> Shell {
+        Shell { log: self.log.clone(), admin: self.admin.clone(), shutdown: self.shutdown.clone() }
+    }
+
+    fn validate(&self) -> anyhow::Result<()> {
+        self.queue.validate().context("section [queue]")?;
+        self.postgres.validate().context("section [postgres]")?;
+        self.consumer.validate()?;
+        let pool = self.postgres.pool_size;
+        ensure!(
+            pool > self.consumer.workers,
+            "`postgres.pool_size` is {pool}, but `consumer.workers` is {}: give the pool at least one more, for the \
+             look-ups beside the batches",
+            self.consumer.workers
+        );
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        ConsumerConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_by_name_with_its_range() {
+        let config = ConsumerConfig { workers: 0, ..ConsumerConfig::default() };
+        assert_eq!(config.validate().unwrap_err().to_string(), "`consumer.workers` is 0: give 1 to 64");
+    }
+}

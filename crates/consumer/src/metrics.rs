@@ -1,0 +1,127 @@
+//! Every metric of the consumer: names, labels, help.
+
+use mailfleet_model::{Class, Lane};
+use mailfleet_runtime::metrics::SECONDS;
+use mailfleet_runtime::{CounterFamily, DepthGauges, Label, Metrics};
+use prometheus::{Histogram, IntCounter};
+
+/// How the processing of one entry ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// New rows were committed.
+    Persisted,
+    /// The same mail is there already (another folder, a new UIDVALIDITY): only the ledger grew.
+    Duplicate,
+    /// The ledger knew this very message: a redelivery of finished work.
+    Redelivered,
+    /// Parked with a reason.
+    DeadLettered,
+    /// Put aside for another attempt.
+    Retried,
+    /// Handed back by a stopping worker.
+    HandedBack,
+    /// Finished, but the lease had been lost: another consumer settles it.
+    LeaseLost,
+}
+
+impl Label for Outcome {
+    const NAME: &'static str = "outcome";
+
+    fn all() -> Vec<Self> {
+        vec![
+            Self::Persisted,
+            Self::Duplicate,
+            Self::Redelivered,
+            Self::DeadLettered,
+            Self::Retried,
+            Self::HandedBack,
+            Self::LeaseLost,
+        ]
+    }
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Persisted => "persisted",
+            Self::Duplicate => "duplicate",
+            Self::Redelivered => "redelivered",
+            Self::DeadLettered => "dead_lettered",
+            Self::Retried => "retried",
+            Self::HandedBack => "handed_back",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
+/// The consumer's metrics, registered once.
+#[derive(Debug)]
+pub struct ConsumerMetrics {
+    /// Entries by how they ended and their lane.
+    pub processed: CounterFamily<(Outcome, Lane)>,
+    /// Dead letters by class of the failure.
+    pub dead: CounterFamily<Class>,
+    /// Entries taken over from consumers that let their lease run out.
+    pub reclaimed: IntCounter,
+    /// Entries whose raw mail was gone from Redis; the sweep fetches them again.
+    pub blob_gone: IntCounter,
+    /// Time to parse a batch.
+    pub parse_seconds: Histogram,
+    /// Time of one persist transaction, COMMIT included.
+    pub persist_seconds: Histogram,
+    /// From the producer's enqueue to COMMIT.
+    pub enqueue_to_commit_seconds: Histogram,
+    /// Entries in a claimed batch.
+    pub batch_entries: Histogram,
+    /// Entries by lane and state; absent where unknown. Every replica shows the same numbers: use `max`, not `sum`.
+    pub depth: DepthGauges,
+    /// Age of the oldest entry of a lane in milliseconds; absent where unknown or empty.
+    pub oldest_age_ms: DepthGauges,
+}
+
+impl ConsumerMetrics {
+    /// Registers all of them.
+    pub fn register(metrics: &Metrics) -> prometheus::Result<Self> {
+        Ok(Self {
+            processed: metrics.counters("mailfleet_processed_total", "Entries by outcome and lane.")?,
+            dead: metrics
+                .counters("mailfleet_dead_lettered_total", "Dead letters by class of the failure.")?,
+            reclaimed: metrics.counter(
+                "mailfleet_reclaimed_total",
+                "Entries taken over from a consumer whose lease ran out.",
+            )?,
+            blob_gone: metrics.counter(
+                "mailfleet_blob_gone_total",
+                "Entries whose raw mail was gone from Redis and that were left to the sweep.",
+            )?,
+            parse_seconds: metrics.histogram(
+                "mailfleet_parse_seconds",
+                "Time to parse one batch.",
+                SECONDS,
+            )?,
+            persist_seconds: metrics.histogram(
+                "mailfleet_persist_seconds",
+                "Time of one persist call, COMMIT included.",
+                SECONDS,
+            )?,
+            enqueue_to_commit_seconds: metrics.histogram(
+                "mailfleet_enqueue_to_commit_seconds",
+                "From the enqueue by the producer to COMMIT.",
+                SECONDS,
+            )?,
+            batch_entries: metrics.histogram(
+                "mailfleet_batch_entries",
+                "Entries in one claimed batch.",
+                &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0],
+            )?,
+            depth: metrics.depths(
+                "mailfleet_queue_entries",
+                "Entries by lane and state (waiting, in_flight, delayed); use max over replicas.",
+                &["queue", "lane", "state"],
+            )?,
+            oldest_age_ms: metrics.depths(
+                "mailfleet_queue_oldest_age_milliseconds",
+                "Age of the oldest entry of a lane; use max over replicas.",
+                &["queue", "lane"],
+            )?,
+        })
+    }
+}

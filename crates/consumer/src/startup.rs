@@ -1,0 +1,115 @@
+//! From the configuration to running workers, and from the last worker to a clean good-bye.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{anyhow, bail};
+use mailfleet_mime::Limits;
+use mailfleet_queue::{ConsumerName, Queue};
+use mailfleet_runtime::{Beat, Process, Shutdown, reach};
+use mailfleet_store::{Level, Store};
+use tokio::task::JoinSet;
+
+use crate::batch::Context;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::metrics::ConsumerMetrics;
+use crate::settle::Settler;
+use crate::tenants::Directory;
+use crate::{depth, worker};
+
+/// Progress of Redis and PostgreSQL may be this old before the process is not ready.
+const MAX_AGE: Duration = Duration::from_secs(15);
+
+/// Connects, checks, and starts the one component that all workers belong to.
+pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
+    let config = &process.config;
+    let metrics = ConsumerMetrics::register(&process.metrics)?;
+    let store_beat = process.health.component("store", MAX_AGE);
+    let queue_beat = process.health.component("queue", MAX_AGE);
+    let store = Store::connect(&config.postgres)?;
+    let queue = Queue::connect(&config.queue)?;
+    if check(&store, &queue, &process.shutdown, &store_beat, &queue_beat).await?.is_none() {
+        return Ok(());
+    }
+    let consumer = queue.consumer(ConsumerName::for_this_process());
+    tracing::info!(consumer = %consumer.name(), workers = config.consumer.workers, "claims as {}", consumer.name());
+    let context = Arc::new(Context {
+        gate: Gate::new(store.clone(), store_beat),
+        directory: Directory::new(store.clone(), config.consumer.refresh_every()),
+        settler: Settler::new(consumer.clone(), process.shutdown.clone(), queue_beat),
+        consumer,
+        store,
+        metrics,
+        limits: Limits { max_raw_bytes: config.consumer.max_message_bytes, ..Limits::default() },
+        clock: Arc::clone(&process.clock),
+    });
+    process.components.spawn("consumer", serve(context, process.clone()));
+    Ok(())
+}
+
+/// Runs the workers until the process stops, then leaves the group.
+async fn serve(context: Arc<Context>, process: Process<Config>) -> anyhow::Result<()> {
+    let (config, shutdown) = (&process.config, &process.shutdown);
+    // Its own thread: a handler that blocks every worker thread must not cost a lease.
+    let keeper = context.consumer.spawn_keeper()?;
+    let mut workers = JoinSet::new();
+    for _ in 0..config.consumer.workers {
+        workers.spawn(worker::work(Arc::clone(&context), config.consumer.batch_count, shutdown.clone()));
+    }
+    let lease = Duration::from_millis(config.queue.lease_ms);
+    workers.spawn(worker::reclaim(Arc::clone(&context), lease, shutdown.clone()));
+    workers.spawn(depth::show(Arc::clone(&context), config.queue.queue.clone(), shutdown.clone()));
+
+    let ended = tokio::select! {
+        ended = all(&mut workers) => ended,
+        () = context.gate.watch() => Ok(()),
+    };
+    // Whatever happened to the workers, what is still held goes back and the name goes away.
+    let left = context.consumer.leave().await;
+    drop(keeper);
+    if let Err(error) = left {
+        tracing::warn!(%error, "could not leave the group; what is pending under this name is reclaimed");
+    }
+    ended
+}
+
+/// Waits for all workers; the first that panicked is the error, and the others end with it.
+async fn all(workers: &mut JoinSet<()>) -> anyhow::Result<()> {
+    while let Some(ended) = workers.join_next().await {
+        ended.map_err(|error| anyhow!("a worker failed: {error}"))?;
+    }
+    Ok(())
+}
+
+/// What must be true before the first claim. An outage is waited for: servers start in any order. What waiting cannot
+/// mend ends the start with one line that names the remedy. `None` when the process stops meanwhile.
+async fn check(
+    store: &Store,
+    queue: &Queue,
+    shutdown: &Shutdown,
+    store_beat: &Beat,
+    queue_beat: &Beat,
+) -> anyhow::Result<Option<()>> {
+    let Some(findings) = reach("PostgreSQL", shutdown, store_beat, || store.check_schema()).await? else {
+        return Ok(None);
+    };
+    if let Some(wrong) = findings.iter().find(|finding| finding.level == Level::Error) {
+        bail!("{}: {}", wrong.found, wrong.remedy);
+    }
+    let Some(info) = reach("Redis", shutdown, queue_beat, || queue.server_info()).await? else {
+        return Ok(None);
+    };
+    match info.maxmemory_policy.as_deref() {
+        Some("noeviction") => {}
+        None => tracing::warn!(
+            "Redis does not tell its eviction policy; it must be `maxmemory-policy noeviction`"
+        ),
+        Some(policy) => bail!(
+            "Redis evicts keys when its memory is full (maxmemory-policy {policy}), which would lose queued mail: set \
+             `maxmemory-policy noeviction` in redis.conf, or now with `redis-cli CONFIG SET maxmemory-policy noeviction`"
+        ),
+    }
+    let groups = reach("Redis", shutdown, queue_beat, || queue.ensure_groups()).await?;
+    Ok(groups.map(drop))
+}
