@@ -1,1 +1,53 @@
-//! stub
+//! Turns any bytes into a mail: total, bounded, and honest about what was wrong with them.
+//!
+//! [`parse`] never fails and never panics; what it had to bend or leave undone is listed as [`Defect`]s, and what
+//! it could not take apart is kept as an opaque attachment. No I/O, no clock, no allocation without a bound.
+//!
+//! mailparse reads header fields, parameters (RFC 2231) and well-formed transfer encodings. Around it stand, each
+//! in its module, the parts that keep hostile or broken mail from failing as a whole or running away:
+//!
+//! - [`structure`](crate::parse) cuts the multiparts in one pass over the lines, with exact boundaries: mailparse's
+//!   own recursion scans the body once per level, takes a boundary for any longer one that begins like it, and
+//!   gives up the whole mail beyond 100 levels;
+//! - encoded words are decoded in linear time, across word limits and with charset aliases;
+//! - base64 and quoted-printable fall back to lenient decoders that lose no byte;
+//! - addresses and dates are read as people write them.
+//!
+//! [`peek`] reads the few top header fields that decide a mail's priority and tenant, [`canonical`] gives the bytes
+//! its identity is made of, and [`json`] is the record that `mailfleet parse --json` prints.
+
+mod address;
+mod assemble;
+mod bounce;
+mod canonical;
+mod charsets;
+mod content_type;
+mod date;
+mod defect;
+mod filename;
+mod header;
+mod html;
+pub mod json;
+mod kind;
+mod limits;
+mod mail;
+mod message_id;
+mod notice;
+mod parse;
+mod peek;
+mod reason;
+mod report;
+mod status;
+mod structure;
+mod transfer;
+mod words;
+
+pub use canonical::canonical;
+pub use defect::Defect;
+pub use limits::Limits;
+pub use mail::{
+    Address, Attachment, Bounce, BounceKind, Disposition, Mail, MessageType, Parsed, Recipient, TextSource,
+};
+pub use parse::parse;
+pub use peek::{Peek, peek};
+pub use reason::Reason;

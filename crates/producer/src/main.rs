@@ -1,2 +1,92 @@
-//! stub
-fn main() {}
+//! `mailfleet-producer`: watches mailboxes over IMAP and puts what is new into the queue.
+//!
+//! - `fleet` keeps one thread per enabled account (`account`), steered by its `control`;
+//! - `mailbox` is one mailbox and a visit to it: `scan` reads what is new, `sweep` brings back what was lost on the way;
+//! - `ingest` takes UIDs to jobs in the queue, on the lane that `priority` chooses;
+//! - `plan` is the arithmetic of the cursor, which moves only over what was enqueued;
+//! - `redis_watch` notices when Redis may have lost something; `startup` refuses what waiting cannot mend.
+
+mod account;
+mod config;
+mod control;
+mod descriptors;
+mod fleet;
+mod ingest;
+mod mailbox;
+mod metrics;
+mod plan;
+mod priority;
+mod problem;
+mod redis_watch;
+mod scan;
+mod services;
+mod startup;
+mod sweep;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use mailfleet_queue::Queue;
+use mailfleet_runtime::{Args, Process, Spec};
+use mailfleet_store::Store;
+
+use crate::config::Config;
+use crate::fleet::Fleet;
+use crate::metrics::ProducerMetrics;
+use crate::services::Services;
+
+/// Watches the mailboxes of every enabled account and puts new mail into the queue.
+///
+/// Nothing is ever marked as read. Accounts are added with `mailfleet account add`; the producer notices without a
+/// restart. SIGTERM finishes the batch in hand and ends; a second SIGTERM ends at once. Run one producer.
+///
+/// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the configuration cannot be used.
+#[derive(Debug, Parser)]
+#[command(name = "mailfleet-producer", version)]
+struct Cli {
+    #[command(flatten)]
+    args: Args,
+}
+
+const SPEC: Spec = Spec {
+    name: "mailfleet-producer",
+    version: env!("CARGO_PKG_VERSION"),
+    admin_listen: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9101),
+};
+
+/// Progress of Redis, PostgreSQL and the accounts may be this much older than its rhythm before the process is not ready.
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    mailfleet_runtime::run::<Config, _, _>(&SPEC, &cli.args, start)
+}
+
+async fn start(process: Process<Config>) -> anyhow::Result<()> {
+    let metrics = ProducerMetrics::register(&process.metrics)?;
+    descriptors::raise_limit();
+    let refresh = process.config.producer.refresh_every();
+    let store_beat = process.health.component("store", MAX_AGE + refresh);
+    let queue_beat = process.health.component("queue", MAX_AGE);
+    let accounts_beat = process.health.component("accounts", MAX_AGE);
+    let store = Store::connect(&process.config.postgres)?;
+    let queue = Queue::connect(&process.config.queue)?;
+    if startup::check(&store, &queue, &process.shutdown, &store_beat, &queue_beat).await?.is_none() {
+        return Ok(());
+    }
+    let services = Arc::new(Services::new(
+        Arc::clone(&process.config),
+        store,
+        queue,
+        metrics,
+        Arc::clone(&process.clock),
+    ));
+    let watch = redis_watch::watch(Arc::clone(&services), process.shutdown.clone(), queue_beat);
+    process.components.spawn("redis watch", watch);
+    let fleet = Fleet::new(services, process.shutdown.clone(), accounts_beat, store_beat);
+    process.components.spawn("fleet", fleet.run());
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! `mailfleet dead list`.
+
+use mailfleet_store::{DeadFilter, DeadLetter, DeadState};
+use serde_json::json;
+
+use crate::commands::tenant;
+use crate::context::Context;
+use crate::failure::{Exit, Usage};
+use crate::output::{self, OutputArgs, Rows};
+use crate::text;
+
+/// List the dead letters, the newest first
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  mailfleet dead list --reason unknown_tenant --since 24h")]
+pub struct Args {
+    /// Those with this reason alone, such as unknown_tenant
+    #[arg(long)]
+    reason: Option<String>,
+    /// Those of this tenant alone, by name or id
+    #[arg(long)]
+    tenant: Option<String>,
+    /// Those since then: an age (2h, 7d), a date or an RFC 3339 time
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// Those that were replayed or came through after all, too
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Lists.
+pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
+    let store = context.store()?;
+    let tenant = match &args.tenant {
+        Some(name) => Some(tenant::find(&store, name).await?),
+        None => None,
+    };
+    let since = args.since.as_deref().map(|since| text::parse_since(since, context.now())).transpose();
+    let filter = DeadFilter {
+        reason: args.reason.clone(),
+        tenant,
+        since: since.map_err(Usage::error)?,
+        limit: args.limit,
+        state: (!args.all).then_some(DeadState::Open),
+    };
+    let letters = store.dead_letters(&filter).await?;
+    if args.output.json {
+        letters.iter().map(to_json).try_for_each(|letter| output::json(&letter))?;
+        return Ok(Exit::Clean);
+    }
+    let mut rows = Rows::new(&["ID", "DIED", "REASON", "CLASS", "ATTEMPTS", "STATE", "ERROR"]);
+    for letter in &letters {
+        rows.push([
+            letter.id.to_string(),
+            text::time(letter.died),
+            letter.reason.clone(),
+            letter.class.to_string(),
+            letter.counters.attempts.to_string(),
+            letter.state.as_str().to_owned(),
+            text::cut(&letter.error, 60),
+        ]);
+    }
+    rows.print("no dead letter")?;
+    if letters.len() == args.limit as usize {
+        output::line(format_args!("(the newest {}; --limit shows more)", args.limit))?;
+    }
+    Ok(Exit::Clean)
+}
+
+/// A letter without its mail.
+pub fn to_json(letter: &DeadLetter) -> serde_json::Value {
+    json!({
+        "id": letter.id, "job": letter.job, "state": letter.state.as_str(), "lane": letter.lane, "reason": letter.reason,
+        "class": letter.class, "error": letter.error, "counters": letter.counters, "history": letter.history,
+        "tenant_id": letter.tenant, "account_id": letter.account, "message_id": letter.message_id,
+        "raw_size_bytes": letter.raw_size_bytes, "previous": letter.previous, "created": letter.created,
+        "died": letter.died, "closed": letter.closed,
+    })
+}

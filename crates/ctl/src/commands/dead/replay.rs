@@ -1,0 +1,197 @@
+//! `mailfleet dead replay`: back into the queue.
+//!
+//! PostgreSQL first, Redis second: a letter is marked, then its job goes into the queue on its original lane with fresh
+//! counters. The other order could mark a letter whose job has died again in between, and hide it. A run that is
+//! killed between the two steps (or a Redis that loses the job) leaves a marked letter whose job is not live; every run
+//! opens such letters again before it begins. A job that is live already is left alone. So nothing is lost and nothing
+//! doubled, however often it is run.
+
+use anyhow::Context as _;
+use clap::ArgGroup;
+use mailfleet_model::{Envelope, JobId};
+use mailfleet_queue::{Enqueued, NewJob, Queue};
+use mailfleet_store::{DeadFilter, DeadLetter, DeadState, Store};
+
+use crate::context::Context;
+use crate::failure::{self, Exit};
+use crate::output;
+
+/// Letters replayed in one step.
+const BATCH: usize = 50;
+/// Raw bytes put into the queue in one step; one mail may exceed it alone.
+const STEP_BYTES: usize = 16 << 20;
+/// Letters of one run. What is left needs another one.
+const MOST: u32 = 20_000;
+/// Jobs looked up in one question to Redis.
+const JOBS_AT_ONCE: usize = 1_000;
+
+/// Put dead letters back into the queue
+///
+/// Attempts start anew, the lane is the original one. Safe to repeat and to interrupt: what is in the queue or stored
+/// already is not doubled.
+#[derive(Debug, clap::Args)]
+#[command(
+    group = ArgGroup::new("which").required(true).args(["letters", "reason", "all"]),
+    after_help = "Example:\n  mailfleet tenant domain add acme acme.example\n  mailfleet dead replay --reason unknown_tenant"
+)]
+pub struct Args {
+    /// Ids (or jobs) of the letters
+    #[arg(value_name = "ID")]
+    letters: Vec<String>,
+    /// All open letters with this reason
+    #[arg(long)]
+    reason: Option<String>,
+    /// All open letters
+    #[arg(long)]
+    all: bool,
+    /// Only say what would be replayed
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What became of the letters.
+#[derive(Debug, Default)]
+struct Tally {
+    queued: usize,
+    live: usize,
+    failed: usize,
+    full: usize,
+}
+
+/// Replays, or says what would be.
+pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
+    let (store, queue) = (context.store()?, context.queue()?);
+    let lost = lost(&store, &queue).await?;
+    if args.dry_run {
+        let letters = chosen(&store, args).await?;
+        for letter in letters.iter().chain(&lost) {
+            output::line(format_args!("would replay {} ({}, {})", letter.id, letter.reason, letter.job))?;
+        }
+        output::line(format_args!("{} would be replayed", letters.len() + lost.len()))?;
+        return Ok(Exit::Clean);
+    }
+    store.reopen(&lost.iter().map(|letter| letter.id).collect::<Vec<_>>()).await?;
+    let letters = chosen(&store, args).await?;
+    let mut tally = Tally::default();
+    for batch in letters.chunks(BATCH) {
+        replay(&store, &queue, batch, &mut tally).await?;
+        if tally.full > 0 {
+            failure::say("a lane of the queue is full; run this again when it has drained");
+            break;
+        }
+    }
+    let Tally { queued, live, failed, .. } = tally;
+    let rest = letters.len().saturating_sub(queued + live + failed);
+    output::line(format_args!(
+        "{queued} replayed, {live} were in the queue already, {failed} cannot be replayed, {rest} left"
+    ))?;
+    Ok(Exit::clean_if(failed == 0 && rest == 0))
+}
+
+/// The letters asked for, without their raw mails.
+async fn chosen(store: &Store, args: &Args) -> anyhow::Result<Vec<DeadLetter>> {
+    if args.letters.is_empty() {
+        let filter = DeadFilter { reason: args.reason.clone(), limit: MOST, ..DeadFilter::default() };
+        return Ok(store.dead_letters(&filter).await?);
+    }
+    let mut letters = Vec::with_capacity(args.letters.len());
+    for name in &args.letters {
+        let mut letter = super::show::find(store, name).await?;
+        letter.raw = None;
+        match letter.state {
+            DeadState::Open | DeadState::Discarded => letters.push(letter),
+            DeadState::Replayed => failure::note(&format!("{name} is in the queue already")),
+            DeadState::Resolved => {
+                failure::note(&format!("{name} is stored already; there is nothing to replay"));
+            }
+        }
+    }
+    Ok(letters)
+}
+
+/// Replayed letters whose job the queue does not hold. Read before the queue is asked: one that is stored or dies again
+/// in between has left the state by then, and `Store::reopen` passes over it.
+pub async fn lost(store: &Store, queue: &Queue) -> anyhow::Result<Vec<DeadLetter>> {
+    let filter = DeadFilter { limit: MOST, state: Some(DeadState::Replayed), ..DeadFilter::default() };
+    let letters = store.dead_letters(&filter).await?;
+    let mut lost = Vec::new();
+    for chunk in letters.chunks(JOBS_AT_ONCE) {
+        let jobs: Vec<JobId> = chunk.iter().map(|letter| letter.job.clone()).collect();
+        let live = queue.live(&jobs).await?;
+        lost.extend(chunk.iter().zip(live).filter(|(_, live)| !live).map(|(letter, _)| letter.clone()));
+    }
+    Ok(lost)
+}
+
+/// Replays one batch, in steps of bounded bytes.
+async fn replay(store: &Store, queue: &Queue, batch: &[DeadLetter], tally: &mut Tally) -> anyhow::Result<()> {
+    let (mut ids, mut jobs, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for letter in batch {
+        let job = match job(store, letter).await? {
+            Ok(job) => job,
+            Err(why) => {
+                tally.failed += 1;
+                failure::say(&format!("{} cannot be replayed: {why}", letter.id));
+                continue;
+            }
+        };
+        bytes += job.raw.len();
+        ids.push(letter.id);
+        jobs.push(job);
+        if bytes >= STEP_BYTES {
+            put(store, queue, std::mem::take(&mut ids), std::mem::take(&mut jobs), tally).await?;
+            bytes = 0;
+        }
+    }
+    put(store, queue, ids, jobs, tally).await
+}
+
+/// The job of a letter, as new; or why there is none.
+async fn job(store: &Store, letter: &DeadLetter) -> anyhow::Result<Result<NewJob, String>> {
+    let Some(raw) = store.dead_letter_by_id(letter.id).await?.and_then(|letter| letter.raw) else {
+        return Ok(Err("its raw mail was not at hand when it died".to_owned()));
+    };
+    // Read like one from the queue: a later version or rubbish is told apart, never guessed at.
+    let envelope = serde_json::to_vec(&letter.envelope_json).context("envelope")?;
+    Ok(match Envelope::decode(&envelope) {
+        Ok(envelope) => Ok(NewJob { envelope, lane: letter.lane, raw }),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+/// Marks, then enqueues, then opens again what the queue did not take.
+async fn put(
+    store: &Store,
+    queue: &Queue,
+    ids: Vec<i64>,
+    jobs: Vec<NewJob>,
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    store.mark_replayed(&ids).await?;
+    let answers = match queue.replay(jobs).await {
+        Ok(answers) => answers,
+        Err(error) => {
+            // Some may be in the queue all the same: an open letter whose job is live does no harm.
+            store.reopen(&ids).await?;
+            return Err(error.into());
+        }
+    };
+    let mut refused = Vec::new();
+    for (id, answer) in ids.iter().zip(answers) {
+        match answer {
+            Enqueued::Queued => tally.queued += 1,
+            Enqueued::AlreadyLive => tally.live += 1,
+            Enqueued::LaneFull => {
+                tally.full += 1;
+                refused.push(*id);
+            }
+        }
+    }
+    if !refused.is_empty() {
+        store.reopen(&refused).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! `mailfleet dead show`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use mailfleet_mime::{Limits, Mail, parse};
+use mailfleet_model::JobId;
+use mailfleet_store::{DeadLetter, Store};
+
+use crate::context::Context;
+use crate::failure::{self, Exit, Usage};
+use crate::output::{self, OutputArgs};
+use crate::redact::redact;
+use crate::text;
+
+/// Header fields shown, in this order. Others may carry tokens (List-Unsubscribe, signatures, tracking ids).
+const SHOWN: [&str; 12] = [
+    "delivered-to",
+    "return-path",
+    "from",
+    "to",
+    "cc",
+    "subject",
+    "date",
+    "message-id",
+    "in-reply-to",
+    "content-type",
+    "auto-submitted",
+    "x-failed-recipients",
+];
+/// Lines of the text shown.
+const PREVIEW_LINES: usize = 20;
+/// Characters of one line shown.
+const PREVIEW_CHARS: usize = 160;
+
+/// Show a dead letter: why, what was tried, and a preview of the mail without links, tokens and codes
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The letter's id, or its job
+    #[arg(value_name = "ID|JOB")]
+    letter: String,
+    /// Write the raw mail into this file (readable by you alone); an existing file is left alone
+    #[arg(long, value_name = "FILE")]
+    raw: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Shows one letter.
+pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
+    let letter = find(&context.store()?, &args.letter).await?;
+    if let Some(path) = &args.raw {
+        write_raw(&letter, path)?;
+    }
+    if args.output.json {
+        let mut value = super::list::to_json(&letter);
+        if let (Some(object), Some(raw)) = (value.as_object_mut(), &letter.raw) {
+            object.insert("preview".to_owned(), preview(raw).into());
+        }
+        output::json(&value)?;
+        return Ok(Exit::Clean);
+    }
+    print(&letter)?;
+    Ok(Exit::Clean)
+}
+
+/// The letter with its mail, by id or job.
+pub(super) async fn find(store: &Store, name: &str) -> anyhow::Result<DeadLetter> {
+    let letter = if let Ok(job) = JobId::parse(name) {
+        store.dead_letter_by_job(&job).await?
+    } else if let Ok(id) = name.parse() {
+        store.dead_letter_by_id(id).await?
+    } else {
+        return Err(Usage::error(format!(
+            "`{name}` is neither the id nor the job of a dead letter; `mailfleet dead list`"
+        )));
+    };
+    letter.with_context(|| {
+        format!("there is no dead letter {name}; `mailfleet dead list --all` shows those there are")
+    })
+}
+
+fn print(letter: &DeadLetter) -> anyhow::Result<()> {
+    let field =
+        |label: &str, value: &str| output::line(format_args!("{label:<10} {}", text::printable(value)));
+    field("id", &letter.id.to_string())?;
+    field("job", letter.job.as_str())?;
+    field("state", letter.state.as_str())?;
+    field("reason", &format!("{} ({})", letter.reason, letter.class))?;
+    field("error", &letter.error)?;
+    field("died", &text::time(letter.died))?;
+    if letter.created != letter.died {
+        let former = letter.previous.as_array().map_or(0, Vec::len);
+        field("first died", &format!("{} ({former} former deaths)", text::time(letter.created)))?;
+    }
+    if let Some(closed) = letter.closed {
+        field(letter.state.as_str(), &text::time(closed))?;
+    }
+    field("message-id", letter.message_id.as_deref().unwrap_or("unknown"))?;
+    field("lane", letter.lane.as_str())?;
+    let counters = letter.counters;
+    field(
+        "counted",
+        &format!("{} attempts, {} crashes, {} drains", counters.attempts, counters.crashes, counters.drains),
+    )?;
+    for attempt in letter.history.as_array().into_iter().flatten() {
+        field("attempt", &text::cut(&attempt.to_string(), 300))?;
+    }
+    match &letter.raw {
+        None => field("mail", "its raw bytes are not here: not at hand when it died, or stored by now"),
+        Some(raw) => {
+            field("mail", &text::size(raw.len() as u64))?;
+            output::line(format_args!("\n{}", preview(raw)))
+        }
+    }
+}
+
+/// Some header fields and the beginning of the text, without what might be a secret.
+fn preview(raw: &[u8]) -> String {
+    let mail = parse(raw, &Limits::default()).mail;
+    let mut lines = Vec::new();
+    for name in SHOWN {
+        for (_, value) in mail.headers.iter().filter(|(header, _)| header == name) {
+            lines.push(format!("{name}: {}", text::cut(&header(name, value), PREVIEW_CHARS)));
+        }
+    }
+    lines.push(String::new());
+    lines.extend(body(&mail));
+    lines.join("\n")
+}
+
+/// Ids are long opaque words too, and what the reader is after.
+fn header(name: &str, value: &str) -> String {
+    if matches!(name, "message-id" | "in-reply-to") { value.to_owned() } else { redact(value) }
+}
+
+fn body(mail: &Mail) -> Vec<String> {
+    let content = mail.content_text();
+    let mut lines = content.lines().filter(|line| !line.trim().is_empty());
+    let mut shown: Vec<String> = lines
+        .by_ref()
+        .take(PREVIEW_LINES)
+        .map(|line| format!("| {}", text::cut(&redact(line), PREVIEW_CHARS)))
+        .collect();
+    if lines.next().is_some() {
+        shown.push("| …".to_owned());
+    }
+    for attachment in &mail.attachments {
+        let name = attachment.filename.as_deref().unwrap_or("(no name)");
+        let size = text::size(attachment.content.len() as u64);
+        shown.push(format!("[{}, {}, {size}]", text::cut(name, 80), text::cut(&attachment.mime_type, 60)));
+    }
+    shown
+}
+
+fn write_raw(letter: &DeadLetter, path: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+
+    let raw = letter.raw.as_ref().context("this letter has no raw mail to write")?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot create {}", path.display()))?;
+    std::io::Write::write_all(&mut file, raw).with_context(|| format!("cannot write {}", path.display()))?;
+    failure::note(&format!("{} bytes written to {}", raw.len(), path.display()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preview_names_the_mail_and_gives_no_secret_away() {
+        let raw = b"From: Shop <shop@acme.example>\r\nTo: ann@acme.example\r\nSubject: Your code 482913\r\n\
+            Message-ID: <20260801.abcdefghijklmnop1234@acme.example>\r\n\
+            List-Unsubscribe: <https://acme.example/u/SECRETTOKEN>\r\nAuthorization: Bearer xyzzy\r\n\r\n\
+            Reset here: https://acme.example/reset?token=TOKEN99\r\n\x1b[31mred\r\n";
+        let shown = preview(raw);
+        for secret in ["482913", "SECRETTOKEN", "xyzzy", "TOKEN99", "\u{1b}"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        for wanted in ["shop@acme.example", "20260801.abcdefghijklmnop1234@acme.example", "Reset here"] {
+            assert!(shown.contains(wanted), "{shown}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! One module per command. Each holds its arguments, with the help they teach, and its `run`.
+
+pub mod account;
+pub mod audit;
+pub mod config;
+pub mod dead;
+pub mod demo;
+pub mod doctor;
+pub mod explain;
+pub mod migrate;
+pub mod parse;
+mod parse_summary;
+pub mod queue;
+pub mod tenant;

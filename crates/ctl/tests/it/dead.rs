@@ -1,0 +1,234 @@
+//! Dead letters, audit and explain: what an operator sees of a mail that did not make it.
+
+use bytes::Bytes;
+use mailfleet_model::{
+    Class, Counters, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, Uid, UidValidity,
+};
+use mailfleet_queue::{ConsumerName, NewJob};
+use mailfleet_store::{DeadOutcome, NewDeadLetter};
+
+use crate::fleet::{Fleet, dovecot};
+
+const MAIL: &[u8] = b"From: Ann <ann@elsewhere.example>\r\nTo: box@nobody.example\r\nSubject: hello\r\n\
+    Message-ID: <one@elsewhere.example>\r\n\r\nReset: https://elsewhere.example/reset?token=T0KEN99\r\n";
+
+/// A fleet with one shared account whose user has `mails` mails.
+async fn fleet(user: &str, mails: usize) -> (Fleet, Vec<MailRef>) {
+    let fleet = Fleet::new();
+    fleet.add_account("catchall", user, &["--shared"]).with_code(0);
+    for _ in 0..mails {
+        dovecot().imap_append(user, "INBOX", MAIL, None).expect("appended");
+    }
+    let store = fleet.store();
+    let account = store.account_by_name("catchall").await.expect("asked").expect("added").id;
+    let mailbox = store.mailbox(account, "INBOX").await.expect("a mailbox").id;
+    let epoch = dovecot().uidvalidity(user, "INBOX").expect("a UIDVALIDITY");
+    let uidvalidity = UidValidity::new(epoch).expect("not 0");
+    let at = |uid| MailRef { account, mailbox, uidvalidity, uid: Uid::new(uid).expect("not 0") };
+    let places = dovecot().uids(user, "INBOX").expect("UIDs").into_iter().map(at).collect();
+    (fleet, places)
+}
+
+fn envelope(at: MailRef) -> Envelope {
+    Envelope {
+        v: ENVELOPE_VERSION,
+        kind: Kind::Mail,
+        at,
+        size: MAIL.len() as u64,
+        flags: Vec::new(),
+        internal_date_ms: None,
+        enqueued_at_ms: 1,
+        encoding: Encoding::Identity,
+        traceparent: None,
+    }
+}
+
+fn letter(at: MailRef, reason: &str) -> NewDeadLetter {
+    NewDeadLetter {
+        job: JobId::mail(&at),
+        at: Some(at),
+        lane: Lane::High,
+        envelope_json: serde_json::to_value(envelope(at)).expect("JSON"),
+        raw: Some(Bytes::from_static(MAIL)),
+        reason: reason.to_owned(),
+        class: Class::Policy,
+        error: "nobody owns the domain nobody.example".to_owned(),
+        counters: Counters { attempts: 5, crashes: 1, drains: 2 },
+        history: serde_json::json!([]),
+        tenant: None,
+        account: Some(at.account),
+        message_id: Some("one@elsewhere.example".to_owned()),
+    }
+}
+
+async fn bury(fleet: &Fleet, letters: &[NewDeadLetter]) {
+    let outcomes = fleet.store().dead_letter(letters).await.expect("written");
+    assert!(outcomes.iter().all(|outcome| *outcome == DeadOutcome::Recorded));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_listed_shown_without_secrets_and_replayed_once() {
+    let (fleet, places) = fleet("dead-a", 2).await;
+    bury(&fleet, &[letter(places[0], "unknown_tenant"), letter(places[1], "refused")]).await;
+
+    let listed = fleet
+        .run(&["dead", "list", "--reason", "unknown_tenant", "--since", "1h", "--json"])
+        .with_code(0)
+        .json();
+    assert_eq!(listed.len(), 1);
+    let (id, job) = (listed[0]["id"].to_string(), listed[0]["job"].as_str().expect("a job").to_owned());
+    assert!(fleet.run(&["dead", "list"]).with_code(0).out.contains("refused"));
+
+    for name in [&id, &job] {
+        let shown = fleet.run(&["dead", "show", name]).with_code(0).out;
+        for wanted in ["unknown_tenant", "nobody.example", "ann@elsewhere.example", "hello", "5 attempts"] {
+            assert!(shown.contains(wanted), "{wanted} is missing in\n{shown}");
+        }
+        assert!(!shown.contains("T0KEN99"), "{shown}");
+    }
+    let raw = fleet.path("raw.eml");
+    fleet.run(&["dead", "show", &id, "--raw", &raw]).with_code(0);
+    assert_eq!(std::fs::read(&raw).expect("written"), MAIL);
+    fleet.run(&["dead", "show", &id, "--raw", &raw]).with_code(1).error_naming(&["raw.eml"]);
+
+    let dry = fleet.run(&["dead", "replay", "--reason", "unknown_tenant", "--dry-run"]).with_code(0).out;
+    assert!(dry.contains("1 would be replayed"), "{dry}");
+    assert_eq!(fleet.queue().live(&[JobId::mail(&places[0])]).await.expect("asked"), [false]);
+
+    fleet.run(&["dead", "replay", &id]).with_code(0);
+    let location =
+        fleet.queue().locate(&JobId::mail(&places[0])).await.expect("asked").expect("in the queue");
+    assert_eq!((location.lane, location.counters), (Lane::High, Counters::default()));
+    let again = fleet.run(&["dead", "replay", &id]).with_code(0);
+    assert!(again.err.contains("in the queue already"), "{}", again.err);
+    let depth = &fleet.run(&["queue", "depth", "--json"]).with_code(0).json()[0];
+    assert_eq!(depth["lanes"]["high"]["waiting"], 1, "{depth}");
+
+    let consumer = fleet.queue().consumer(ConsumerName::for_this_process());
+    let claimed = consumer.claim(10).await.expect("claimed");
+    assert_eq!(claimed.iter().map(|delivery| delivery.raw().as_ref()).collect::<Vec<_>>(), [MAIL]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_was_killed_or_forgotten_by_redis_is_made_good_by_the_next() {
+    let (fleet, places) = fleet("dead-b", 3).await;
+    let letters: Vec<_> = places.iter().map(|at| letter(*at, "unknown_tenant")).collect();
+    bury(&fleet, &letters).await;
+    let jobs: Vec<JobId> = places.iter().map(JobId::mail).collect();
+    let store = fleet.store();
+    let id = |index: usize| {
+        let (store, job) = (store.clone(), jobs[index].clone());
+        async move { store.dead_letter_by_job(&job).await.expect("asked").expect("there").id }
+    };
+    // Killed after the mark and before the queue had it: marked, not live.
+    store.mark_replayed(&[id(0).await]).await.expect("marked");
+    // The queue has it already (a consumer died before the entry left its lane): open, live.
+    let live = NewJob { envelope: envelope(places[1]), lane: Lane::High, raw: Bytes::from_static(MAIL) };
+    fleet.queue().enqueue(vec![live]).await.expect("enqueued");
+
+    let said = fleet.run(&["dead", "replay", "--all"]).with_code(0).out;
+    assert!(said.contains("2 replayed, 1 were in the queue already"), "{said}");
+    assert_eq!(fleet.queue().live(&jobs).await.expect("asked"), [true, true, true]);
+    let said = fleet.run(&["dead", "replay", "--all"]).with_code(0).out;
+    assert!(said.contains("0 replayed, 0 were"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_without_its_mail_is_refused_and_stops_none_of_the_others() {
+    let (fleet, places) = fleet("dead-c", 2).await;
+    let bare = NewDeadLetter { raw: None, ..letter(places[0], "refused") };
+    bury(&fleet, &[bare, letter(places[1], "refused")]).await;
+    let said = fleet.run(&["dead", "replay", "--reason", "refused"]).with_code(1);
+    assert!(
+        said.out.contains("1 replayed, 0 were in the queue already, 1 cannot be replayed"),
+        "{}",
+        said.out
+    );
+    said.error_naming(&["cannot be replayed", "raw mail"]);
+}
+
+#[test]
+fn what_is_no_letter_is_said_so() {
+    let fleet = Fleet::new();
+    fleet.run(&["dead", "list"]).with_code(0);
+    fleet.run(&["dead", "show", "77"]).with_code(1).error_naming(&["77", "dead list"]);
+    fleet.run(&["dead", "show", "not-an-id"]).with_code(64).error_naming(&["not-an-id"]);
+    fleet.run(&["dead", "list", "--since", "yesterday"]).with_code(64).error_naming(&["yesterday", "2h"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_lists_what_has_neither_an_outcome_nor_a_live_job() {
+    let (fleet, places) = fleet("audit-a", 4).await;
+    let audit = |older: &str, code: i32| {
+        let lines = fleet.run(&["audit", "--json", "--older-than", older]).with_code(code).json();
+        assert_eq!(lines.len(), 1);
+        lines[0].clone()
+    };
+    let uids = |value: &serde_json::Value| -> Vec<u64> {
+        value["unaccounted"].as_array().expect("a list").iter().filter_map(|m| m["uid"].as_u64()).collect()
+    };
+    let nothing_done = audit("0s", 1);
+    assert_eq!((uids(&nothing_done).len(), nothing_done["on_server"].as_u64()), (4, Some(4)));
+    let young = audit("1h", 0);
+    assert_eq!((young["young"].as_u64(), uids(&young)), (Some(4), vec![]), "{young}");
+
+    bury(&fleet, &[letter(places[0], "unknown_tenant")]).await;
+    let store = fleet.store();
+    store
+        .record_vanished(places[1].mailbox, places[1].uidvalidity, &[places[1].uid])
+        .await
+        .expect("recorded");
+    let live = NewJob { envelope: envelope(places[2]), lane: Lane::Low, raw: Bytes::from_static(MAIL) };
+    fleet.queue().enqueue(vec![live]).await.expect("enqueued");
+    let one_left = audit("0s", 1);
+    assert_eq!((uids(&one_left), one_left["live"].as_u64()), (vec![u64::from(places[3].uid.get())], Some(1)));
+    let table = fleet.run(&["audit", "--older-than", "0s"]).with_code(1).out;
+    assert!(table.contains(JobId::mail(&places[3]).as_str()), "{table}");
+
+    store
+        .record_vanished(places[3].mailbox, places[3].uidvalidity, &[places[3].uid])
+        .await
+        .expect("recorded");
+    audit("0s", 0);
+}
+
+#[test]
+fn a_mailbox_that_cannot_be_looked_at_is_unknown_and_never_clean() {
+    let fleet = Fleet::new();
+    fleet.add_account("good", "audit-b", &["--shared"]).with_code(0);
+    fleet.add_account("nobox", "audit-c", &["--shared", "--mailbox", "Nowhere"]).with_code(0);
+    let lines = fleet.run(&["audit", "--json"]).with_code(1).json();
+    let state =
+        |name: &str| lines.iter().find(|line| line["account"] == name).expect("a line")["state"].clone();
+    assert_eq!((state("good"), state("nobox")), ("known".into(), "unknown".into()));
+    assert!(fleet.run(&["audit"]).with_code(1).out.contains("unknown"));
+    fleet.run(&["audit", "--account", "good"]).with_code(0);
+    fleet.run(&["account", "disable", "nobox"]).with_code(0);
+    fleet.run(&["audit"]).with_code(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_finds_a_mail_by_message_id_and_job() {
+    let (fleet, places) = fleet("explain-a", 2).await;
+    bury(&fleet, &[letter(places[0], "unknown_tenant")]).await;
+    let waiting = NewJob { envelope: envelope(places[1]), lane: Lane::Normal, raw: Bytes::from_static(MAIL) };
+    fleet.queue().enqueue(vec![waiting]).await.expect("enqueued");
+
+    let dead = JobId::mail(&places[0]);
+    for what in ["<one@elsewhere.example>", "one@elsewhere.example", dead.as_str()] {
+        let said = fleet.run(&["explain", what]).with_code(0).out;
+        assert!(
+            said.contains("unknown_tenant") && said.contains("dead ") && said.contains("catchall"),
+            "{said}"
+        );
+        let json = &fleet.run(&["explain", what, "--json"]).with_code(0).json()[0];
+        assert_eq!(json["mails"][0]["dead_letter"]["reason"], "unknown_tenant", "{json}");
+        assert_eq!(json["mails"][0]["ledger"][0]["outcome"], "dead", "{json}");
+    }
+    let said = fleet.run(&["explain", JobId::mail(&places[1]).as_str()]).with_code(0).out;
+    assert!(said.contains("waits in the normal lane"), "{said}");
+    fleet
+        .run(&["explain", "<never@seen.example>"])
+        .with_code(1)
+        .error_naming(&["never@seen.example", "audit"]);
+}

@@ -1,0 +1,219 @@
+//! Where a server is and how patient we are with it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    /// TLS from the first byte (port 993, RFC 8314).
+    #[default]
+    Tls,
+    /// Plain, then STARTTLS before the login (port 143, RFC 3501 §6.2.1). Never falls back to plain.
+    StartTls,
+    /// No encryption: the password travels in the clear. For servers on the same machine or a private network.
+    Plain,
+}
+
+impl TlsMode {
+    /// The word used in configuration and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls => "tls",
+            Self::StartTls => "starttls",
+            Self::Plain => "plain",
+        }
+    }
+
+    /// The port such a server listens on by default.
+    #[must_use]
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Tls => 993,
+            Self::StartTls | Self::Plain => 143,
+        }
+    }
+}
+
+impl fmt::Display for TlsMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that names no way of protecting a connection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a TLS mode: tls, starttls or plain")]
+pub struct UnknownTlsMode(pub String);
+
+impl FromStr for TlsMode {
+    type Err = UnknownTlsMode;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTlsMode> {
+        [Self::Tls, Self::StartTls, Self::Plain]
+            .into_iter()
+            .find(|mode| mode.as_str() == text)
+            .ok_or_else(|| UnknownTlsMode(text.to_owned()))
+    }
+}
+
+/// One IMAP server, as one account reaches it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host name or IP address; the certificate must be valid for it.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: TlsMode,
+    /// PEM file with certificates that are trusted besides the machine's own roots.
+    pub ca_file: Option<PathBuf>,
+    /// Timeouts and limits.
+    pub config: Config,
+}
+
+impl Endpoint {
+    /// A server with the default timeouts and no certificates of its own.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16, tls: TlsMode) -> Self {
+        Self { host: host.into(), port, tls, ca_file: None, config: Config::default() }
+    }
+}
+
+/// Timeouts and limits of every IMAP connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Longest time for the TCP connection, over all addresses of the host, and again for the TLS handshake.
+    /// Milliseconds, default 10,000.
+    pub connect_timeout_ms: u64,
+    /// Longest silence of the server in the middle of an answer. Milliseconds, default 60,000.
+    pub read_timeout_ms: u64,
+    /// Longest time for sending one command. Milliseconds, default 30,000.
+    pub write_timeout_ms: u64,
+    /// A server that sends slower than this is dropped once it has used up `read_timeout_ms`, so that a trickle of
+    /// single bytes cannot hold a connection for ever while a slow link may take as long as it needs. Bytes per
+    /// second, default 1,024.
+    pub min_bytes_per_second: u32,
+    /// How long one IDLE lasts before it is renewed, which proves that the connection still lives. Well below the
+    /// 29 minutes of RFC 2177, because NAT boxes forget connections sooner. Milliseconds, default 110,000.
+    pub idle_slice_ms: u64,
+    /// How often a server without IDLE is asked. Milliseconds, default 30,000.
+    pub poll_interval_ms: u64,
+    /// A longer mail is not kept: it is reported as oversize. Bytes, default 50 MiB.
+    pub max_message_bytes: u64,
+    /// How many UIDs one page of a listing spans. Default 2,000.
+    pub list_window: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 10_000,
+            read_timeout_ms: 60_000,
+            write_timeout_ms: 30_000,
+            min_bytes_per_second: 1024,
+            idle_slice_ms: 110_000,
+            poll_interval_ms: 30_000,
+            max_message_bytes: 50 * 1024 * 1024,
+            list_window: 2_000,
+        }
+    }
+}
+
+/// A setting that cannot work.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("imap.{field} is {value}: {expected}")]
+pub struct ConfigError {
+    /// The key.
+    pub field: &'static str,
+    /// What it is set to.
+    pub value: u64,
+    /// What would work.
+    pub expected: &'static str,
+}
+
+impl Config {
+    /// Checks every setting against what can work.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let timeout = "between 100 ms and 1 hour";
+        let checks = [
+            ("connect_timeout_ms", self.connect_timeout_ms, 100..=3_600_000, timeout),
+            ("read_timeout_ms", self.read_timeout_ms, 100..=3_600_000, timeout),
+            ("write_timeout_ms", self.write_timeout_ms, 100..=3_600_000, timeout),
+            (
+                "min_bytes_per_second",
+                u64::from(self.min_bytes_per_second),
+                1..=u64::from(u32::MAX),
+                "at least 1",
+            ),
+            // RFC 2177: a server may log a client off after 30 minutes.
+            (
+                "idle_slice_ms",
+                self.idle_slice_ms,
+                100..=1_740_000,
+                "between 100 ms and 29 minutes (RFC 2177)",
+            ),
+            ("poll_interval_ms", self.poll_interval_ms, 100..=3_600_000, timeout),
+            ("max_message_bytes", self.max_message_bytes, 1..=1 << 30, "between 1 byte and 1 GiB"),
+            ("list_window", u64::from(self.list_window), 1..=100_000, "between 1 and 100,000 UIDs"),
+        ];
+        for (field, value, range, expected) in checks {
+            if !range.contains(&value) {
+                return Err(ConfigError { field, value, expected });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms)
+    }
+
+    pub(crate) const fn read_timeout(&self) -> Duration {
+        Duration::from_millis(self.read_timeout_ms)
+    }
+
+    pub(crate) const fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.write_timeout_ms)
+    }
+
+    pub(crate) const fn idle_slice(&self) -> Duration {
+        Duration::from_millis(self.idle_slice_ms)
+    }
+
+    pub(crate) const fn poll_interval(&self) -> Duration {
+        Duration::from_millis(self.poll_interval_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_setting_that_cannot_work_is_named() {
+        let config = Config { idle_slice_ms: 3_600_000, ..Config::default() };
+        let text = config.validate().unwrap_err().to_string();
+        assert!(text.contains("idle_slice_ms") && text.contains("29 minutes"), "{text}");
+    }
+
+    #[test]
+    fn a_tls_mode_is_read_as_it_is_written() {
+        for mode in [TlsMode::Tls, TlsMode::StartTls, TlsMode::Plain] {
+            assert_eq!(mode.as_str().parse(), Ok(mode));
+        }
+        assert!("ssl".parse::<TlsMode>().unwrap_err().to_string().contains("starttls"));
+    }
+}

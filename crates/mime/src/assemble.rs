@@ -1,0 +1,155 @@
+//! From parts to what people see: the text, the HTML, and the attachments. Every leaf ends as one of them.
+
+use memchr::memmem;
+
+use crate::charsets;
+use crate::content_type::Parameterised;
+use crate::defect::Defect;
+use crate::filename;
+use crate::header;
+use crate::mail::{Attachment, Disposition};
+use crate::parse::opaque;
+use crate::structure::{Part, Role};
+use crate::transfer::{self, Encoding};
+use crate::words::Decoder;
+
+/// The body of a mail.
+#[derive(Debug, Default)]
+pub(crate) struct Assembled {
+    pub(crate) text: Option<String>,
+    pub(crate) html: Option<String>,
+    pub(crate) attachments: Vec<Attachment>,
+    /// Index into `attachments` of the machine-readable reports and returned mails.
+    pub(crate) reports: Vec<usize>,
+}
+
+/// Media types of reports.
+const REPORTS: &[&str] = &[
+    "message/delivery-status",
+    "message/global-delivery-status",
+    "message/disposition-notification",
+    "message/feedback-report",
+];
+
+/// Media types of what a report returns.
+pub(crate) const RETURNED: &[&str] = &[
+    "message/rfc822",
+    "message/global",
+    "message/partial",
+    "text/rfc822",
+    "text/rfc822-headers",
+    "message/rfc822-headers",
+    "message/global-headers",
+];
+
+/// Puts the parts together.
+pub(crate) fn assemble(parts: &[Part<'_>], decoder: &mut Decoder) -> Assembled {
+    let mut body = Assembled::default();
+    let mut has_children = vec![false; parts.len()];
+    for parent in parts.iter().filter(|part| part.role != Role::Epilogue).filter_map(|part| part.parent) {
+        if let Some(flag) = has_children.get_mut(parent) {
+            *flag = true;
+        }
+    }
+    for (index, part) in parts.iter().enumerate() {
+        let parent = part.parent.and_then(|parent| parts.get(parent));
+        match part.role {
+            Role::Leaf => leaf(part, parent, &mut body, decoder),
+            Role::Opaque => body.attachments.push(opaque(part.body)),
+            // Outside every part: named as a defect where it was found, and kept with the raw mail.
+            Role::Epilogue => {}
+            Role::Container if has_children.get(index) == Some(&true) || index == 0 && parts.len() > 1 => {}
+            Role::Container => {
+                decoder.found.note(Defect::BoundaryNotFound);
+                leaf(part, parent, &mut body, decoder);
+            }
+        }
+    }
+    body
+}
+
+fn leaf(part: &Part<'_>, parent: Option<&Part<'_>>, body: &mut Assembled, decoder: &mut Decoder) {
+    let encoding = header::first(&part.fields, "content-transfer-encoding")
+        .map(|raw| decoder.text(raw))
+        .map_or(Encoding::Lines, |value| Encoding::from_header(&value, &mut decoder.found));
+    let disposition = header::first(&part.fields, "content-disposition").map(Parameterised::read);
+    // A named file behind the text is an attachment even where the sender says `inline` (Apple Mail does).
+    let is_attachment = disposition.as_ref().is_some_and(|d| {
+        let named_inline = d.value.starts_with("inline") && d.token("filename").is_some();
+        d.value.starts_with("attachment") || named_inline && body.text.is_some()
+    });
+    // A multipart that cannot be taken apart is shown as the text it is.
+    let undivided = part.mime_type.starts_with("multipart/");
+    let content = encoding.decode(part.body, &mut decoder.found);
+    if !is_attachment && (part.mime_type == "text/plain" || undivided) {
+        let text = text(&content, part.ctype.token("charset").unwrap_or_default(), decoder);
+        join(&mut body.text, &text);
+        return;
+    }
+    if !is_attachment && part.mime_type == "text/html" {
+        let label = part.ctype.token("charset").map(str::to_owned);
+        let label = label.or_else(|| meta_charset(&content)).unwrap_or_default();
+        let html = text(&content, &label, decoder);
+        join(&mut body.html, &html);
+        return;
+    }
+    let name = disposition
+        .as_ref()
+        .and_then(|d| d.text("filename", decoder).or_else(|| d.text("name", decoder)))
+        .or_else(|| part.ctype.text("name", decoder))
+        .or_else(|| part.ctype.text("filename", decoder));
+    let content_id = header::first(&part.fields, "content-id")
+        .map(|raw| decoder.text(raw).trim_matches(['<', '>', ' ']).to_owned())
+        .filter(|id| !id.is_empty());
+    let inline = match &disposition {
+        Some(d) => d.value.starts_with("inline"),
+        None => content_id.is_some() && parent.is_some_and(|parent| parent.mime_type == "multipart/related"),
+    };
+    if REPORTS.iter().chain(RETURNED).any(|report| *report == part.mime_type) {
+        body.reports.push(body.attachments.len());
+    }
+    body.attachments.push(Attachment {
+        filename: name.and_then(|name| filename::sanitise(&name, &mut decoder.found)),
+        mime_type: part.mime_type.clone(),
+        content,
+        disposition: if inline { Disposition::Inline } else { Disposition::Attachment },
+        content_id,
+    });
+}
+
+fn text(content: &[u8], charset: &str, decoder: &mut Decoder) -> String {
+    let text = charsets::decode(content, charset, &mut decoder.found);
+    let text = if text.contains('\r') { lf(&text) } else { text };
+    decoder.clean(text)
+}
+
+fn lf(text: &str) -> String {
+    String::from_utf8_lossy(&transfer::lf(text.as_bytes())).into_owned()
+}
+
+fn join(to: &mut Option<String>, text: &str) {
+    match to {
+        None => *to = Some(text.to_owned()),
+        Some(joined) => {
+            if !joined.is_empty() && !joined.ends_with('\n') {
+                joined.push('\n');
+            }
+            joined.push_str(text);
+        }
+    }
+}
+
+/// The charset that HTML declares itself: `<meta charset=x>` or `<meta … content="text/html; charset=x">`.
+fn meta_charset(html: &[u8]) -> Option<String> {
+    let head = html.get(..html.len().min(2048))?.to_ascii_lowercase();
+    let at = memmem::find(&head, b"charset=")?;
+    let value: String = head
+        .get(at + b"charset=".len()..)?
+        .iter()
+        .map(|&byte| char::from(byte))
+        .skip_while(|c| matches!(c, '"' | '\'' | ' '))
+        .take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | ':'))
+        .take(40)
+        .collect();
+    (!value.is_empty()).then_some(value)
+}

@@ -1,0 +1,177 @@
+//! The record that `mailfleet parse --json` prints, one object a line.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::mail::{Address, Attachment, Mail, MessageType, Parsed};
+use crate::reason::Reason;
+
+/// What mailfleet reads out of one mail.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The file, as it was named.
+    pub path: String,
+    /// The decoded subject.
+    pub subject: String,
+    /// Address of the first author.
+    pub from: Option<String>,
+    /// Addresses of To.
+    pub to: Vec<String>,
+    /// Addresses of Cc.
+    pub cc: Vec<String>,
+    /// The Date field in UTC.
+    pub date: Option<DateTime<Utc>>,
+    /// Message-ID without angle brackets.
+    pub message_id: Option<String>,
+    /// The text, or text made from the HTML.
+    pub text: String,
+    /// `plain`, `html` or `none`: what `text` is made from.
+    pub text_source: &'static str,
+    /// The HTML as sent.
+    pub html: Option<String>,
+    /// Everything that is neither text nor HTML.
+    pub attachments: Vec<AttachmentReport>,
+    /// What kind of mail this is.
+    pub message_type: &'static str,
+    /// What a delivery report, complaint or automatic reply says.
+    pub bounce: Option<BounceReport>,
+    /// What was wrong with the mail.
+    pub defects: Vec<String>,
+    /// Why the file could not be read; `None` once it was.
+    pub error: Option<String>,
+}
+
+/// One attachment.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttachmentReport {
+    /// The file's name.
+    pub filename: Option<String>,
+    /// The media type.
+    pub mime_type: String,
+    /// Bytes, decoded.
+    pub size: usize,
+    /// SHA-256 of the decoded bytes in hexadecimal.
+    pub sha256: String,
+    /// `inline` or `attachment`.
+    pub disposition: &'static str,
+    /// Content-ID without angle brackets.
+    pub content_id: Option<String>,
+}
+
+/// What is reported about the mail's recipients.
+#[derive(Debug, Clone, Serialize)]
+pub struct BounceReport {
+    /// `hard`, `soft`, `complaint`, `auto_reply` or `delivered`.
+    pub kind: &'static str,
+    /// Every recipient.
+    pub recipients: Vec<RecipientReport>,
+    /// Message-ID of the returned mail.
+    pub original_message_id: Option<String>,
+}
+
+/// What is reported about one recipient.
+#[derive(Debug, Clone, Serialize)]
+pub struct RecipientReport {
+    /// The address.
+    pub address: String,
+    /// Enhanced status code.
+    pub status: Option<String>,
+    /// The reason, in the shared vocabulary.
+    pub reason: &'static str,
+    /// `failed`, `delayed`, …
+    pub action: Option<String>,
+    /// `hard`, `soft`, `complaint`, `auto_reply` or `delivered`.
+    pub kind: &'static str,
+    /// What the remote server said.
+    pub diagnostic: Option<String>,
+}
+
+impl Report {
+    /// The record of a parsed mail.
+    #[must_use]
+    pub fn new(path: &str, parsed: &Parsed) -> Self {
+        let mail = &parsed.mail;
+        let addresses = |list: &[Address]| {
+            list.iter().map(|a| a.address.clone()).filter(|address| !address.is_empty()).collect()
+        };
+        Self {
+            path: path.to_owned(),
+            subject: mail.subject.clone(),
+            from: mail.from.as_ref().map(|from| from.address.clone()).filter(|address| !address.is_empty()),
+            to: addresses(&mail.to),
+            cc: addresses(&mail.cc),
+            date: mail.date,
+            message_id: mail.message_id.clone(),
+            text: mail.content_text(),
+            text_source: mail.text_source.as_str(),
+            html: mail.html.clone(),
+            attachments: mail.attachments.iter().map(AttachmentReport::new).collect(),
+            message_type: mail.message_type.as_str(),
+            bounce: bounce(mail),
+            defects: parsed.defects.iter().map(ToString::to_string).collect(),
+            error: None,
+        }
+    }
+
+    /// The record of a file that could not be read.
+    #[must_use]
+    pub fn failed(path: &str, error: &str) -> Self {
+        let empty = crate::parse(b"", &crate::Limits::default());
+        Self { error: Some(error.to_owned()), defects: Vec::new(), ..Self::new(path, &empty) }
+    }
+
+    /// The record as one line of JSON, without a line end.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        // The record has only string keys and no map, so serialising into memory cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl AttachmentReport {
+    fn new(attachment: &Attachment) -> Self {
+        Self {
+            filename: attachment.filename.clone(),
+            mime_type: attachment.mime_type.clone(),
+            size: attachment.content.len(),
+            sha256: attachment.sha256_hex(),
+            disposition: attachment.disposition.as_str(),
+            content_id: attachment.content_id.clone(),
+        }
+    }
+}
+
+fn bounce(mail: &Mail) -> Option<BounceReport> {
+    if mail.message_type == MessageType::AutoReply {
+        let address = mail.from.as_ref().map(|from| from.address.clone()).unwrap_or_default();
+        let recipient = RecipientReport {
+            address,
+            status: None,
+            reason: Reason::Vacation.as_str(),
+            action: None,
+            kind: MessageType::AutoReply.as_str(),
+            diagnostic: None,
+        };
+        return Some(BounceReport {
+            kind: MessageType::AutoReply.as_str(),
+            recipients: vec![recipient],
+            original_message_id: mail.original_message_id.clone(),
+        });
+    }
+    mail.bounce.as_ref().map(|bounce| BounceReport {
+        kind: bounce.kind.as_str(),
+        recipients: bounce
+            .recipients
+            .iter()
+            .map(|recipient| RecipientReport {
+                address: recipient.address.clone(),
+                status: recipient.status.clone(),
+                reason: recipient.reason.as_str(),
+                action: recipient.action.clone(),
+                kind: recipient.kind.as_str(),
+                diagnostic: recipient.diagnostic.clone(),
+            })
+            .collect(),
+        original_message_id: bounce.original_message_id.clone(),
+    })
+}

@@ -1,0 +1,45 @@
+//! How much of one mail is taken apart. Past a limit the rest is kept whole and named as a defect.
+
+/// The limits of one parse. The defaults fit every mail a person sends; they exist for the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// A mail longer than this many bytes is not taken apart: its headers are read, its body is one opaque
+    /// attachment. Default 50 MiB.
+    pub max_raw_bytes: u64,
+    /// Parts that are told apart; what follows is one opaque attachment. Default 1,000.
+    pub max_parts: usize,
+    /// Levels of nested multiparts; a deeper one is an opaque attachment. Default 50.
+    pub max_depth: usize,
+    /// Encoded words decoded in the whole mail; later ones stay as they were sent. Default 10,000.
+    pub max_encoded_words: usize,
+    /// Bytes of one header block that are read; later fields of it are skipped. Default 1 MiB.
+    pub max_header_bytes: usize,
+    /// Fields of one header block that are read; later ones are skipped. Default 2,000.
+    pub max_headers: usize,
+    /// Addresses read from one field. Default 10,000.
+    pub max_addresses: usize,
+    /// HTML longer than this many bytes has its tags cut out instead of being rendered as text. Default 256 KiB.
+    pub max_html_bytes: usize,
+    /// HTML nested deeper than this has its tags cut out instead of being rendered as text: the renderer's time
+    /// is quadratic in the nesting. Default 200.
+    pub max_html_depth: usize,
+    /// Recipients read from one delivery report. Default 1,000.
+    pub max_recipients: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_raw_bytes: 50 * 1024 * 1024,
+            max_parts: 1_000,
+            max_depth: 50,
+            max_encoded_words: 10_000,
+            max_header_bytes: 1024 * 1024,
+            max_headers: 2_000,
+            max_addresses: 10_000,
+            max_html_bytes: 256 * 1024,
+            max_html_depth: 200,
+            max_recipients: 1_000,
+        }
+    }
+}

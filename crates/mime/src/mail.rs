@@ -1,0 +1,289 @@
+//! What a mail says, in the words of the trade.
+
+use chrono::{DateTime, Utc};
+use data_encoding::HEXLOWER;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::defect::Defect;
+use crate::html;
+use crate::reason::Reason;
+
+/// The outcome of [`parse`](crate::parse): always a mail, and what was wrong with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parsed {
+    /// The mail.
+    pub mail: Mail,
+    /// What had to be bent, guessed or left undone; empty for a well-formed mail.
+    pub defects: Vec<Defect>,
+}
+
+/// One address of a header field.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// The display name, decoded; `None` where there is none.
+    pub name: Option<String>,
+    /// The address as written, without angle brackets. Not validated: `MAILER-DAEMON` is one.
+    pub address: String,
+}
+
+impl Address {
+    /// The domain in lower case, without a trailing dot; `None` for an address without `@`.
+    #[must_use]
+    pub fn domain(&self) -> Option<String> {
+        let (_, domain) = self.address.rsplit_once('@')?;
+        let domain = domain.trim().trim_end_matches('.').to_lowercase();
+        (!domain.is_empty()).then_some(domain)
+    }
+}
+
+/// Where the text of a mail came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TextSource {
+    /// It was sent as text.
+    Plain,
+    /// Made from the HTML.
+    Html,
+    /// The mail has neither.
+    None,
+}
+
+impl TextSource {
+    /// `plain`, `html` or `none`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Html => "html",
+            Self::None => "none",
+        }
+    }
+}
+
+/// How an attachment is meant to be shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Disposition {
+    /// Within the text, such as an image the HTML refers to.
+    Inline,
+    /// Beside the text.
+    Attachment,
+}
+
+impl Disposition {
+    /// `inline` or `attachment`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::Attachment => "attachment",
+        }
+    }
+}
+
+/// A part of the mail that is neither its text nor its HTML.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The file's name without any path; `None` where the mail gives none.
+    pub filename: Option<String>,
+    /// The media type in lower case, such as `application/pdf`.
+    pub mime_type: String,
+    /// The decoded bytes. Where the part was sent unencoded, line ends are LF, so that the same mail gives the same
+    /// bytes whether a store keeps CRLF or LF.
+    pub content: Vec<u8>,
+    /// How it is meant to be shown.
+    pub disposition: Disposition,
+    /// Content-ID without angle brackets.
+    pub content_id: Option<String>,
+}
+
+impl Attachment {
+    /// SHA-256 of the content.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(&self.content).into()
+    }
+
+    /// SHA-256 of the content as 64 hexadecimal digits.
+    #[must_use]
+    pub fn sha256_hex(&self) -> String {
+        HEXLOWER.encode(&self.sha256())
+    }
+}
+
+/// What kind of mail this is; decided by structure first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageType {
+    /// Written by somebody, or a newsletter: the rest.
+    Email,
+    /// A mail could not be delivered, or is late (RFC 3464, and the many that predate it).
+    Bounce,
+    /// A machine answers for an absent person (RFC 3834).
+    AutoReply,
+    /// A recipient's provider passes on a complaint (RFC 5965).
+    Complaint,
+    /// The mail was displayed, deleted or otherwise disposed of (RFC 8098).
+    ReadReceipt,
+}
+
+impl MessageType {
+    /// The word stored in `email_messages.message_type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Email => "email",
+            Self::Bounce => "bounce",
+            Self::AutoReply => "auto_reply",
+            Self::Complaint => "complaint",
+            Self::ReadReceipt => "read_receipt",
+        }
+    }
+}
+
+/// How final a bounce is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BounceKind {
+    /// The address is dead: never write there again.
+    Hard,
+    /// This mail, this time.
+    Soft,
+    /// Not a failure: the recipient complained.
+    Complaint,
+    /// Not a failure: a report that the mail was delivered, relayed or expanded.
+    Delivered,
+}
+
+impl BounceKind {
+    /// `hard`, `soft`, `complaint` or `delivered`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hard => "hard",
+            Self::Soft => "soft",
+            Self::Complaint => "complaint",
+            Self::Delivered => "delivered",
+        }
+    }
+}
+
+/// What a delivery report or complaint says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bounce {
+    /// The worst of its recipients.
+    pub kind: BounceKind,
+    /// Every recipient the report names, in its order.
+    pub recipients: Vec<Recipient>,
+    /// Message-ID of the returned mail, without angle brackets.
+    pub original_message_id: Option<String>,
+}
+
+/// What a delivery report says of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// The address, without its type (`rfc822;`) and angle brackets.
+    pub address: String,
+    /// Enhanced status code (RFC 3463), such as `5.1.1`.
+    pub status: Option<String>,
+    /// `failed`, `delayed`, `delivered`, `relayed` or `expanded`, where the report says so.
+    pub action: Option<String>,
+    /// What the remote server said, on one line.
+    pub diagnostic: Option<String>,
+    /// The server that said so.
+    pub remote_mta: Option<String>,
+    /// Three digits of the SMTP reply, such as 550.
+    pub reply_code: Option<u16>,
+    /// Why, in the established vocabulary.
+    pub reason: Reason,
+    /// How final it is.
+    pub kind: BounceKind,
+}
+
+/// A mail, read. No text in it holds a NUL character.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mail {
+    /// Message-ID without angle brackets.
+    pub message_id: Option<String>,
+    /// The Message-IDs this mail answers, without angle brackets.
+    pub in_reply_to: Vec<String>,
+    /// The Message-IDs of the thread, oldest first, without angle brackets.
+    pub references: Vec<String>,
+    /// The subject, decoded; empty where there is none. Of repeated fields the first counts.
+    pub subject: String,
+    /// The first address of From.
+    pub from: Option<Address>,
+    /// Sender, where it is given.
+    pub sender: Option<Address>,
+    /// Reply-To.
+    pub reply_to: Vec<Address>,
+    /// To, groups flattened.
+    pub to: Vec<Address>,
+    /// Cc, groups flattened.
+    pub cc: Vec<Address>,
+    /// Bcc, groups flattened.
+    pub bcc: Vec<Address>,
+    /// The Date field, where it can be read and lies in 1970..2100.
+    pub date: Option<DateTime<Utc>>,
+    /// The time of the topmost Received field, under the same conditions: the next best where `date` is unknown.
+    pub received: Option<DateTime<Utc>>,
+    /// The text as sent, line ends as LF.
+    pub text: Option<String>,
+    /// The HTML as sent, line ends as LF.
+    pub html: Option<String>,
+    /// What [`Mail::content_text`] is made from.
+    pub text_source: TextSource,
+    /// All fields of the top header in their order: lower-case name, decoded value on one line.
+    pub headers: Vec<(String, String)>,
+    /// Everything that is neither text nor HTML, in the mail's order.
+    pub attachments: Vec<Attachment>,
+    /// What kind of mail this is.
+    pub message_type: MessageType,
+    /// What a delivery report or a complaint says; `None` unless this is one.
+    pub bounce: Option<Bounce>,
+    /// Message-ID of the mail that a bounce, complaint or receipt is about, without angle brackets.
+    pub original_message_id: Option<String>,
+    pub(crate) html_rendered: Option<String>,
+}
+
+impl Mail {
+    /// The text, or text made from the HTML where there is none; empty where there is neither.
+    #[must_use]
+    pub fn content_text(&self) -> String {
+        match self.text_source {
+            TextSource::Plain => self.text.clone().unwrap_or_default(),
+            TextSource::Html => self.html_rendered.clone().unwrap_or_default(),
+            TextSource::None => String::new(),
+        }
+    }
+
+    /// The HTML as sent, or HTML made from the text where there is none; empty where there is neither.
+    #[must_use]
+    pub fn content_html(&self) -> String {
+        match (&self.html, &self.text) {
+            (Some(html), _) => html.clone(),
+            (None, Some(text)) => html::from_text(text),
+            (None, None) => String::new(),
+        }
+    }
+
+    /// The first field of this name (lower case), decoded.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The headers as a JSON object: lower-case name to value, an array where a field is repeated, safe for JSONB.
+    #[must_use]
+    pub fn headers_json(&self) -> Value {
+        let mut object = serde_json::Map::new();
+        for (name, value) in &self.headers {
+            let value = Value::String(value.clone());
+            match object.get_mut(name) {
+                None => {
+                    object.insert(name.clone(), value);
+                }
+                Some(Value::Array(values)) => values.push(value),
+                Some(one) => *one = Value::Array(vec![one.take(), value]),
+            }
+        }
+        Value::Object(object)
+    }
+}

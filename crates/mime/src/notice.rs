@@ -1,0 +1,181 @@
+//! The text of a bounce: where the returned mail begins, what is said of whom, and at which SMTP command.
+
+use memchr::memmem;
+
+use crate::limits::Limits;
+use crate::mail::Mail;
+
+/// Text of a bounce that is searched.
+const LONGEST_TEXT: usize = 16 * 1024;
+
+/// Text that is taken for what is said of one recipient.
+const LONGEST_EXCERPT: usize = 1_000;
+
+/// Marks, in lower case, below which the mail that is returned begins.
+const RETURNED_BELOW: &[&str] = &[
+    "this is a copy of the message",
+    "below is a copy of the original message",
+    "the message i received",
+    "original message follows",
+    "-- original message",
+    "header of the original message",
+    "unsent message follows",
+    "below this line is",
+    "copy of the message follows",
+    "returned message follows",
+    "your message follows",
+    "the text you sent follows",
+    "\nreceived:",
+    "\nreturn-path:",
+    "\nfrom:",
+    "\nmessage-id:",
+];
+
+/// Local parts of machines: never the recipient that failed.
+const MACHINES: &[&str] = &["postmaster", "mailer-daemon"];
+
+/// The text of a bounce, divided.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    /// What the machine says.
+    pub(crate) said: String,
+    /// The mail it returns, as far as it stands in the text.
+    pub(crate) returned: String,
+}
+
+impl Notice {
+    pub(crate) fn new(text: &str) -> Self {
+        let text = prefix(text, LONGEST_TEXT);
+        let lower = text.to_ascii_lowercase();
+        // A field at the very top belongs to nothing that could be returned.
+        let end = RETURNED_BELOW.iter().filter_map(|mark| memmem::find(lower.as_bytes(), mark.as_bytes()));
+        let (said, returned) = text.split_at(end.min().unwrap_or(text.len()));
+        // The mark's own line is no header field of the returned mail.
+        let returned = returned.trim_start_matches('\n');
+        let fields = ["received:", "return-path:", "from:", "message-id:"];
+        let is_field =
+            fields.iter().any(|f| returned.get(..f.len()).is_some_and(|r| r.eq_ignore_ascii_case(f)));
+        let returned = if is_field {
+            returned
+        } else {
+            returned.split_once('\n').map_or("", |(_, rest)| rest).trim_start()
+        };
+        Self { said: said.to_owned(), returned: returned.to_owned() }
+    }
+
+    /// What is said of one recipient: from its address on; all of it where the address does not appear.
+    pub(crate) fn about(&self, address: &str, others: &[&str]) -> String {
+        let lower = self.said.to_ascii_lowercase();
+        let find =
+            |address: &str| (!address.is_empty()).then(|| lower.find(&address.to_ascii_lowercase()))?;
+        let Some(at) = find(address) else {
+            return one_line(if others.is_empty() { &self.said } else { "" });
+        };
+        let rest = self.said.get(at..).unwrap_or_default();
+        let end = others.iter().filter_map(|other| find(other)).filter(|&other| other > at).min();
+        one_line(prefix(rest, end.map_or(rest.len(), |end| end - at)))
+    }
+
+    /// The recipients that the notice names: the mail's own addressees only where there is nobody else.
+    pub(crate) fn recipients(&self, mail: &Mail, limits: &Limits) -> Vec<String> {
+        let failed = mail.header("x-failed-recipients").unwrap_or_default();
+        let ours = |address: &str| {
+            mail.to.iter().chain(&mail.from).any(|other| other.address.eq_ignore_ascii_case(address))
+        };
+        let named = addresses_in(failed, limits, |_| true);
+        if !named.is_empty() {
+            return named;
+        }
+        let named = addresses_in(&self.said, limits, |address| !ours(address));
+        if !named.is_empty() {
+            return named;
+        }
+        // `<a@b>:` at the beginning of a line is how qmail begins its say, even about the one it writes to.
+        let own = self.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
+        addresses_in(&own, limits, |_| true)
+    }
+}
+
+/// The SMTP command that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    Mail,
+    Data,
+}
+
+/// Words, in lower case, that name the command which was answered; as Postfix, sendmail and Exim write them.
+const COMMANDS: &[(&str, Command)] = &[
+    ("in reply to end of data", Command::Data),
+    ("in reply to data", Command::Data),
+    ("after end of data", Command::Data),
+    (">>> data", Command::Data),
+    ("in reply to mail from", Command::Mail),
+    ("after mail from", Command::Mail),
+    (">>> mail from", Command::Mail),
+];
+
+/// The command that a notice says was answered, the last one it names.
+pub(crate) fn command(text: &str) -> Option<Command> {
+    let lower = prefix(text, LONGEST_TEXT).to_ascii_lowercase();
+    let found = COMMANDS.iter().filter_map(|(words, command)| lower.rfind(words).map(|at| (at, *command)));
+    found.max_by_key(|(at, _)| *at).map(|(_, command)| command)
+}
+
+/// White space as single spaces, at most `LONGEST_EXCERPT` characters.
+fn one_line(text: &str) -> String {
+    prefix(&text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST_EXCERPT).to_owned()
+}
+
+pub(crate) fn prefix(text: &str, length: usize) -> &str {
+    let end = (0..=length.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    &text[..end]
+}
+
+/// Things that look like addresses, in their order, each once.
+fn addresses_in(text: &str, limits: &Limits, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let stops = |c: char| {
+        c.is_whitespace() || matches!(c, '<' | '>' | '(' | ')' | '[' | ']' | ',' | ';' | '"' | '\'' | ':')
+    };
+    let mut found: Vec<String> = Vec::new();
+    for word in text.split(stops) {
+        let word = word.trim_matches(|c: char| matches!(c, '.' | '*' | '|' | '!' | '?'));
+        let Some((local, domain)) = word.split_once('@') else { continue };
+        let is_address =
+            word.len() <= 254 && !local.is_empty() && domain.contains('.') && !domain.contains('@');
+        let is_machine = MACHINES.iter().any(|machine| local.eq_ignore_ascii_case(machine));
+        if is_address
+            && !is_machine
+            && wanted(word)
+            && !found.iter().any(|other| other.eq_ignore_ascii_case(word))
+        {
+            found.push(word.to_owned());
+        }
+        if found.len() >= limits.max_recipients {
+            break;
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_one_recipient_ends_where_the_next_begins() {
+        let notice = Notice::new(
+            "Hi.\n<a@b.c>:\nuser unknown\n\n<d@e.f>:\nmailbox full\n\n--- Below this line is a copy\n\nFrom: x\n",
+        );
+        assert_eq!(notice.about("a@b.c", &["d@e.f"]), "a@b.c>: user unknown <");
+        assert_eq!(notice.about("D@e.f", &["a@b.c"]), "d@e.f>: mailbox full ---");
+        assert_eq!(notice.about("other@x", &["a@b.c"]), "");
+        assert_eq!(notice.returned, "From: x\n");
+    }
+
+    #[test]
+    fn the_command_that_was_answered_is_the_last_one_named() {
+        assert_eq!(command(">>> MAIL From:<a@b>\n<<< 250 ok\n>>> DATA\n<<< 550 no"), Some(Command::Data));
+        assert_eq!(command("550 no (in reply to MAIL FROM command)"), Some(Command::Mail));
+        assert_eq!(command("550 no (in reply to RCPT TO command)"), None);
+    }
+}

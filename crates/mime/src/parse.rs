@@ -1,0 +1,152 @@
+//! The whole of a parse, from bytes to [`Parsed`].
+
+use std::borrow::Cow;
+
+use crate::address;
+use crate::assemble::{self, Assembled};
+use crate::content_type::Parameterised;
+use crate::date;
+use crate::defect::{Defect, Found};
+use crate::header::{self, Field};
+use crate::html;
+use crate::kind;
+use crate::limits::Limits;
+use crate::mail::{Attachment, Disposition, Mail, MessageType, Parsed, TextSource};
+use crate::message_id;
+use crate::structure::{self, Part, Role};
+use crate::words::Decoder;
+
+/// Reads a mail. Total: any bytes give a mail; time is linear in their number and memory a small multiple of it.
+#[must_use]
+pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
+    let mut decoder = Decoder::new(limits.max_encoded_words);
+    let raw = prepare(raw);
+    let parts = if raw.len() as u64 > limits.max_raw_bytes {
+        decoder.found.note(Defect::TooLarge { bytes: raw.len() });
+        undivided(&raw, limits, &mut decoder.found)
+    } else {
+        structure::cut(&raw, limits, &mut decoder.found)
+    };
+    decoder.hint = parts.iter().find_map(|part| part.ctype.token("charset")).unwrap_or_default().to_owned();
+    let Assembled { text, html, attachments, reports } = assemble::assemble(&parts, &mut decoder);
+    let fields = parts.first().map(|part| part.fields.as_slice()).unwrap_or_default();
+    let mut mail = facts(fields, limits, &mut decoder);
+    mail.attachments = attachments;
+    let has = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
+    mail.text_source = match (has(&text), has(&html)) {
+        (true, _) => TextSource::Plain,
+        (false, true) => TextSource::Html,
+        (false, false) if text.is_some() => TextSource::Plain,
+        (false, false) if html.is_some() => TextSource::Html,
+        (false, false) => TextSource::None,
+    };
+    if mail.text_source == TextSource::Html {
+        mail.html_rendered = html.as_ref().map(|html| html::to_text(html, limits, &mut decoder.found));
+    }
+    mail.text = text;
+    mail.html = html;
+    kind::classify(&mut mail, &parts, &reports, limits, &mut decoder);
+    Parsed { mail, defects: decoder.found.into_vec() }
+}
+
+/// Removes what stands before the first header field (a byte order mark, blank lines) and turns a mail whose line
+/// ends are lone CRs into one with LF.
+pub(crate) fn prepare(raw: &[u8]) -> Cow<'_, [u8]> {
+    let mut raw = raw.strip_prefix("\u{feff}".as_bytes()).unwrap_or(raw);
+    while let Some(rest) = raw.strip_prefix(b"\n").or_else(|| raw.strip_prefix(b"\r")) {
+        raw = rest;
+    }
+    if memchr::memchr(b'\n', raw).is_none() && memchr::memchr(b'\r', raw).is_some() {
+        return Cow::Owned(raw.iter().map(|&byte| if byte == b'\r' { b'\n' } else { byte }).collect());
+    }
+    Cow::Borrowed(raw)
+}
+
+/// The headers of a mail beyond the size limit, its body as one piece.
+fn undivided<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec<Part<'a>> {
+    let block = header::read(raw, 0, limits, found, |_| false);
+    let body = raw.get(block.body_at..).unwrap_or_default();
+    let part = |fields, mime_type: &str, body, role| Part {
+        fields,
+        mime_type: mime_type.to_owned(),
+        ctype: Parameterised::default(),
+        body,
+        parent: None,
+        role,
+    };
+    vec![
+        part(block.fields, "multipart/mixed", &raw[..0], Role::Container),
+        part(Vec::new(), "application/octet-stream", body, Role::Opaque),
+    ]
+}
+
+/// What the top header says.
+fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
+    let raw = |name| header::first(fields, name);
+    let mut ids = |name| raw(name).map(|value| message_id::read(value, decoder)).unwrap_or_default();
+    let (in_reply_to, references) = (ids("in-reply-to"), ids("references"));
+    let message_id = raw("message-id").and_then(|value| message_id::read_one(value, decoder));
+    let subject = raw("subject").map(|value| decoder.text(value)).unwrap_or_default();
+    let date_text = raw("date").map(|value| decoder.text(value)).unwrap_or_default();
+    let date = date::read(&date_text);
+    if date.is_none() && !date_text.is_empty() {
+        decoder.found.note(Defect::BadDate(date_text));
+    }
+    let received = raw("received")
+        .map(|value| decoder.text(&value[value.len().saturating_sub(500)..]))
+        .and_then(|text| date::read(text.rsplit(';').next()?));
+    let mut list = |name| {
+        // A repeated field breaks RFC 5322, but every copy names somebody.
+        let values = fields.iter().filter(|field| field.name == name).map(|field| field.raw);
+        let mut all = Vec::new();
+        for value in values {
+            let room = limits.max_addresses.saturating_sub(all.len());
+            all.extend(address::read(value, room, decoder));
+        }
+        all
+    };
+    let first = |list: Vec<crate::Address>| {
+        let best = list.iter().position(|address| !address.address.is_empty()).unwrap_or(0);
+        list.into_iter().nth(best)
+    };
+    let (from, sender) = (first(list("from")), first(list("sender")));
+    let (reply_to, to, cc, bcc) = (list("reply-to"), list("to"), list("cc"), list("bcc"));
+    if from.as_ref().is_none_or(|from| from.address.is_empty()) {
+        decoder.found.note(Defect::NoFrom);
+    }
+    let headers = fields.iter().map(|field| (field.name.clone(), decoder.text(field.raw))).collect();
+    Mail {
+        message_id,
+        in_reply_to,
+        references,
+        subject,
+        from,
+        sender,
+        reply_to,
+        to,
+        cc,
+        bcc,
+        date,
+        received,
+        text: None,
+        html: None,
+        text_source: TextSource::None,
+        headers,
+        attachments: Vec::new(),
+        message_type: MessageType::Email,
+        bounce: None,
+        original_message_id: None,
+        html_rendered: None,
+    }
+}
+
+/// An attachment made of bytes that were not taken apart.
+pub(crate) fn opaque(body: &[u8]) -> Attachment {
+    Attachment {
+        filename: None,
+        mime_type: "application/octet-stream".to_owned(),
+        content: body.to_vec(),
+        disposition: Disposition::Attachment,
+        content_id: None,
+    }
+}

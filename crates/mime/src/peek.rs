@@ -1,0 +1,102 @@
+//! A fast look at the top header: what decides a mail's lane and tenant before it is parsed.
+
+use crate::address;
+use crate::content_type::Parameterised;
+use crate::defect::Found;
+use crate::header;
+use crate::limits::Limits;
+use crate::mail::Address;
+use crate::message_id;
+use crate::parse::prepare;
+use crate::words::Decoder;
+
+/// What [`peek`] saw.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Peek {
+    /// Message-ID without angle brackets.
+    pub message_id: Option<String>,
+    /// The Message-IDs this mail answers.
+    pub in_reply_to: Vec<String>,
+    /// The Message-IDs of the thread, oldest first.
+    pub references: Vec<String>,
+    /// `Return-Path: <>`: sent by a machine that wants no answer.
+    pub return_path_empty: bool,
+    /// The mail is a `multipart/report`.
+    pub is_report: bool,
+    /// The address of the topmost Delivered-To, else of the topmost X-Original-To: whom the delivery was for.
+    pub delivered_to: Option<String>,
+    /// To and Cc.
+    pub to_cc: Vec<Address>,
+}
+
+/// Bytes of a mail that are looked at: a header block longer than this is not read to its end.
+const MAX_BYTES: usize = 256 * 1024;
+/// Addresses of To and Cc that are read.
+const MAX_ADDRESSES: usize = 200;
+/// Encoded words that are decoded.
+const MAX_WORDS: usize = 400;
+
+/// Reads the few header fields that decide a mail's lane and tenant. Total and bounded, like
+/// [`parse`](crate::parse), with which it agrees on every field.
+#[must_use]
+pub fn peek(raw: &[u8]) -> Peek {
+    let raw = prepare(raw.get(..MAX_BYTES).unwrap_or(raw));
+    let mut decoder = Decoder::new(MAX_WORDS);
+    let block = header::read(&raw, 0, &Limits::default(), &mut Found::default(), |_| false);
+    let mut ids = |name| block.first(name).map(|raw| message_id::read(raw, &mut decoder)).unwrap_or_default();
+    let (in_reply_to, references) = (ids("in-reply-to"), ids("references"));
+    let mut list = |name| {
+        block.first(name).map(|raw| address::read(raw, MAX_ADDRESSES, &mut decoder)).unwrap_or_default()
+    };
+    let mut to_cc = list("to");
+    to_cc.extend(list("cc"));
+    let mut only = |name| list(name).into_iter().map(|found| found.address).find(|found| !found.is_empty());
+    let delivered_to = only("delivered-to").or_else(|| only("x-original-to"));
+    Peek {
+        message_id: block.first("message-id").and_then(|raw| message_id::read_one(raw, &mut decoder)),
+        in_reply_to,
+        references,
+        return_path_empty: block.first("return-path").is_some_and(is_null_path),
+        is_report: block
+            .first("content-type")
+            .is_some_and(|raw| Parameterised::read(raw).value == "multipart/report"),
+        delivered_to,
+        to_cc,
+    }
+}
+
+/// `<>`, with white space or a comment.
+pub(crate) fn is_null_path(raw: &[u8]) -> bool {
+    let raw = raw.trim_ascii();
+    raw.strip_prefix(b"<").is_some_and(|rest| rest.trim_ascii_start().starts_with(b">"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_that_decide_lane_and_tenant_are_seen() {
+        let seen = peek(
+            b"Return-Path: <>\r\nDelivered-To: Box@One.example\r\nDelivered-To: old@two.example\r\n\
+              In-Reply-To: <p@x>\r\nReferences: <r@x>\r\n <p@x>\r\nMessage-ID: <m@x>\r\nTo: A <a@b>, c@d\r\nCc: e@f\r\n\
+              Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=b\r\n\r\n--b\r\n",
+        );
+        assert_eq!(seen.message_id.as_deref(), Some("m@x"));
+        assert_eq!(
+            (seen.in_reply_to, seen.references),
+            (vec!["p@x".into()], vec!["r@x".into(), "p@x".into()])
+        );
+        assert!(seen.return_path_empty && seen.is_report);
+        assert_eq!(seen.delivered_to.as_deref(), Some("Box@One.example"));
+        let to_cc: Vec<_> = seen.to_cc.into_iter().map(|a| a.address).collect();
+        assert_eq!(to_cc, ["a@b", "c@d", "e@f"]);
+    }
+
+    #[test]
+    fn the_original_recipient_stands_in_where_no_delivery_is_named() {
+        assert_eq!(peek(b"X-Original-To: a@b\nSubject: x\n\nbody").delivered_to.as_deref(), Some("a@b"));
+        assert_eq!(peek(b"Return-Path: <a@b>\n\n"), Peek::default());
+        assert_eq!(peek(b""), Peek::default());
+    }
+}

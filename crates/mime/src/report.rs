@@ -1,0 +1,173 @@
+//! The machine-readable parts of reports: delivery status (RFC 3464), feedback (RFC 5965), disposition (RFC 8098),
+//! and the returned mail.
+
+use crate::charsets;
+use crate::defect::{Defect, Found};
+use crate::header::{self, Field};
+use crate::limits::Limits;
+use crate::message_id;
+use crate::status;
+use crate::words::{self, Decoder};
+
+/// What a delivery-status part says of one recipient, before it is judged.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Row {
+    pub(crate) address: String,
+    pub(crate) status: Option<String>,
+    pub(crate) action: Option<String>,
+    pub(crate) diagnostic: Option<String>,
+    pub(crate) remote_mta: Option<String>,
+}
+
+/// Reads the recipients of a message/delivery-status part: groups of fields between blank lines, of which those
+/// with a recipient count. A field that comes again begins a new recipient where the blank line is missing.
+pub(crate) fn delivery_status(content: &[u8], limits: &Limits, decoder: &mut Decoder) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut at = 0;
+    while at < content.len() {
+        let block = header::read(content, at, limits, &mut Found::default(), |_| false);
+        // The block ends behind itself, so this ends.
+        at = if block.body_at > at { block.body_at } else { skip_line(content, at) };
+        for group in groups(&block.fields) {
+            if rows.len() >= limits.max_recipients {
+                decoder.found.note(Defect::TooManyRecipients);
+                return rows;
+            }
+            rows.extend(row(group, decoder));
+        }
+    }
+    rows
+}
+
+fn skip_line(content: &[u8], at: usize) -> usize {
+    memchr::memchr(b'\n', &content[at..]).map_or(content.len(), |end| at + end + 1)
+}
+
+/// Splits a block where a Final-Recipient comes again.
+fn groups<'b, 'a>(fields: &'b [Field<'a>]) -> Vec<&'b [Field<'a>]> {
+    let mut groups = Vec::new();
+    let (mut start, mut seen) = (0, false);
+    for (index, field) in fields.iter().enumerate() {
+        if field.name == "final-recipient" {
+            if seen {
+                groups.push(&fields[start..index]);
+                start = index;
+            }
+            seen = true;
+        }
+    }
+    groups.push(&fields[start..]);
+    groups
+}
+
+fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
+    let address = ["final-recipient", "original-recipient", "x-actual-recipient"]
+        .into_iter()
+        .find_map(|name| header::first(fields, name).map(address).filter(|address| !address.is_empty()))?;
+    let mut text = |name| {
+        header::first(fields, name).map(|raw| decoder.text(raw)).filter(|text: &String| !text.is_empty())
+    };
+    let diagnostic = text("diagnostic-code");
+    let status = text("status").and_then(|value| status::enhanced(&value));
+    let action = text("action").map(|value| {
+        let word: String = value.chars().take_while(char::is_ascii_alphabetic).collect();
+        word.to_ascii_lowercase()
+    });
+    Some(Row {
+        address,
+        status,
+        action: action.filter(|word| !word.is_empty()),
+        remote_mta: text("remote-mta").map(|value| untyped(&value).to_owned()),
+        diagnostic,
+    })
+}
+
+/// `rfc822; x` and `dns; x` without the type.
+fn untyped(value: &str) -> &str {
+    value.split_once(';').map_or(value, |(_, rest)| rest).trim()
+}
+
+/// The address of a report's field. Encoded words in it are part of the address as it was sent.
+fn address(raw: &[u8]) -> String {
+    let line = words::unfold(raw);
+    let text = charsets::guess(&line).replace('\0', "");
+    let address = untyped(&text);
+    let address =
+        address.split_once('<').map_or(address, |(_, inner)| inner.split('>').next().unwrap_or(inner));
+    address.trim_matches(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '\'')).to_owned()
+}
+
+/// The recipients a feedback report complains for.
+pub(crate) fn feedback(content: &[u8], limits: &Limits) -> Vec<String> {
+    let block = header::read(content, 0, limits, &mut Found::default(), |_| false);
+    let mut addresses: Vec<String> = Vec::new();
+    for field in block.fields.iter().filter(|field| field.name == "original-rcpt-to") {
+        let address = address(field.raw);
+        if !address.is_empty() && !addresses.contains(&address) && addresses.len() < limits.max_recipients {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// `Original-Message-ID` of a disposition notification.
+pub(crate) fn disposition_original(content: &[u8], limits: &Limits, decoder: &mut Decoder) -> Option<String> {
+    let block = header::read(content, 0, limits, &mut Found::default(), |_| false);
+    block.first("original-message-id").and_then(|raw| message_id::read_one(raw, decoder))
+}
+
+/// What the returned mail, whole or headers only, says of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Returned {
+    pub(crate) message_id: Option<String>,
+    pub(crate) to: Vec<String>,
+}
+
+/// Reads a returned mail's top header.
+pub(crate) fn returned(content: &[u8], limits: &Limits, decoder: &mut Decoder) -> Returned {
+    let content = crate::parse::prepare(content);
+    let block = header::read(&content, 0, limits, &mut Found::default(), |_| false);
+    let to = block
+        .first("to")
+        .map(|raw| crate::address::read(raw, limits.max_recipients, decoder))
+        .unwrap_or_default();
+    Returned {
+        message_id: block.first("message-id").and_then(|raw| message_id::read_one(raw, decoder)),
+        to: to.into_iter().map(|address| address.address).filter(|address| address.contains('@')).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(content: &str) -> Vec<Row> {
+        delivery_status(content.as_bytes(), &Limits::default(), &mut Decoder::new(10))
+    }
+
+    #[test]
+    fn every_recipient_of_a_report_has_its_own_status() {
+        let rows = rows(
+            "Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; <a@b>\nAction: failed\nStatus: 5.1.1\n\n\
+             Final-Recipient: RFC822;c@d\nAction: Delayed (will retry)\nStatus: 4.4.7 (late)\n\
+             Diagnostic-Code: smtp; 421 later\n  please\n",
+        );
+        let short: Vec<_> =
+            rows.iter().map(|r| (r.address.as_str(), r.action.as_deref(), r.status.as_deref())).collect();
+        assert_eq!(short, [("a@b", Some("failed"), Some("5.1.1")), ("c@d", Some("delayed"), Some("4.4.7"))]);
+        assert_eq!(rows[1].diagnostic.as_deref(), Some("smtp; 421 later please"));
+    }
+
+    #[test]
+    fn a_missing_blank_line_does_not_merge_recipients() {
+        let rows = rows(
+            "Final-Recipient: rfc822; a@b\nStatus: 5.1.1\nFinal-Recipient: rfc822; c@d\nStatus: 5.2.2\n",
+        );
+        assert_eq!(rows.iter().map(|r| r.address.as_str()).collect::<Vec<_>>(), ["a@b", "c@d"]);
+    }
+
+    #[test]
+    fn rubbish_is_no_recipient_and_ends() {
+        assert!(rows("x\n\ny: z\n\n\n\nhello there\nStatus: 5.0.0").is_empty());
+    }
+}

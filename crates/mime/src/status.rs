@@ -1,0 +1,75 @@
+//! Status codes in the words of servers: enhanced ones (RFC 3463) and replies of SMTP.
+
+/// Text longer than this is not searched.
+const LONGEST: usize = 8 * 1024;
+
+/// The first enhanced status code of a text, such as `5.1.1`; one that says more than `x.0.0` is preferred.
+pub(crate) fn enhanced(text: &str) -> Option<String> {
+    let mut vague = None;
+    for word in words(text) {
+        let word = word.trim_start_matches('#').trim_end_matches('.');
+        let mut pieces = word.split('.');
+        let (Some(class), Some(subject), Some(detail), None) =
+            (pieces.next(), pieces.next(), pieces.next(), pieces.next())
+        else {
+            continue;
+        };
+        let number =
+            |piece: &str| (1..=3).contains(&piece.len()) && piece.bytes().all(|b| b.is_ascii_digit());
+        if matches!(class, "2" | "4" | "5") && number(subject) && number(detail) {
+            if (subject, detail) != ("0", "0") {
+                return Some(word.to_owned());
+            }
+            vague = vague.or_else(|| Some(word.to_owned()));
+        }
+    }
+    vague
+}
+
+/// An enhanced status code that stands behind an SMTP reply (`550 5.1.1`), and says more than `x.0.0`.
+pub(crate) fn specific(text: &str) -> Option<String> {
+    let mut after_reply = false;
+    for word in words(text) {
+        let code = word.split_once('-').map_or(word, |(_, code)| code);
+        if after_reply || code.len() < word.len() {
+            if let Some(found) = enhanced(code).filter(|found| !found.ends_with(".0.0")) {
+                return Some(found);
+            }
+        }
+        after_reply = reply_code(word).is_some();
+    }
+    enhanced(text).filter(|found| !found.ends_with(".0.0"))
+}
+
+/// The first SMTP error reply of a text: 4xx or 5xx standing alone.
+pub(crate) fn reply_code(text: &str) -> Option<u16> {
+    words(text).find_map(|word| {
+        let digits = word.split('-').next().filter(|digits| digits.len() == 3)?;
+        digits.parse::<u16>().ok().filter(|code| (400..560).contains(code))
+    })
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let end = (0..=LONGEST.min(text.len())).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    text[..end]
+        .split(|c: char| {
+            c.is_whitespace()
+                || matches!(c, '(' | ')' | '[' | ']' | ',' | ';' | ':' | '<' | '>' | '"' | '\'' | '=')
+        })
+        .filter(|word| !word.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_found_in_what_servers_say() {
+        let text = "smtp; 550-5.1.1 <a@b>: Recipient address rejected (#5.1.1), see 10.0.0.1";
+        assert_eq!((reply_code(text), enhanced(text)), (Some(550), None.or(Some("5.1.1".to_owned()))));
+        assert_eq!(enhanced("5.0.0 (permanent) 5.2.2 full").as_deref(), Some("5.2.2"));
+        assert_eq!(enhanced("host 10.2.3.4 said no"), None);
+        assert_eq!(reply_code("552 too big"), Some(552));
+        assert_eq!(reply_code("sent 5500 bytes, 1550"), None);
+    }
+}

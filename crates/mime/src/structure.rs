@@ -1,0 +1,187 @@
+//! Cuts a mail into its parts in one pass over the lines.
+//!
+//! Every line that begins with `--` is held against the boundaries that are open, innermost first, and must be that
+//! boundary exactly (a trailing `--` and white space aside). The work is bounded by lines × `max_depth` whatever the
+//! mail declares: unclosed, nested, repeated or prefix boundaries only decide which part a line falls into.
+
+use crate::content_type::{Parameterised, media_type};
+use crate::defect::{Defect, Found};
+use crate::header::{self, Field, Lines};
+use crate::limits::Limits;
+
+/// One part, leaf or multipart.
+#[derive(Debug)]
+pub(crate) struct Part<'a> {
+    pub(crate) fields: Vec<Field<'a>>,
+    /// Media type in lower case.
+    pub(crate) mime_type: String,
+    pub(crate) ctype: Parameterised,
+    /// Still encoded; of a multipart the preamble.
+    pub(crate) body: &'a [u8],
+    /// Index of the multipart it lies in.
+    pub(crate) parent: Option<usize>,
+    pub(crate) role: Role,
+}
+
+/// What a part is to the mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Leaf,
+    /// A multipart that is taken apart: its parts, if there are any, follow.
+    Container,
+    /// Text behind the last part of a multipart.
+    Epilogue,
+    /// What lies beyond a limit, undivided.
+    Opaque,
+}
+
+/// A multipart whose boundary is looked for.
+struct Open {
+    boundary: Vec<u8>,
+    part: usize,
+    has_parts: bool,
+    /// Its closing boundary was seen: what follows is epilogue.
+    closed: bool,
+}
+
+struct Cutter<'a, 'l> {
+    raw: &'a [u8],
+    limits: &'l Limits,
+    parts: Vec<Part<'a>>,
+    open: Vec<Open>,
+}
+
+/// What a line is to the open multiparts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Next(usize),
+    Close(usize),
+}
+
+/// Cuts `raw` into parts, in the mail's order; the first is the mail itself.
+pub(crate) fn cut<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec<Part<'a>> {
+    let mut cutter = Cutter { raw, limits, parts: Vec::new(), open: Vec::new() };
+    cutter.run(found);
+    cutter.parts
+}
+
+impl Cutter<'_, '_> {
+    fn run(&mut self, found: &mut Found) {
+        let mut content_at = self.enter(0, found);
+        let mut lines = Lines::new(self.raw, content_at);
+        while let Some(line) = lines.next() {
+            let Some(mark) = self.mark(line.text) else { continue };
+            self.leave(content_at, line.start, found);
+            let (Mark::Next(level) | Mark::Close(level)) = mark;
+            for unclosed in self.open.drain(level + 1..) {
+                if !unclosed.closed {
+                    found.note(Defect::UnclosedMultipart);
+                }
+            }
+            content_at = line.next;
+            if matches!(mark, Mark::Close(_)) {
+                if let Some(open) = self.open.get_mut(level) {
+                    open.closed = true;
+                }
+                continue;
+            }
+            if let Some(open) = self.open.get_mut(level) {
+                open.has_parts = true;
+            }
+            if self.parts.len() >= self.limits.max_parts {
+                found.note(Defect::TooManyParts);
+                self.beside(line.next, self.raw.len(), Role::Opaque);
+                return;
+            }
+            content_at = self.enter(line.next, found);
+            lines.seek(content_at);
+        }
+        self.leave(content_at, self.raw.len(), found);
+        if self.open.iter().any(|open| !open.closed && open.has_parts) {
+            found.note(Defect::UnclosedMultipart);
+        }
+    }
+
+    /// Reads the header block of a part that begins at `at`; gives the offset of its body.
+    fn enter(&mut self, at: usize, found: &mut Found) -> usize {
+        let block = header::read(self.raw, at, self.limits, found, |line| self.mark(line).is_some());
+        let parent = self.open.last().map(|open| open.part);
+        let in_digest =
+            parent.and_then(|p| self.parts.get(p)).is_some_and(|p| p.mime_type == "multipart/digest");
+        let ctype = block.first("content-type").map(Parameterised::read).unwrap_or_default();
+        let fallback = match (in_digest, ctype.token("name")) {
+            // What has a name was meant to be a file, whatever its type was meant to be.
+            (_, Some(_)) => "application/octet-stream",
+            (true, None) => "message/rfc822",
+            (false, None) => "text/plain",
+        };
+        let mime_type = media_type(&ctype.value, fallback);
+        let mut role = Role::Leaf;
+        if mime_type.starts_with("multipart/") {
+            match ctype.token("boundary") {
+                None => found.note(Defect::NoBoundary),
+                Some(_) if self.open.len() >= self.limits.max_depth => found.note(Defect::TooDeep),
+                Some(boundary) => {
+                    let boundary = boundary.as_bytes().to_vec();
+                    self.open.push(Open {
+                        boundary,
+                        part: self.parts.len(),
+                        has_parts: false,
+                        closed: false,
+                    });
+                    role = Role::Container;
+                }
+            }
+        }
+        self.parts.push(Part { fields: block.fields, mime_type, ctype, body: &[], parent, role });
+        block.body_at
+    }
+
+    /// Ends what began at `from`: the body of a leaf, a preamble or an epilogue. The line end before a boundary
+    /// belongs to the boundary.
+    fn leave(&mut self, from: usize, to: usize, found: &mut Found) {
+        let body = self.raw.get(from..to).unwrap_or_default();
+        let body = if to == self.raw.len() { body } else { without_line_end(body) };
+        if self.open.last().is_some_and(|open| open.closed) {
+            if body.iter().any(|byte| !byte.is_ascii_whitespace()) {
+                found.note(Defect::StrayText);
+                self.beside(from, from + body.len(), Role::Epilogue);
+            }
+        } else if let Some(part) = self.parts.last_mut() {
+            part.body = body;
+        }
+    }
+
+    /// Keeps bytes that belong to no part.
+    fn beside(&mut self, from: usize, to: usize, role: Role) {
+        self.parts.push(Part {
+            fields: Vec::new(),
+            mime_type: "application/octet-stream".to_owned(),
+            ctype: Parameterised::default(),
+            body: self.raw.get(from..to).unwrap_or_default(),
+            parent: self.open.last().map(|open| open.part),
+            role,
+        });
+    }
+
+    /// Which boundary this line is. Of closed multiparts only outer ones count.
+    fn mark(&self, line: &[u8]) -> Option<Mark> {
+        let rest = line.strip_prefix(b"--")?;
+        self.open.iter().enumerate().rev().find_map(|(level, open)| {
+            if open.closed {
+                return None;
+            }
+            let after = rest.strip_prefix(open.boundary.as_slice())?.trim_ascii_end();
+            match after {
+                b"" => Some(Mark::Next(level)),
+                b"--" => Some(Mark::Close(level)),
+                _ => None,
+            }
+        })
+    }
+}
+
+fn without_line_end(body: &[u8]) -> &[u8] {
+    let body = body.strip_suffix(b"\n").unwrap_or(body);
+    body.strip_suffix(b"\r").unwrap_or(body)
+}

@@ -1,0 +1,313 @@
+//! Content-Transfer-Encoding: mailparse where the encoding is clean, lenient decoders where it is not.
+
+use data_encoding::BASE64;
+use mailparse::ParsedContentType;
+use mailparse::body::Body;
+use memchr::memchr;
+
+use crate::defect::{Defect, Found};
+
+/// How a part's bytes were wrapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// As they are, in lines.
+    Lines,
+    /// As they are.
+    Binary,
+    Base64,
+    QuotedPrintable,
+    Uuencode,
+}
+
+impl Encoding {
+    /// Reads the field's value: the first token counts, so that a comment or parameter behind it does no harm.
+    pub(crate) fn from_header(value: &str, found: &mut Found) -> Self {
+        let token = value
+            .trim()
+            .trim_matches('"')
+            .split(|c: char| c.is_whitespace() || matches!(c, ';' | '(' | ','))
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        match token.as_str() {
+            "base64" | "b64" | "base-64" => Self::Base64,
+            "quoted-printable" | "quotedprintable" | "qp" | "quoted/printable" | "quoted_printable" => {
+                Self::QuotedPrintable
+            }
+            "x-uuencode" | "x-uue" | "uuencode" | "uue" => Self::Uuencode,
+            "binary" => Self::Binary,
+            "" | "7bit" | "8bit" | "7-bit" | "8-bit" => Self::Lines,
+            _ => {
+                found.note(Defect::UnknownEncoding(token));
+                Self::Lines
+            }
+        }
+    }
+
+    /// Unwraps a part's bytes. Never fails: what cannot be decoded is passed through or skipped, and noted.
+    pub(crate) fn decode(self, raw: &[u8], found: &mut Found) -> Vec<u8> {
+        match self {
+            Self::Binary => raw.to_vec(),
+            Self::Lines => lf(raw),
+            Self::Base64 => base64(raw, found),
+            Self::QuotedPrintable => quoted_printable(raw, found),
+            Self::Uuencode => uuencode(raw).unwrap_or_else(|| {
+                found.note(Defect::UnknownEncoding("uuencode without begin line".to_owned()));
+                lf(raw)
+            }),
+        }
+    }
+}
+
+/// CRLF to LF.
+pub(crate) fn lf(raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some(at) = memchr(b'\r', rest) {
+        let keep = at + usize::from(rest.get(at + 1) != Some(&b'\n'));
+        out.extend_from_slice(&rest[..keep]);
+        rest = &rest[at + 1..];
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+fn base64(raw: &[u8], found: &mut Found) -> Vec<u8> {
+    let ctype = ParsedContentType::default();
+    if let Body::Base64(body) = Body::new(raw, &ctype, &Some("base64".to_owned()))
+        && let Ok(bytes) = body.get_decoded()
+    {
+        return bytes;
+    }
+    found.note(Defect::BadBase64);
+    base64_lenient(raw)
+}
+
+/// Decodes what there is: bytes outside the alphabet are dropped, padding may stand between segments, a blank line
+/// or a line of prose after the data (the footer of a mailing list) ends it, a cut-off rest gives its whole bytes.
+pub(crate) fn base64_lenient(raw: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(raw.len() / 4 * 3);
+    let mut quantum = Vec::with_capacity(4);
+    let mut begun = false;
+    for line in raw.split(|&b| b == b'\n') {
+        let line = line.trim_ascii();
+        if line.is_empty() {
+            if begun {
+                break;
+            }
+            continue;
+        }
+        // Prose has spaces or a leading dash where data has none.
+        let foreign = line.iter().filter(|&&b| !is_base64(b) && b != b'=').count();
+        if begun && (line.first() == Some(&b'-') || foreign * 8 > line.len()) {
+            break;
+        }
+        for &byte in line {
+            if is_base64(byte) {
+                begun = true;
+                quantum.push(byte);
+                if quantum.len() == 4 {
+                    flush_quantum(&mut quantum, &mut out);
+                }
+            } else if byte == b'=' {
+                flush_quantum(&mut quantum, &mut out);
+            }
+        }
+    }
+    flush_quantum(&mut quantum, &mut out);
+    out
+}
+
+const fn is_base64(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')
+}
+
+/// Decodes 2 to 4 characters to 1 to 3 bytes; a single one holds no whole byte.
+fn flush_quantum(quantum: &mut Vec<u8>, out: &mut Vec<u8>) {
+    let bytes = match quantum.len() {
+        2 => 1,
+        3 => 2,
+        4 => 3,
+        _ => 0,
+    };
+    quantum.resize(4, b'A');
+    if let Ok(decoded) = BASE64.decode(quantum)
+        && let Some(whole) = decoded.get(..bytes)
+    {
+        out.extend_from_slice(whole);
+    }
+    quantum.clear();
+}
+
+/// The text of a `B` encoded word.
+pub(crate) fn base64_word(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let mut quantum = Vec::with_capacity(4);
+    for &byte in text {
+        if is_base64(byte) {
+            quantum.push(byte);
+            if quantum.len() == 4 {
+                flush_quantum(&mut quantum, &mut out);
+            }
+        } else if byte == b'=' {
+            flush_quantum(&mut quantum, &mut out);
+        }
+    }
+    flush_quantum(&mut quantum, &mut out);
+    out
+}
+
+/// The text of a `Q` encoded word: as quoted-printable, with `_` for a space.
+pub(crate) fn quoted_printable_word(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        match (byte, hex_pair(tail)) {
+            (b'=', Some(value)) => {
+                out.push(value);
+                rest = &tail[2..];
+                continue;
+            }
+            (b'_', _) => out.push(b' '),
+            _ => out.push(byte),
+        }
+        rest = tail;
+    }
+    out
+}
+
+fn hex_pair(bytes: &[u8]) -> Option<u8> {
+    let digit = |at: usize| bytes.get(at).and_then(|&b| char::from(b).to_digit(16));
+    u8::try_from(digit(0)? * 16 + digit(1)?).ok()
+}
+
+/// Quoted-printable that passes raw 8-bit bytes and broken escapes through; mailparse drops the former silently.
+fn quoted_printable(raw: &[u8], found: &mut Found) -> Vec<u8> {
+    if !raw.is_ascii() {
+        found.note(Defect::BadQuotedPrintable);
+    }
+    let mut out = Vec::with_capacity(raw.len());
+    let mut lines = raw.split_inclusive(|&b| b == b'\n');
+    for line in &mut lines {
+        let ended = line.ends_with(b"\n");
+        // White space at the end of a line was added on the way (RFC 2045 section 6.7, rule 3).
+        let text = line.trim_ascii_end();
+        let (text, soft) = match text.strip_suffix(b"=") {
+            Some(text) => (text, true),
+            None => (text, false),
+        };
+        let mut rest = text;
+        while let Some(at) = memchr(b'=', rest) {
+            out.extend_from_slice(&rest[..at]);
+            let tail = &rest[at + 1..];
+            if let Some(value) = hex_pair(tail) {
+                out.push(value);
+                rest = &tail[2..];
+            } else {
+                found.note(Defect::BadQuotedPrintable);
+                out.push(b'=');
+                rest = tail;
+            }
+        }
+        out.extend_from_slice(rest);
+        if ended && !soft {
+            out.push(b'\n');
+        }
+    }
+    out
+}
+
+/// One uuencoded file; `None` when there is no `begin` line.
+fn uuencode(raw: &[u8]) -> Option<Vec<u8>> {
+    let mut lines = raw.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_end);
+    lines.find(|line| line.starts_with(b"begin "))?;
+    let mut out = Vec::with_capacity(raw.len() / 4 * 3);
+    for line in lines {
+        let Some((&count, data)) = line.split_first() else { break };
+        if line == b"end" {
+            break;
+        }
+        let count = usize::from(count.wrapping_sub(32) & 63);
+        if count == 0 {
+            break;
+        }
+        let start = out.len();
+        for four in data.chunks(4) {
+            let six = |at: usize| four.get(at).map_or(0, |&b| u32::from(b.wrapping_sub(32) & 63));
+            let word = six(0) << 18 | six(1) << 12 | six(2) << 6 | six(3);
+            out.extend_from_slice(&word.to_be_bytes()[1..]);
+        }
+        out.truncate(out.len().min(start + count));
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(encoding: &str, raw: &[u8], decoded: &[u8], defect: Option<&str>) {
+        let mut found = Found::default();
+        let bytes = Encoding::from_header(encoding, &mut found).decode(raw, &mut found);
+        assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(decoded));
+        let codes: Vec<_> = found.into_vec().iter().map(Defect::code).collect();
+        assert_eq!(codes, Vec::from_iter(defect));
+    }
+
+    #[test]
+    fn one_bad_byte_does_not_lose_a_base64_attachment() {
+        check("base64", b"aGVs\nbG8=\n", b"hello", None);
+        check("base64", b"aGV*s\nbG8=\n", b"hello", Some("bad-base64"));
+    }
+
+    #[test]
+    fn a_cut_off_base64_body_keeps_its_whole_bytes() {
+        check("base64", b"aGVsbG8gd29yb", b"hello wor", Some("bad-base64"));
+    }
+
+    #[test]
+    fn a_list_footer_behind_base64_is_left_out() {
+        check(
+            "base64",
+            b"aGVsbG8=\n\n-- \nTo unsubscribe, write to the list\n",
+            b"hello",
+            Some("bad-base64"),
+        );
+        check("base64", b"aGVsbG8=\n_____\nTo unsubscribe, write\n", b"hello", Some("bad-base64"));
+    }
+
+    #[test]
+    fn base64_in_several_padded_pieces_is_one_body() {
+        check("base64", b"aGVsbG8=\r\nIHdvcmxk\r\n", b"hello world", None);
+        check("base64", b"aGVsbG8=\r\nIHdvcmxk*\r\n", b"hello world", Some("bad-base64"));
+    }
+
+    #[test]
+    fn raw_eight_bit_bytes_in_quoted_printable_are_kept() {
+        check("quoted-printable", b"caf\xc3\xa9 =C3=A9", "café é".as_bytes(), Some("bad-quoted-printable"));
+    }
+
+    #[test]
+    fn broken_escapes_are_shown_as_they_stand() {
+        check("quoted-printable", b"100=% =zz =4", b"100=% =zz =4", Some("bad-quoted-printable"));
+    }
+
+    #[test]
+    fn soft_breaks_join_lines_and_trailing_blanks_go() {
+        check("Quoted-Printable (comment)", b"a=\r\nb  \r\nc= \r\nd", b"ab\ncd", None);
+    }
+
+    #[test]
+    fn an_encoding_is_read_up_to_its_comment() {
+        check("base64 (as always)", b"aGVsbG8=", b"hello", None);
+        check("7bit; charset=x", b"a\r\nb", b"a\nb", None);
+        check("x-own", b"a\r\nb", b"a\nb", Some("unknown-encoding"));
+    }
+
+    #[test]
+    fn a_uuencoded_part_is_unpacked() {
+        check("x-uuencode", b"begin 644 cat.txt\n#0V%T\n`\nend\n", b"Cat", None);
+        check("x-uuencode", b"no file here", b"no file here", Some("unknown-encoding"));
+    }
+}

@@ -1,0 +1,191 @@
+//! Mail made to hurt: bounded time and memory, the rest kept, a defect named.
+//!
+//! Each case takes a few hundredths of a second in a debug build; the bound is what a quadratic reader exceeds by far.
+
+use std::time::{Duration, Instant};
+
+use mailfleet_mime::{Limits, Parsed, parse, peek};
+
+const BOUND: Duration = Duration::from_secs(10);
+
+fn read(raw: &str) -> Parsed {
+    read_bytes(raw.as_bytes())
+}
+
+fn read_bytes(raw: &[u8]) -> Parsed {
+    let begun = Instant::now();
+    let parsed = parse(raw, &Limits::default());
+    let _ = peek(raw);
+    let taken = begun.elapsed();
+    assert!(taken < BOUND, "{} bytes took {taken:?}", raw.len());
+    let kept: usize = parsed.mail.attachments.iter().map(|attachment| attachment.content.len()).sum();
+    assert!(kept <= raw.len());
+    parsed
+}
+
+#[track_caller]
+fn has(parsed: &Parsed, code: &str) {
+    let codes: Vec<_> = parsed.defects.iter().map(mailfleet_mime::Defect::code).collect();
+    assert!(codes.contains(&code), "{code} is not among {codes:?}");
+}
+
+/// The pieces for 0..count, strung together.
+fn each(count: usize, piece: impl Fn(usize) -> String) -> String {
+    (0..count).map(piece).collect::<Vec<_>>().concat()
+}
+
+/// The beginning of a multipart within the one before.
+fn level(index: usize) -> String {
+    format!("Content-Type: multipart/mixed; boundary=b{index}\n\n--b{index}\n")
+}
+
+#[test]
+fn twenty_thousand_unclosed_sibling_multiparts() {
+    let parts = |index| format!("--outer\nContent-Type: multipart/mixed; boundary=inner{index}\n\n");
+    let raw = format!("Content-Type: multipart/mixed; boundary=outer\n\n{}", each(20_000, parts));
+    let parsed = read(&raw);
+    has(&parsed, "too-many-parts");
+}
+
+#[test]
+fn a_thousand_and_one_levels_of_multiparts() {
+    let mut raw = each(1_001, level);
+    raw += "Content-Type: text/plain\n\nthe deepest text";
+    let parsed = read(&raw);
+    has(&parsed, "too-deep");
+    assert!(parsed.mail.content_text().contains("the deepest text"), "nothing is dropped");
+}
+
+#[test]
+fn nested_levels_over_a_long_body_of_dashes() {
+    let mut raw = each(99, level);
+    raw += "\n";
+    raw += &"--b\n".repeat(1_000_000);
+    read(&raw);
+}
+
+#[test]
+fn sixty_thousand_nested_mails() {
+    let parsed = read(&"Content-Type: message/rfc822\n\n".repeat(60_000));
+    assert_eq!(parsed.mail.attachments.len(), 1);
+}
+
+#[test]
+fn a_million_tiny_parts() {
+    let raw = format!("Content-Type: multipart/mixed; boundary=b\n\n{}", "--b\n\nx\n".repeat(1_000_000));
+    let parsed = read(&raw);
+    has(&parsed, "too-many-parts");
+    let limit = Limits::default().max_parts;
+    assert!(parsed.mail.attachments.len() <= limit + 1);
+    assert!(
+        parsed.mail.attachments.last().unwrap().content.len() > 6_000_000,
+        "the rest is kept in one piece"
+    );
+}
+
+#[test]
+fn two_megabytes_of_encoded_words_in_any_field() {
+    for word in
+        ["=?utf-8?Q?a?= ", "=?utf-8?Q?a ", "=?utf-8?B?YQ==?=", "=?", "=?x?q?", "=??Q??=", "=?u?q?a?b?c"]
+    {
+        let words = word.repeat(2_000_000 / word.len());
+        for field in ["Subject", "From", "Message-ID", "Content-Type: text/plain; name", "Content-Type"] {
+            read(&format!("{field}: {words}\n\nbody"));
+        }
+    }
+}
+
+#[test]
+fn too_many_encoded_words_stay_as_they_were_sent() {
+    let parsed = read(&format!("Subject: {}\n\nbody", "=?utf-8?Q?a?= b ".repeat(20_000)));
+    has(&parsed, "too-many-encoded-words");
+    assert!(parsed.mail.subject.starts_with("a b a b") && parsed.mail.subject.ends_with("=?utf-8?Q?a?= b"));
+}
+
+#[test]
+fn addresses_that_never_close() {
+    for piece in
+        ["\"", "\"\\\"", "(", "((\\(", "[", "<", "<\"", "\"<", "a@b,", ",", ";:", "<@a,", "=?u?q?<@?= ", ":"]
+    {
+        read(&format!("From: {0}\nTo: {0}\n\nbody", piece.repeat(900_000 / piece.len())));
+    }
+}
+
+#[test]
+fn parameters_without_end() {
+    for piece in ["; name*0*=a", ";a*0*=", ";", "; name*1=b", "\"", "; name=\"", "%", "; boundary=b"] {
+        let value = piece.repeat(900_000 / piece.len());
+        read(&format!(
+            "Content-Type: multipart/mixed{value}\nContent-Disposition: attachment{value}\n\nbody"
+        ));
+    }
+    let numbered: String = each(50_000, |index| format!("; n{index}*0*=a"));
+    read(&format!("Content-Type: a/b{numbered}\n\nbody"));
+}
+
+#[test]
+fn header_blocks_without_end() {
+    let parsed = read(&format!("Subject: {}\n\nbody", "x".repeat(200_000)));
+    assert_eq!(parsed.mail.subject.len(), 200_000);
+    has(&read(&format!("{}\n\nbody", "X: y\n".repeat(500_000))), "headers-truncated");
+    read(&"junk\n".repeat(500_000));
+    read(&format!("X: y\n{}", "junk\nX: y\n".repeat(200_000)));
+    read(&format!("X: y\n{}", " \n".repeat(1_000_000)));
+    read(&format!("References: {}\n\nbody", "<a@b>".repeat(200_000)));
+}
+
+#[test]
+fn html_nested_and_broken() {
+    for piece in
+        ["<div>", "<b><p>", "<", "<!--", "<a href=\"", "<table><tr><td>", "&amp", "<p>", "<blockquote>x"]
+    {
+        let raw = format!("Content-Type: text/html\n\n{}", piece.repeat(400_000 / piece.len()));
+        let parsed = read(&raw);
+        has(&parsed, "html-not-rendered");
+    }
+    for piece in ["<div>", "<font>x", "<table>", "<blockquote>", "<ul><li>"] {
+        read(&format!("Content-Type: text/html\n\n{}", piece.repeat(Limits::default().max_html_depth - 10)));
+    }
+}
+
+#[test]
+fn a_mail_beyond_the_size_limit_keeps_its_headers_and_its_body() {
+    let raw = format!("Subject: big\nMessage-ID: <m@x>\n\n{}", "x".repeat(10_000));
+    let parsed = parse(raw.as_bytes(), &Limits { max_raw_bytes: 1_000, ..Limits::default() });
+    has(&parsed, "too-large");
+    assert_eq!((parsed.mail.subject.as_str(), parsed.mail.message_id.as_deref()), ("big", Some("m@x")));
+    assert_eq!(parsed.mail.attachments[0].content.len(), 10_000);
+}
+
+#[test]
+fn a_report_of_a_hundred_thousand_recipients_is_bounded() {
+    let rows = "Final-Recipient: rfc822; a@b\nAction: failed\nStatus: 5.1.1\n\n".repeat(100_000);
+    for separator in ["\n", ""] {
+        let rows = if separator.is_empty() { rows.replace("\n\n", "\n") } else { rows.clone() };
+        let parsed = read(&format!(
+            "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
+             --b\nContent-Type: message/delivery-status\n\n{rows}\n--b--\n"
+        ));
+        let recipients = parsed.mail.bounce.unwrap().recipients.len();
+        assert!((1..=Limits::default().max_recipients).contains(&recipients), "{recipients}");
+    }
+}
+
+#[test]
+fn bounce_text_without_end() {
+    for piece in ["a@b.c ", "550 5.1.1 ", "user unknown ", "@", "<a@b.c>: ", "5.", "spf spf "] {
+        let text = piece.repeat(1_000_000 / piece.len());
+        read(&format!("From: MAILER-DAEMON\nReturn-Path: <>\nSubject: failure notice\n\n{text}"));
+    }
+}
+
+#[test]
+fn a_nul_in_every_field() {
+    let parsed = read_bytes(
+        b"From: \0A\0 <a\0@b>\nTo: \0c@d\nSubject: x\0y\nMessage-ID: <m\0@x>\nX-\0Y: \0\nDate: \0\n\
+          Content-Type: text/plain; charset=\"\0\"\n\nbo\0dy",
+    );
+    has(&parsed, "nul-removed");
+    assert_eq!((parsed.mail.subject.as_str(), parsed.mail.content_text().as_str()), ("xy", "body"));
+    assert_eq!(parsed.mail.message_id.as_deref(), Some("m@x"));
+}

@@ -1,0 +1,278 @@
+//! From UIDs to queued jobs: fetch, choose the lane, enqueue, and say what each UID came to.
+//!
+//! The scan and the sweep both end here. No cursor is moved here; the caller moves it over what is covered.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use mailfleet_imap::{Fetched, MailSource};
+use mailfleet_mime::Peek;
+use mailfleet_model::{
+    Class, Counters, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, MailboxId, StorageKey,
+    Uid, UidValidity,
+};
+use mailfleet_queue::{Enqueued, NewJob};
+use mailfleet_store::{Account, NewDeadLetter};
+
+use crate::metrics::{Aside, EnqueueResult};
+use crate::plan::Marks;
+use crate::priority::{self, Facts};
+use crate::problem::Problem;
+use crate::services::Services;
+
+/// More flags than this are not carried along; a server with more means no good.
+const MAX_FLAGS: usize = 64;
+
+/// Where mail is taken from: one mailbox of one account under one UIDVALIDITY.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The servers behind.
+    pub services: &'a Services,
+    /// The account.
+    pub account: &'a Account,
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// Its name, for logs.
+    pub name: &'a str,
+    /// The epoch.
+    pub uidvalidity: UidValidity,
+    /// How far it has been read; decides what is history.
+    pub marks: Marks,
+}
+
+/// What a set of UIDs came to. A UID that is in none of the three was not looked at.
+#[derive(Debug, Default)]
+pub struct Settled {
+    /// Queued, live already, or with an outcome: the cursor may pass.
+    pub covered: BTreeSet<Uid>,
+    /// Their lane is full, with their internal date: they wait in the mailbox.
+    pub full: Vec<(Uid, Option<i64>)>,
+    /// Listed by the server and left out of its answers.
+    pub withheld: Vec<Uid>,
+}
+
+impl Place<'_> {
+    fn at(&self, uid: Uid) -> MailRef {
+        MailRef { account: self.account.id, mailbox: self.mailbox, uidvalidity: self.uidvalidity, uid }
+    }
+
+    /// Which of `uids` (ascending) have an outcome or a live job.
+    ///
+    /// Outcomes are read first: a job that ends in between is found neither here nor there and is fetched once more,
+    /// which the ledger makes harmless. The other order could take a job for live that has ended without an outcome.
+    pub fn accounted(&self, uids: &[Uid]) -> Result<BTreeSet<Uid>, Problem> {
+        let (Some(&from), Some(&to)) = (uids.first(), uids.last()) else { return Ok(BTreeSet::new()) };
+        let store = &self.services.store;
+        let mut accounted =
+            self.services.block_on(store.outcomes(self.mailbox, self.uidvalidity, from, to))?;
+        // The ledger also knows of messages that are no longer there.
+        accounted.retain(|uid| uids.binary_search(uid).is_ok());
+        let open = mailfleet_model::unaccounted(uids, &accounted);
+        if !open.is_empty() {
+            let jobs: Vec<JobId> = open.iter().map(|&uid| JobId::mail(&self.at(uid))).collect();
+            let live = self.services.block_on(self.services.queue.live(&jobs))?;
+            accounted.extend(open.iter().zip(live).filter_map(|(&uid, live)| live.then_some(uid)));
+        }
+        Ok(accounted)
+    }
+
+    /// Fetches `uids` (ascending) and enqueues them. The caller holds the room for them.
+    pub fn fetch_and_enqueue(&self, session: &mut dyn MailSource, uids: &[Uid]) -> Result<Settled, Problem> {
+        let mut intake =
+            Intake { place: *self, held: Vec::new(), held_bytes: 0, settled: Settled::default() };
+        if uids.is_empty() {
+            return Ok(intake.settled);
+        }
+        let mut failure = None;
+        let begun = Instant::now();
+        let report = session.fetch(uids, &mut |fetched| match intake.take(fetched) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(problem) => {
+                failure = Some(problem);
+                ControlFlow::Break(())
+            }
+        })?;
+        let metrics = &self.services.metrics;
+        metrics.fetch_seconds.observe(begun.elapsed().as_secs_f64());
+        if let Some(problem) = failure {
+            return Err(problem);
+        }
+        intake.flush()?;
+        let mut settled = intake.settled;
+
+        if let Some(refusal) = &report.refused {
+            tracing::warn!(mailbox = self.name, refusal, "the server ended a fetch early");
+        }
+        self.bury_too_large(&report.oversize)?;
+        settled.covered.extend(report.oversize.iter().map(|(uid, _)| *uid));
+        if !report.missing.is_empty() {
+            let there: BTreeSet<Uid> = session.still_there(&report.missing)?.into_iter().collect();
+            let (withheld, gone): (Vec<Uid>, Vec<Uid>) =
+                report.missing.iter().partition(|uid| there.contains(uid));
+            self.record_vanished(&gone)?;
+            metrics.aside.get(Aside::Omitted).inc_by(count(withheld.len()));
+            settled.covered.extend(gone);
+            settled.withheld = withheld;
+        }
+        Ok(settled)
+    }
+
+    fn record_vanished(&self, gone: &[Uid]) -> Result<(), Problem> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let store = &self.services.store;
+        self.services.block_on(store.record_vanished(self.mailbox, self.uidvalidity, gone))?;
+        self.services.metrics.aside.get(Aside::Vanished).inc_by(count(gone.len()));
+        tracing::info!(mailbox = self.name, messages = gone.len(), "expunged before they were fetched");
+        Ok(())
+    }
+
+    /// Parks mails above the size limit, without their bytes, so that they are accounted for.
+    pub fn bury_too_large(&self, mails: &[(Uid, u64)]) -> Result<(), Problem> {
+        if mails.is_empty() {
+            return Ok(());
+        }
+        let limit = self.services.config.imap.max_message_bytes;
+        let letters: Vec<NewDeadLetter> = mails
+            .iter()
+            .map(|&(uid, size)| {
+                let envelope = self.envelope(uid, size, Vec::new(), None);
+                NewDeadLetter {
+                    job: envelope.job_id(),
+                    at: Some(envelope.at),
+                    lane: Lane::Normal,
+                    envelope_json: serde_json::to_value(&envelope).unwrap_or_default(),
+                    raw: None,
+                    reason: "too_large".to_owned(),
+                    class: Class::Hostile,
+                    error: format!("the mail has {size} bytes, `imap.max_message_bytes` allows {limit}"),
+                    counters: Counters::default(),
+                    history: serde_json::Value::Array(Vec::new()),
+                    tenant: self.account.tenant,
+                    account: Some(self.account.id),
+                    message_id: None,
+                }
+            })
+            .collect();
+        self.services.block_on(self.services.store.dead_letter(&letters))?;
+        self.services.metrics.aside.get(Aside::TooLarge).inc_by(count(mails.len()));
+        tracing::warn!(
+            mailbox = self.name,
+            messages = mails.len(),
+            limit,
+            "dead-lettered mail above the size limit (imap.max_message_bytes)"
+        );
+        Ok(())
+    }
+
+    fn envelope(
+        &self,
+        uid: Uid,
+        size: u64,
+        mut flags: Vec<String>,
+        internal_date_ms: Option<i64>,
+    ) -> Envelope {
+        flags.truncate(MAX_FLAGS);
+        Envelope {
+            v: ENVELOPE_VERSION,
+            kind: Kind::Mail,
+            at: self.at(uid),
+            size,
+            flags,
+            internal_date_ms,
+            enqueued_at_ms: self.services.clock.now_ms(),
+            encoding: Encoding::Identity,
+            traceparent: None,
+        }
+    }
+
+    /// Which of the mails answer a message that this tenant sent through us: one query for all. A shared account's
+    /// tenant is not known here, so its replies take the lane that the other rules give them.
+    fn answers_us(&self, mails: &[(Peek, Facts)]) -> Result<Vec<bool>, Problem> {
+        let rules = &self.services.config.producer.priority;
+        let parents: Vec<Vec<StorageKey>> = mails
+            .iter()
+            .map(|(peek, facts)| match self.account.tenant {
+                Some(tenant) if facts.wants_lookup(rules) => priority::parent_keys(peek, tenant),
+                _ => Vec::new(),
+            })
+            .collect();
+        let asked: Vec<StorageKey> = parents.iter().flatten().cloned().collect();
+        let known: HashSet<StorageKey> = if asked.is_empty() {
+            HashSet::new()
+        } else {
+            self.services.block_on(self.services.store.known_outbound(&asked))?
+        };
+        Ok(parents.iter().map(|keys| keys.iter().any(|key| known.contains(key))).collect())
+    }
+
+    fn enqueue(&self, mails: Vec<Fetched>, settled: &mut Settled) -> Result<(), Problem> {
+        let rules = &self.services.config.producer.priority;
+        let peeked: Vec<(Peek, Facts)> = mails
+            .iter()
+            .map(|mail| {
+                let peek = mailfleet_mime::peek(&mail.raw);
+                let facts = Facts::new(&peek, self.marks.before_first_contact(mail.uid));
+                (peek, facts)
+            })
+            .collect();
+        let answers = self.answers_us(&peeked)?;
+        let mut asked = Vec::with_capacity(mails.len());
+        let mut jobs = Vec::with_capacity(mails.len());
+        for ((mail, (_, facts)), answers_us) in mails.into_iter().zip(peeked).zip(answers) {
+            let lane = facts.lane(rules, answers_us);
+            asked.push((mail.uid, mail.internal_date_ms, lane));
+            let envelope = self.envelope(mail.uid, mail.size, mail.flags, mail.internal_date_ms);
+            jobs.push(NewJob { envelope, lane, raw: mail.raw.into() });
+        }
+        let answers = self.services.block_on(self.services.queue.enqueue(jobs))?;
+        for ((uid, internal_date_ms, lane), answer) in asked.into_iter().zip(answers) {
+            let result = match answer {
+                Enqueued::Queued => EnqueueResult::Queued,
+                Enqueued::AlreadyLive => EnqueueResult::AlreadyLive,
+                Enqueued::LaneFull => EnqueueResult::LaneFull,
+            };
+            self.services.metrics.enqueued.get((lane, result)).inc();
+            if result == EnqueueResult::LaneFull {
+                settled.full.push((uid, internal_date_ms));
+            } else {
+                settled.covered.insert(uid);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Mails on their way from the socket to the queue, in pieces that are bounded whatever sizes the server announced.
+struct Intake<'a> {
+    place: Place<'a>,
+    held: Vec<Fetched>,
+    held_bytes: u64,
+    settled: Settled,
+}
+
+impl Intake<'_> {
+    fn take(&mut self, mail: Fetched) -> Result<(), Problem> {
+        let services = self.place.services;
+        services.metrics.fetched.inc();
+        services.metrics.fetched_bytes.inc_by(mail.size);
+        self.held_bytes += mail.size;
+        self.held.push(mail);
+        if self.held_bytes >= services.config.producer.batch_bytes {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Problem> {
+        self.held_bytes = 0;
+        let mails = std::mem::take(&mut self.held);
+        if mails.is_empty() { Ok(()) } else { self.place.enqueue(mails, &mut self.settled) }
+    }
+}
+
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

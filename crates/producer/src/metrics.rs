@@ -1,0 +1,133 @@
+//! Every metric of the producer: names, labels, help.
+
+use mailfleet_model::Lane;
+use mailfleet_runtime::metrics::SECONDS;
+use mailfleet_runtime::{CounterFamily, DepthGauges, Label, Metrics};
+use prometheus::{Histogram, IntCounter};
+
+/// What the queue said to one mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EnqueueResult {
+    /// A new entry.
+    Queued,
+    /// That job was live already.
+    AlreadyLive,
+    /// Its lane is full: the mail waits in its mailbox.
+    LaneFull,
+}
+
+impl Label for EnqueueResult {
+    const NAME: &'static str = "result";
+
+    fn all() -> Vec<Self> {
+        vec![Self::Queued, Self::AlreadyLive, Self::LaneFull]
+    }
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::AlreadyLive => "already_live",
+            Self::LaneFull => "lane_full",
+        }
+    }
+}
+
+/// Why a mail was not fetched in the ordinary way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aside {
+    /// Expunged before we had it.
+    Vanished,
+    /// Above the size limit: dead-lettered.
+    TooLarge,
+    /// The server lists it and leaves it out of its answers.
+    Omitted,
+}
+
+impl Label for Aside {
+    const NAME: &'static str = "reason";
+
+    fn all() -> Vec<Self> {
+        vec![Self::Vanished, Self::TooLarge, Self::Omitted]
+    }
+
+    fn value(self) -> &'static str {
+        match self {
+            Self::Vanished => "vanished",
+            Self::TooLarge => "too_large",
+            Self::Omitted => "omitted",
+        }
+    }
+}
+
+/// The producer's metrics, registered once.
+#[derive(Debug)]
+pub struct ProducerMetrics {
+    /// Mails fetched.
+    pub fetched: IntCounter,
+    /// Bytes of raw mail fetched.
+    pub fetched_bytes: IntCounter,
+    /// Mails by lane and by what the queue said.
+    pub enqueued: CounterFamily<(Lane, EnqueueResult)>,
+    /// Mails that did not go the ordinary way.
+    pub aside: CounterFamily<Aside>,
+    /// Time from asking for a batch to its last byte.
+    pub fetch_seconds: Histogram,
+    /// Time of one sweep of one mailbox.
+    pub sweep_seconds: Histogram,
+    /// Mails that a sweep found without outcome and without live job and fetched again.
+    pub sweep_refetched: IntCounter,
+    /// Accounts by state.
+    pub accounts: DepthGauges,
+    /// Mails on the server, without outcome, without live job, older than a minute; absent where unknown.
+    pub unaccounted: DepthGauges,
+    /// Entries by lane and state; absent where unknown.
+    pub depth: DepthGauges,
+    /// Age of the oldest entry of a lane in milliseconds; absent where unknown or empty.
+    pub oldest_age_ms: DepthGauges,
+}
+
+impl ProducerMetrics {
+    /// Registers all of them.
+    pub fn register(metrics: &Metrics) -> prometheus::Result<Self> {
+        Ok(Self {
+            fetched: metrics.counter("mailfleet_fetched_total", "Mails fetched from mailboxes.")?,
+            fetched_bytes: metrics
+                .counter("mailfleet_fetched_bytes_total", "Bytes of raw mail fetched from mailboxes.")?,
+            enqueued: metrics.counters("mailfleet_enqueued_total", "Mails by lane and the queue's answer.")?,
+            aside: metrics.counters(
+                "mailfleet_set_aside_total",
+                "Mails that vanished, were too large, or were left out by their server.",
+            )?,
+            fetch_seconds: metrics.histogram(
+                "mailfleet_fetch_batch_seconds",
+                "From asking for a batch of mails to its last byte.",
+                SECONDS,
+            )?,
+            sweep_seconds: metrics.histogram(
+                "mailfleet_sweep_seconds",
+                "Time of one sweep of one mailbox.",
+                SECONDS,
+            )?,
+            sweep_refetched: metrics.counter(
+                "mailfleet_sweep_refetched_total",
+                "Mails that a sweep found without outcome and without live job.",
+            )?,
+            accounts: metrics.depths("mailfleet_accounts", "Watched accounts by state.", &["state"])?,
+            unaccounted: metrics.depths(
+                "mailfleet_mailbox_unaccounted_messages",
+                "Messages on the server without outcome and without live job, older than 60 s; absent while unknown.",
+                &["account", "mailbox"],
+            )?,
+            depth: metrics.depths(
+                "mailfleet_queue_entries",
+                "Entries by lane and state (waiting, in_flight, delayed); use max over replicas.",
+                &["queue", "lane", "state"],
+            )?,
+            oldest_age_ms: metrics.depths(
+                "mailfleet_queue_oldest_age_milliseconds",
+                "Age of the oldest entry of a lane; use max over replicas.",
+                &["queue", "lane"],
+            )?,
+        })
+    }
+}

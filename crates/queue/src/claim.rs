@@ -1,0 +1,163 @@
+//! Claiming: taking entries by lane, and taking in again what was claimed without our knowing.
+
+use std::sync::atomic::Ordering;
+
+use redis::Value;
+
+use crate::consumer::{Consumer, count};
+use crate::delivery::Delivery;
+use crate::error::{Error, Result};
+use crate::queue::script;
+use crate::reply;
+use crate::scripts::SCRIPTS;
+
+/// One claim takes no more entries than this, whatever is asked: Redis does nothing else while the script runs.
+const CLAIM_MAX: usize = 500;
+/// Due retries made ripe by one claim, so that many falling due together do not hold Redis up.
+const PROMOTE_MAX: usize = 200;
+
+/// What a claim may still take.
+struct Room {
+    quotas: [u32; 3],
+    bytes: u64,
+}
+
+impl Room {
+    fn entries(&self) -> u32 {
+        self.quotas.iter().sum()
+    }
+}
+
+impl Consumer {
+    /// Takes up to `max` entries (at most 500) without waiting. The lanes share by their weights, unused shares go to
+    /// the most urgent lane that has something; within a lane what was handed back or fell due goes first. Bounded by
+    /// `max_claim_bytes` of raw mail as well. At most one of the deliveries is to be run alone.
+    ///
+    /// After an error, and after its future was dropped, the next claim first takes in what this one may have taken.
+    pub async fn claim(&self, max: usize) -> Result<Vec<Delivery>> {
+        let max = max.min(CLAIM_MAX);
+        if max == 0 || self.0.left.load(Ordering::Acquire) {
+            return Ok(Vec::new());
+        }
+        let _taking = self.0.taking.lock().await;
+        if self.0.held.adopt_due() {
+            let adopted = self.adopt_up_to(max).await?;
+            if !adopted.is_empty() {
+                return Ok(adopted);
+            }
+        }
+        // Until the answer is in our hands, entries may be ours without our knowing.
+        self.0.held.set_adopt_due(true);
+        let deliveries = self.claim_by_quota(max).await?;
+        self.0.held.set_adopt_due(false);
+        Ok(deliveries)
+    }
+
+    async fn claim_by_quota(&self, max: usize) -> Result<Vec<Delivery>> {
+        let config = self.0.queue.config();
+        let wanted = u32::try_from(max).unwrap_or(u32::MAX);
+        let ticket = self.0.ticket.fetch_add(u64::from(wanted), Ordering::Relaxed);
+        let mut room = Room { quotas: config.weights.quotas(ticket, wanted), bytes: config.max_claim_bytes };
+        if config.partitions == 1 {
+            return self.claim_from(0, &mut room, true).await;
+        }
+        // Lanes before partitions: every partition is asked for the lanes' own shares before any lane may use another's.
+        let start = u16::try_from(ticket % u64::from(config.partitions)).unwrap_or(0);
+        let partitions: Vec<u16> = (start..config.partitions).chain(0..start).collect();
+        let mut deliveries = Vec::new();
+        for &partition in &partitions {
+            self.claim_more(partition, &mut room, &mut deliveries).await?;
+        }
+        let spare = room.entries();
+        room.quotas = [spare, 0, 0];
+        for lane in 0..3 {
+            for &partition in &partitions {
+                self.claim_more(partition, &mut room, &mut deliveries).await?;
+            }
+            // What this lane did not need is the next one's.
+            if lane < 2 {
+                room.quotas.swap(lane, lane + 1);
+            }
+        }
+        Ok(deliveries)
+    }
+
+    /// Claims from one more partition. An error is only one when nothing was taken before: deliveries in hand are not
+    /// thrown away for it, and the next claim meets the same trouble.
+    async fn claim_more(
+        &self,
+        partition: u16,
+        room: &mut Room,
+        deliveries: &mut Vec<Delivery>,
+    ) -> Result<()> {
+        if room.entries() == 0 || room.bytes == 0 {
+            return Ok(());
+        }
+        match self.claim_from(partition, room, false).await {
+            Ok(more) => deliveries.extend(more),
+            Err(error) if deliveries.is_empty() => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, partition, "one partition could not be claimed from");
+                *room = Room { quotas: [0; 3], bytes: 0 };
+            }
+        }
+        Ok(())
+    }
+
+    async fn claim_from(&self, partition: u16, room: &mut Room, share: bool) -> Result<Vec<Delivery>> {
+        const DOING: &str = "claim";
+        let mut script = script(&SCRIPTS.claim, self.0.queue.keys(partition));
+        script.arg(self.0.name.as_str());
+        for quota in room.quotas {
+            script.arg(quota);
+        }
+        script.arg(u8::from(share)).arg(room.bytes).arg(self.0.held.alone_left()).arg(PROMOTE_MAX);
+        let answer: Value = self.0.queue.link().run(DOING, &script).await?;
+        let rows = reply::rows(DOING, answer)?;
+        for row in &rows {
+            if let Some(quota) = room.quotas.get_mut(row.lane.index()) {
+                *quota = quota.saturating_sub(1);
+            }
+        }
+        let deliveries = self.open(partition, rows).await?;
+        let bytes: u64 = deliveries.iter().map(|delivery| delivery.raw().len() as u64).sum();
+        room.bytes = room.bytes.saturating_sub(bytes);
+        Ok(deliveries)
+    }
+
+    /// Takes in what is pending under this consumer's name without being held: claims whose answers were lost. Free of
+    /// charge. Claims do so by themselves after trouble.
+    pub async fn adopt(&self) -> Result<Vec<Delivery>> {
+        let _taking = self.0.taking.lock().await;
+        self.adopt_up_to(CLAIM_MAX).await
+    }
+
+    /// `taking` must be locked.
+    async fn adopt_up_to(&self, max: usize) -> Result<Vec<Delivery>> {
+        const DOING: &str = "adopt own entries";
+        self.0.held.set_adopt_due(true);
+        let queue = &self.0.queue;
+        let (mut deliveries, mut more) = (Vec::new(), false);
+        for (partition, keys) in (0u16..).zip(queue.partitions()) {
+            let room = max.saturating_sub(deliveries.len());
+            let known = self.0.held.known_members(partition);
+            let mut script = script(&SCRIPTS.adopt, keys);
+            script.arg(self.0.name.as_str()).arg(room).arg(queue.config().max_claim_bytes);
+            script.arg(self.0.held.alone_left()).arg(known.len()).arg(known);
+            let answer: Value = queue.link().run(DOING, &script).await?;
+            let odd = |_| Error::Answer { doing: DOING, found: "not two parts".to_owned() };
+            let [unfinished, rows]: [Value; 2] = reply::array(DOING, answer)?.try_into().map_err(odd)?;
+            more |= reply::number(DOING, &unfinished)? == 1;
+            deliveries.extend(self.open(partition, reply::rows(DOING, rows)?).await?);
+        }
+        self.0.held.set_adopt_due(more);
+        count(&self.0.stats.adopted, deliveries.len());
+        if !deliveries.is_empty() {
+            tracing::info!(
+                entries = deliveries.len(),
+                "entries whose claim was not answered were taken in again"
+            );
+        }
+        Ok(deliveries)
+    }
+}

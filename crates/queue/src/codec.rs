@@ -1,0 +1,121 @@
+//! How raw mail is stored: small mail inside its entry, larger mail beside it, with zstd where it pays.
+
+use bytes::Bytes;
+use mailfleet_model::Encoding;
+
+use crate::error::{Error, Result};
+use crate::job::MAX_RAW_BYTES;
+
+/// zstd level 1: mail is mostly base64 and HTML, where higher levels cost much and win little.
+const LEVEL: i32 = 1;
+/// Work on more bytes than this goes to the blocking threads, so that it does not hold up the runtime.
+const BLOCKING_BYTES: usize = 256 << 10;
+
+/// Raw bytes as they are stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) bytes: Bytes,
+    pub(crate) encoding: Encoding,
+    /// Inside the entry; else in a blob of its own.
+    pub(crate) inline: bool,
+}
+
+/// Decides how one mail is stored.
+fn store(raw: Bytes, inline_bytes: usize) -> Result<Stored> {
+    if raw.len() <= inline_bytes {
+        return Ok(Stored { bytes: raw, encoding: Encoding::Identity, inline: true });
+    }
+    let packed = zstd::bulk::compress(&raw, LEVEL)
+        .map_err(|source| Error::Codec { doing: "compress a mail", source })?;
+    // It pays from an eighth saved; below that, reading it back costs more than it is worth.
+    if packed.len() <= raw.len() - raw.len() / 8 {
+        let inline = packed.len() <= inline_bytes;
+        return Ok(Stored { bytes: packed.into(), encoding: Encoding::Zstd, inline });
+    }
+    Ok(Stored { bytes: raw, encoding: Encoding::Identity, inline: false })
+}
+
+/// Reads a stored mail back. The size written in the frame is checked before memory is asked for.
+fn load(stored: Bytes, encoding: Encoding) -> Result<Bytes> {
+    let bad = |text: String| Error::Codec { doing: "read a mail back", source: std::io::Error::other(text) };
+    match encoding {
+        Encoding::Identity => Ok(stored),
+        Encoding::Zstd => {
+            let size = match zstd::zstd_safe::get_frame_content_size(&stored) {
+                Ok(Some(size)) => usize::try_from(size).unwrap_or(usize::MAX),
+                Ok(None) | Err(_) => return Err(bad("not a zstd frame with a size".to_owned())),
+            };
+            if size > MAX_RAW_BYTES {
+                return Err(bad(format!("the zstd frame says {size} bytes, more than {MAX_RAW_BYTES}")));
+            }
+            let raw = zstd::bulk::decompress(&stored, size)
+                .map_err(|source| Error::Codec { doing: "read a mail back", source })?;
+            Ok(raw.into())
+        }
+    }
+}
+
+/// [`store`] for a batch, off the runtime where it is long work.
+pub(crate) async fn store_all(raws: Vec<Bytes>, inline_bytes: usize) -> Result<Vec<Stored>> {
+    let large = raws.iter().map(Bytes::len).filter(|len| *len > inline_bytes).sum::<usize>();
+    off_runtime(large, move || raws.into_iter().map(|raw| store(raw, inline_bytes)).collect()).await?
+}
+
+/// [`load`] for a batch; each mail has its own result.
+pub(crate) async fn load_all(stored: Vec<(Bytes, Encoding)>) -> Result<Vec<Result<Bytes>>> {
+    let packed =
+        stored.iter().filter(|(_, encoding)| *encoding == Encoding::Zstd).map(|(bytes, _)| bytes.len());
+    let large = packed.sum::<usize>();
+    off_runtime(large, move || stored.into_iter().map(|(bytes, encoding)| load(bytes, encoding)).collect())
+        .await
+}
+
+async fn off_runtime<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    if bytes <= BLOCKING_BYTES {
+        return Ok(work());
+    }
+    let failed =
+        |error| Error::Machine { doing: "run the compression thread", source: std::io::Error::other(error) };
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_stored_reads_back_byte_for_byte(
+            raw in prop_oneof![proptest::collection::vec(any::<u8>(), 0..20_000), "[a-c]{0,20000}".prop_map(String::into_bytes)],
+            inline in 0usize..8_192,
+        ) {
+            let raw = Bytes::from(raw);
+            let stored = store(raw.clone(), inline).unwrap();
+            prop_assert!(!stored.inline || stored.bytes.len() <= inline);
+            prop_assert_eq!(load(stored.bytes, stored.encoding).unwrap(), raw);
+        }
+
+        #[test]
+        fn rubbish_is_an_error_and_never_a_panic(rubbish in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = load(rubbish.into(), Encoding::Zstd);
+        }
+    }
+
+    #[test]
+    fn what_does_not_shrink_is_kept_as_it_is() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let raw = Bytes::from((0..100_000).map(|_| random.u8(..)).collect::<Vec<_>>());
+        assert_eq!(store(raw, 4_096).unwrap().encoding, Encoding::Identity);
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_memory_is_asked_for() {
+        let bomb = zstd::bulk::compress(&vec![0; MAX_RAW_BYTES + 1], LEVEL).unwrap();
+        assert!(load(bomb.into(), Encoding::Zstd).unwrap_err().to_string().contains("more than"));
+    }
+}

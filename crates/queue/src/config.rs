@@ -1,0 +1,173 @@
+//! Settings of the queue. Each process embeds them under its own section; `validate` names the field that is wrong.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mailfleet_model::{Class, Classify, Lane, LaneWeights, Secret};
+use redis::IntoConnectionInfo;
+use serde::Deserialize;
+
+/// Where Redis is and how the queue on it behaves. All processes of one fleet must agree on `queue`, `partitions`,
+/// `lease_ms`, `max_attempts` and `max_crashes`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS. Default `redis://127.0.0.1:6379`.
+    pub url: Secret,
+    /// PEM file of the certificate authority for `rediss://`; the system's where it is not set.
+    pub tls_ca_file: Option<PathBuf>,
+    /// Name of the queue, part of every key. Default `email:processing`.
+    pub queue: String,
+    /// Number of partitions, 1 to 256. A job's partition follows from its account. Default 1.
+    pub partitions: u16,
+    /// How long an entry may go without a sign of life of its consumer before others take it, in ms. Default 30,000.
+    pub lease_ms: u64,
+    /// Errors of one entry before it is dead-lettered. Default 5.
+    pub max_attempts: u32,
+    /// Crashes of one entry, running alone, before it is dead-lettered. Default 3.
+    pub max_crashes: u32,
+    /// Guaranteed shares of the lanes. Default 70/20/10.
+    pub weights: LaneWeights,
+    /// Raw mail up to this size travels inside its entry, in bytes, at most 1 MiB. Default 4,096.
+    pub inline_bytes: usize,
+    /// The high lane takes no more than this many entries a partition. Default 100,000.
+    pub high_max_entries: u64,
+    /// The normal lane takes no more than this many entries a partition. Default 50,000.
+    pub normal_max_entries: u64,
+    /// The low lane takes no more than this many entries a partition. Default 20,000.
+    pub low_max_entries: u64,
+    /// Connections of one process, besides one for the keep-alive and one for the doorbell. Default 8.
+    pub pool_size: usize,
+    /// An answer, a connection or a place in the pool is waited for no longer than this, in ms. Default 5,000.
+    pub response_timeout_ms: u64,
+    /// One claim takes no more raw mail than this, in bytes, but always at least one. Default 32 MiB.
+    pub max_claim_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: Secret::new("redis://127.0.0.1:6379"),
+            tls_ca_file: None,
+            queue: "email:processing".to_owned(),
+            partitions: 1,
+            lease_ms: 30_000,
+            max_attempts: 5,
+            max_crashes: 3,
+            weights: LaneWeights::default(),
+            inline_bytes: 4_096,
+            high_max_entries: 100_000,
+            normal_max_entries: 50_000,
+            low_max_entries: 20_000,
+            pool_size: 8,
+            response_timeout_ms: 5_000,
+            max_claim_bytes: 32 << 20,
+        }
+    }
+}
+
+/// A setting that cannot be used. Never shows the URL, which may hold a password.
+#[derive(Debug, thiserror::Error)]
+#[error("queue setting `{field}` {problem}")]
+pub struct ConfigError {
+    /// The field, as written in the configuration.
+    pub field: &'static str,
+    /// What is wrong with it and what would be right.
+    pub problem: String,
+}
+
+impl Classify for ConfigError {
+    fn class(&self) -> Class {
+        Class::Fault
+    }
+}
+
+impl Config {
+    /// Checks every field; the first one that cannot be used is named.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.url.expose().into_connection_info().is_err() {
+            return refuse("url", "is not a Redis URL; write redis://host:6379/0, or rediss:// for TLS");
+        }
+        let name_ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.');
+        if self.queue.is_empty() || self.queue.len() > 100 || !self.queue.chars().all(name_ok) {
+            return refuse("queue", "must be 1 to 100 of the characters A-Z a-z 0-9 : - _ .");
+        }
+        let in_range = |field, value: u64, least: u64, most: u64| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            refuse(field, format!("is {value}; it must be {least} to {most}"))
+        };
+        in_range("partitions", self.partitions.into(), 1, 256)?;
+        in_range("lease_ms", self.lease_ms, 500, 3_600_000)?;
+        in_range("max_attempts", self.max_attempts.into(), 1, 1_000)?;
+        in_range("max_crashes", self.max_crashes.into(), 1, 1_000)?;
+        in_range("weights.high", self.weights.high.into(), 1, 10_000)?;
+        in_range("weights.normal", self.weights.normal.into(), 1, 10_000)?;
+        in_range("weights.low", self.weights.low.into(), 1, 10_000)?;
+        in_range("inline_bytes", self.inline_bytes as u64, 0, 1 << 20)?;
+        in_range("high_max_entries", self.high_max_entries, 1, 1 << 40)?;
+        in_range("normal_max_entries", self.normal_max_entries, 1, 1 << 40)?;
+        in_range("low_max_entries", self.low_max_entries, 1, 1 << 40)?;
+        in_range("pool_size", self.pool_size as u64, 1, 1_024)?;
+        in_range("response_timeout_ms", self.response_timeout_ms, 100, 600_000)?;
+        in_range("max_claim_bytes", self.max_claim_bytes, 1, 1 << 40)
+    }
+
+    /// The lease as a duration.
+    #[must_use]
+    pub const fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
+    pub(crate) const fn response_timeout(&self) -> Duration {
+        Duration::from_millis(self.response_timeout_ms)
+    }
+
+    /// The most entries each lane takes, most urgent first.
+    pub(crate) const fn lane_limits(&self) -> [u64; Lane::ALL.len()] {
+        [self.high_max_entries, self.normal_max_entries, self.low_max_entries]
+    }
+}
+
+fn refuse(field: &'static str, problem: impl Into<String>) -> Result<(), ConfigError> {
+    Err(ConfigError { field, problem: problem.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        Config::default().validate().unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = serde_json::from_str::<Config>(r#"{"leese_ms": 1}"#).unwrap_err().to_string();
+        assert!(error.contains("leese_ms"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_by_field_and_never_shows_the_url() {
+        let broken = [
+            ("url", Config { url: Secret::new("http://:hunter2@x"), ..Config::default() }),
+            ("queue", Config { queue: "a{b}".into(), ..Config::default() }),
+            ("partitions", Config { partitions: 0, ..Config::default() }),
+            ("lease_ms", Config { lease_ms: 1, ..Config::default() }),
+            ("max_attempts", Config { max_attempts: 0, ..Config::default() }),
+            ("max_crashes", Config { max_crashes: 0, ..Config::default() }),
+            (
+                "weights.low",
+                Config { weights: LaneWeights { high: 1, normal: 1, low: 0 }, ..Config::default() },
+            ),
+            ("pool_size", Config { pool_size: 0, ..Config::default() }),
+            ("response_timeout_ms", Config { response_timeout_ms: 0, ..Config::default() }),
+        ];
+        for (field, config) in broken {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains(&format!("`{field}`")) && !error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The worker's side of the queue: one consumer of the group.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use crate::bell::Bell;
+use crate::held::Held;
+use crate::log_gate::LogGate;
+use crate::name::ConsumerName;
+use crate::queue::Queue;
+
+/// One consumer of the group. Clones are the same consumer.
+#[derive(Clone)]
+pub struct Consumer(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) queue: Queue,
+    pub(crate) name: ConsumerName,
+    pub(crate) held: Arc<Held>,
+    pub(crate) stats: Stats,
+    /// Claim, adoption and reclaim exclude each other: an adoption beside a claim whose answer is still under way would
+    /// take the same entries, and they would run twice in one process.
+    pub(crate) taking: tokio::sync::Mutex<()>,
+    /// Grows with every claim; decides whose turn it is, see `LaneWeights::quotas`.
+    pub(crate) ticket: AtomicU64,
+    pub(crate) left: AtomicBool,
+    /// For warnings about entries, of which a damaged Redis may hold any number.
+    pub(crate) gate: LogGate,
+    bell: OnceLock<Bell>,
+}
+
+/// What a consumer has met since it started. Only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) blob_gone: AtomicU64,
+    pub(crate) unknown_version: AtomicU64,
+    pub(crate) malformed: AtomicU64,
+    pub(crate) quarantined: AtomicU64,
+    pub(crate) reclaimed: AtomicU64,
+    pub(crate) adopted: AtomicU64,
+    pub(crate) leases_lost: AtomicU64,
+}
+
+/// What a consumer has met since it started; feeds counters of metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConsumerStats {
+    /// Entries closed because their raw mail was gone; the sweep fetches it again.
+    pub blob_gone: u64,
+    /// Entries given back because this build does not know their version.
+    pub unknown_version: u64,
+    /// Entries that could not be read and were delivered as malformed.
+    pub malformed: u64,
+    /// Entries without a job id, moved to the dead stream as they were.
+    pub quarantined: u64,
+    /// Entries taken over from owners whose leases had run out.
+    pub reclaimed: u64,
+    /// Own entries taken in again after their claim's answer was lost.
+    pub adopted: u64,
+    /// Deliveries that were lost while they were held.
+    pub leases_lost: u64,
+}
+
+pub(crate) fn count(counter: &AtomicU64, by: usize) {
+    counter.fetch_add(by as u64, Ordering::Relaxed);
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Consumer")
+            .field("name", &self.0.name)
+            .field("held", &self.held())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Consumer {
+    pub(crate) fn new(queue: Queue, name: ConsumerName) -> Self {
+        Self(Arc::new(Shared {
+            queue,
+            name,
+            held: Arc::default(),
+            stats: Stats::default(),
+            taking: tokio::sync::Mutex::new(()),
+            // Consumers that start together do not all begin with the same lane's turn.
+            ticket: AtomicU64::new(fastrand::u64(0..1 << 32)),
+            left: AtomicBool::new(false),
+            gate: LogGate::default(),
+            bell: OnceLock::new(),
+        }))
+    }
+
+    /// Its name in the group.
+    #[must_use]
+    pub fn name(&self) -> &ConsumerName {
+        &self.0.name
+    }
+
+    /// The queue it works on.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+
+    /// How many deliveries are held: claimed and not settled.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.0.held.len()
+    }
+
+    /// What it has met since it started.
+    #[must_use]
+    pub fn stats(&self) -> ConsumerStats {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let stats = &self.0.stats;
+        ConsumerStats {
+            blob_gone: read(&stats.blob_gone),
+            unknown_version: read(&stats.unknown_version),
+            malformed: read(&stats.malformed),
+            quarantined: read(&stats.quarantined),
+            reclaimed: read(&stats.reclaimed),
+            adopted: read(&stats.adopted),
+            leases_lost: read(&stats.leases_lost),
+        }
+    }
+
+    /// Waits until the doorbell rings, but no longer than `at_most`. Ask for at most a second or so: a ring can be lost
+    /// with its connection, and a due retry does not ring. Must be called within a tokio runtime, on which the listener
+    /// then lives as long as the consumer.
+    pub async fn wait(&self, at_most: Duration) {
+        let bell = self.0.bell.get_or_init(|| Bell::listen(self.0.queue.clone()));
+        // Time out or ring: both mean "claim again".
+        let _ = tokio::time::timeout(at_most, bell.rung()).await;
+    }
+}

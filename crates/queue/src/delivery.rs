@@ -1,0 +1,133 @@
+//! One unit of work in a worker's hands.
+
+use std::fmt;
+
+use bytes::Bytes;
+use mailfleet_model::{Counters, Envelope, JobId, Lane};
+
+use crate::held::Lease;
+use crate::record::Attempt;
+
+/// A claimed entry. It is consumed by exactly one of done, retry, dead-letter, hand back and delay of its
+/// [`Consumer`](crate::Consumer). While it exists its lease is kept alive; dropped without being settled it runs again
+/// elsewhere, alone, once its lease has run out.
+#[must_use = "an entry that is not settled runs again after its lease"]
+pub struct Delivery(Box<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) lease: Lease,
+    pub(crate) job: JobId,
+    pub(crate) envelope: Envelope,
+    pub(crate) raw: Bytes,
+    pub(crate) counters: Counters,
+    pub(crate) history: Vec<Attempt>,
+    pub(crate) alone: bool,
+    pub(crate) exhausted: bool,
+    pub(crate) malformed: Option<String>,
+    pub(crate) max_attempts: u32,
+}
+
+impl Delivery {
+    pub(crate) fn new(inner: Inner) -> Self {
+        let mut inner = Box::new(inner);
+        inner.lease.hand_out();
+        Self(inner)
+    }
+
+    pub(crate) const fn lease(&self) -> &Lease {
+        &self.0.lease
+    }
+
+    pub(crate) fn settled(self) {
+        self.0.lease.settled();
+    }
+
+    /// The job.
+    #[must_use]
+    pub const fn job_id(&self) -> &JobId {
+        &self.0.job
+    }
+
+    /// The lane it came through.
+    #[must_use]
+    pub const fn lane(&self) -> Lane {
+        self.0.lease.key().lane
+    }
+
+    /// The id of its stream entry.
+    #[must_use]
+    pub fn entry_id(&self) -> &str {
+        &self.0.lease.key().id
+    }
+
+    /// What to do. Of a [`malformed`](Self::malformed) entry it is a stand-in made from the job id.
+    #[must_use]
+    pub const fn envelope(&self) -> &Envelope {
+        &self.0.envelope
+    }
+
+    /// The raw mail, as it was enqueued. Of a [`malformed`](Self::malformed) entry: the bytes as they are stored.
+    #[must_use]
+    pub const fn raw(&self) -> &Bytes {
+        &self.0.raw
+    }
+
+    /// What the job has been through before this delivery.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.0.counters
+    }
+
+    /// The failed attempts so far, oldest first.
+    #[must_use]
+    pub fn history(&self) -> &[Attempt] {
+        &self.0.history
+    }
+
+    /// Whether it must not share a batch or a transaction with others: its consumer died on it, or beside it, before.
+    /// A consumer never holds more than one such delivery, except those out of crashes, which are not to be run.
+    #[must_use]
+    pub const fn run_alone(&self) -> bool {
+        self.0.alone
+    }
+
+    /// Whether it has crashed its process as often as it may: it is to be dead-lettered, not run.
+    #[must_use]
+    pub const fn exhausted_crashes(&self) -> bool {
+        self.0.exhausted
+    }
+
+    /// Why the entry cannot be read, if so: it is to be dead-lettered with its raw bytes, not run.
+    #[must_use]
+    pub fn malformed(&self) -> Option<&str> {
+        self.0.malformed.as_deref()
+    }
+
+    /// How many more errors it may have, this run's included; at 1 an error of this run is the last one.
+    #[must_use]
+    pub const fn attempts_left(&self) -> u32 {
+        self.0.max_attempts.saturating_sub(self.0.counters.attempts)
+    }
+
+    /// Whether the lease was lost: somebody else runs it, or it is gone. Stop working on it; whatever settles it will
+    /// answer [`Settled::LostLease`](crate::Settled::LostLease).
+    #[must_use]
+    pub fn lease_lost(&self) -> bool {
+        self.0.lease.is_lost()
+    }
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Never the raw mail.
+        f.debug_struct("Delivery")
+            .field("job", &self.0.job)
+            .field("entry", self.0.lease.key())
+            .field("raw_bytes", &self.0.raw.len())
+            .field("counters", &self.0.counters)
+            .field("alone", &self.0.alone)
+            .field("exhausted", &self.0.exhausted)
+            .field("malformed", &self.0.malformed)
+            .finish_non_exhaustive()
+    }
+}

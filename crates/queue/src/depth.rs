@@ -1,0 +1,128 @@
+//! How much of everything there is. One definition for metrics, command line and autoscaling.
+
+use mailfleet_model::Lane;
+use redis::Value;
+
+use crate::error::{Error, Result};
+use crate::queue::{Queue, script};
+use crate::reply;
+use crate::scripts::SCRIPTS;
+
+const DOING: &str = "read the depth of the queue";
+
+/// Numbers of one lane, over all partitions. `None` is "unknown", never to be shown as 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LaneDepth {
+    /// Entries that nobody has taken yet. Does not include `released`.
+    pub waiting: Option<u64>,
+    /// Entries in consumers' hands.
+    pub in_flight: Option<u64>,
+    /// Entries that wait for a retry's due time.
+    pub delayed: Option<u64>,
+    /// Entries that were handed back, fell due or were recovered, and go next.
+    pub released: Option<u64>,
+    /// Age of the oldest entry that could be taken now, in milliseconds; 0 where there is none.
+    pub oldest_age_ms: Option<u64>,
+}
+
+/// The depth of the queue at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// The lanes, most urgent first.
+    pub lanes: [LaneDepth; Lane::ALL.len()],
+    /// Lines of the index of dead letters; PostgreSQL has the truth.
+    pub dead: Option<u64>,
+}
+
+impl Depth {
+    /// The numbers of one lane.
+    #[must_use]
+    pub const fn lane(&self, lane: Lane) -> &LaneDepth {
+        match lane {
+            Lane::High => &self.lanes[0],
+            Lane::Normal => &self.lanes[1],
+            Lane::Low => &self.lanes[2],
+        }
+    }
+}
+
+impl LaneDepth {
+    /// All entries of the lane, whatever their state.
+    #[must_use]
+    pub fn total(&self) -> Option<u64> {
+        Some(self.waiting? + self.in_flight? + self.delayed? + self.released?)
+    }
+
+    fn merge(self, other: Self) -> Self {
+        let sum = |a: Option<u64>, b: Option<u64>| Some(a? + b?);
+        Self {
+            waiting: sum(self.waiting, other.waiting),
+            in_flight: sum(self.in_flight, other.in_flight),
+            delayed: sum(self.delayed, other.delayed),
+            released: sum(self.released, other.released),
+            oldest_age_ms: self.oldest_age_ms.zip(other.oldest_age_ms).map(|(a, b)| a.max(b)),
+        }
+    }
+}
+
+impl Queue {
+    /// Reads the depth. One consistent look at each partition.
+    pub async fn depth(&self) -> Result<Depth> {
+        let mut depth: Option<Depth> = None;
+        for keys in self.partitions() {
+            let answer: Value = self.link().run(DOING, &script(&SCRIPTS.depth, keys)).await?;
+            let part = read(answer)?;
+            depth = Some(match depth {
+                None => part,
+                Some(sum) => Depth {
+                    lanes: [0, 1, 2].map(|lane| sum.lanes[lane].merge(part.lanes[lane])),
+                    dead: sum.dead.zip(part.dead).map(|(a, b)| a + b),
+                },
+            });
+        }
+        Ok(depth.unwrap_or_default())
+    }
+}
+
+fn read(answer: Value) -> Result<Depth> {
+    let odd = || Error::Answer { doing: DOING, found: "the wrong number of parts".to_owned() };
+    let [dead, lanes @ ..]: [Value; 4] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
+    let mut depth = Depth { dead: known(&dead)?, ..Depth::default() };
+    for (lane, answer) in depth.lanes.iter_mut().zip(lanes) {
+        let parts: [Value; 5] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
+        let [waiting, in_flight, delayed, released, oldest_age_ms] = &parts;
+        *lane = LaneDepth {
+            waiting: known(waiting)?,
+            in_flight: known(in_flight)?,
+            delayed: known(delayed)?,
+            released: known(released)?,
+            oldest_age_ms: known(oldest_age_ms)?,
+        };
+    }
+    Ok(depth)
+}
+
+/// The script writes -1 for unknown.
+fn known(value: &Value) -> Result<Option<u64>> {
+    Ok(u64::try_from(reply::number(DOING, value)?).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_with_something_unknown_is_unknown() {
+        let known = LaneDepth {
+            waiting: Some(1),
+            in_flight: Some(2),
+            delayed: Some(3),
+            released: Some(4),
+            oldest_age_ms: Some(5),
+        };
+        let unknown = LaneDepth { waiting: None, oldest_age_ms: None, ..known };
+        assert_eq!(known.total(), Some(10));
+        let sum = known.merge(unknown);
+        assert_eq!((sum.waiting, sum.in_flight, sum.oldest_age_ms, sum.total()), (None, Some(4), None, None));
+    }
+}

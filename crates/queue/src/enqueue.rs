@@ -1,0 +1,121 @@
+//! The producer's side: jobs enter their lanes, once.
+
+use mailfleet_model::JobId;
+
+use crate::codec::{self, Stored};
+use crate::error::{Error, Result};
+use crate::job::{Enqueued, MAX_RAW_BYTES, NewJob};
+use crate::keys::lane_number;
+use crate::queue::{Queue, script};
+use crate::scripts::SCRIPTS;
+
+/// One script carries at most this many jobs and, unless a single job is larger, this many bytes: Redis does nothing
+/// else while it runs.
+const CHUNK_JOBS: usize = 200;
+const CHUNK_BYTES: usize = 4 << 20;
+
+impl Queue {
+    /// Enqueues jobs; the answers are in the order of the jobs. Idempotent: a job that is in a lane, held or delayed is
+    /// left as it is; one that was dead enters its lane again.
+    ///
+    /// After an error some of the jobs may be in and some not: enqueue all of them again. With OOM (an outage by its
+    /// class) Redis is at its memory limit; what is in goes on, the mail waits in its mailbox.
+    pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>> {
+        for job in &jobs {
+            if job.raw.len() > MAX_RAW_BYTES {
+                let (job, bytes) = (job.job_id(), job.raw.len());
+                return Err(Error::TooLarge { job, bytes, limit: MAX_RAW_BYTES });
+            }
+        }
+        let raws = jobs.iter().map(|job| job.raw.clone()).collect();
+        let stored = codec::store_all(raws, self.config().inline_bytes).await?;
+        let mut batch: Vec<Prepared> = Vec::with_capacity(jobs.len());
+        for (index, (mut job, stored)) in jobs.into_iter().zip(stored).enumerate() {
+            job.envelope.encoding = stored.encoding;
+            let id = job.job_id();
+            batch.push(Prepared { index, partition: self.partition_of(&id), id, job, stored });
+        }
+        // A stable sort: within a partition the order in which jobs were handed in is the order in their lane.
+        batch.sort_by_key(|prepared| prepared.partition);
+        let mut results = vec![Enqueued::AlreadyLive; batch.len()];
+        let mut rest = batch.as_slice();
+        while !rest.is_empty() {
+            let (chunk, later) = rest.split_at(chunk_len(rest));
+            for (prepared, enqueued) in chunk.iter().zip(self.enqueue_chunk(chunk).await?) {
+                if let Some(result) = results.get_mut(prepared.index) {
+                    *result = enqueued;
+                }
+            }
+            rest = later;
+        }
+        Ok(results)
+    }
+
+    async fn enqueue_chunk(&self, chunk: &[Prepared]) -> Result<Vec<Enqueued>> {
+        const DOING: &str = "enqueue";
+        let Some(first) = chunk.first() else { return Ok(Vec::new()) };
+        let keys = self.keys(first.partition);
+        let mut script = script(&SCRIPTS.enqueue, keys);
+        script.arg(&keys.bell);
+        for limit in self.config().lane_limits() {
+            script.arg(limit);
+        }
+        for Prepared { id, job, stored, .. } in chunk {
+            let size = if stored.inline { String::new() } else { job.raw.len().to_string() };
+            script.key(keys.blob(id)).arg(lane_number(job.lane)).arg(id.as_str());
+            script.arg(job.envelope.encode()).arg(stored.bytes.as_ref()).arg(size);
+        }
+        let replies: Vec<i64> = self.link().run(DOING, &script).await?;
+        if replies.len() != chunk.len() {
+            return Err(Error::Answer { doing: DOING, found: format!("{} answers", replies.len()) });
+        }
+        let enqueued = |reply| match reply {
+            1 => Ok(Enqueued::Queued),
+            2 => Ok(Enqueued::AlreadyLive),
+            3 => Ok(Enqueued::LaneFull),
+            other => Err(Error::Answer { doing: DOING, found: other.to_string() }),
+        };
+        replies.into_iter().map(enqueued).collect()
+    }
+
+    /// Which of these jobs are in a lane, held or delayed, in the order asked. A dead job is not live.
+    pub async fn live(&self, jobs: &[JobId]) -> Result<Vec<bool>> {
+        let mut results = vec![false; jobs.len()];
+        for (partition, keys) in (0u16..).zip(self.partitions()) {
+            let ours = |(_, job): &(usize, &JobId)| self.partition_of(job) == partition;
+            let indexed: Vec<(usize, &JobId)> = jobs.iter().enumerate().filter(ours).collect();
+            for chunk in indexed.chunks(500) {
+                let mut script = script(&SCRIPTS.live, keys);
+                for (_, job) in chunk {
+                    script.arg(job.as_str());
+                }
+                let replies: Vec<i64> = self.link().run("look up live jobs", &script).await?;
+                for ((index, _), reply) in chunk.iter().zip(replies) {
+                    if let Some(result) = results.get_mut(*index) {
+                        *result = reply == 1;
+                    }
+                }
+            }
+        }
+        Ok(results)
+    }
+}
+
+struct Prepared {
+    index: usize,
+    partition: u16,
+    id: JobId,
+    job: NewJob,
+    stored: Stored,
+}
+
+/// How many of the first jobs go into one script: of one partition, within the bounds, and at least one.
+fn chunk_len(jobs: &[Prepared]) -> usize {
+    let partition = jobs.first().map(|first| first.partition);
+    let mut bytes = 0;
+    let fits = |prepared: &&Prepared| {
+        bytes += prepared.stored.bytes.len();
+        Some(prepared.partition) == partition && bytes <= CHUNK_BYTES
+    };
+    jobs.iter().take(CHUNK_JOBS).take_while(fits).count().max(1)
+}

@@ -1,0 +1,91 @@
+//! What the server says about itself: version, eviction policy, memory. For `doctor` and for start-up checks.
+
+use mailfleet_model::{Class, Classify};
+
+use crate::error::{Error, Result};
+use crate::link::Link;
+use crate::queue::Queue;
+
+/// What Redis says about itself. `None` where the answer is hidden from us (a managed server, an ACL).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerInfo {
+    /// `redis_version`, such as `7.0.15`.
+    pub version: Option<String>,
+    /// `maxmemory_policy`. Anything but `noeviction` throws queued work away when memory is short.
+    pub maxmemory_policy: Option<String>,
+    /// `maxmemory` in bytes; 0 is "no limit".
+    pub maxmemory_bytes: Option<u64>,
+    /// `used_memory` in bytes.
+    pub used_memory_bytes: Option<u64>,
+    /// `run_id`: changes with every start.
+    pub run_id: Option<String>,
+    /// `master_replid`: changes with a failover.
+    pub replication_id: Option<String>,
+    /// `role`: `master` or `slave`.
+    pub role: Option<String>,
+    /// Whether an append-only file is written.
+    pub append_only: Option<bool>,
+}
+
+impl Queue {
+    /// Asks the server about itself. Uses INFO, which also works where CONFIG is forbidden.
+    pub async fn server_info(&self) -> Result<ServerInfo> {
+        let doing = "read the server's INFO";
+        let text = match read(self.link(), doing).await {
+            Ok(text) => text,
+            Err(Error::Redis { source, .. }) if source.code() == Some("NOPERM") => String::new(),
+            Err(error) => return Err(error),
+        };
+        let own = |key| value(&text, key).map(str::to_owned);
+        let number = |key| value(&text, key).and_then(|text| text.parse().ok());
+        let mut info = ServerInfo {
+            version: own("redis_version"),
+            maxmemory_policy: own("maxmemory_policy"),
+            maxmemory_bytes: number("maxmemory"),
+            used_memory_bytes: number("used_memory"),
+            run_id: own("run_id"),
+            replication_id: own("master_replid"),
+            role: own("role"),
+            append_only: value(&text, "aof_enabled").map(|flag| flag == "1"),
+        };
+        if info.maxmemory_policy.is_none() {
+            info.maxmemory_policy = self.configured_policy().await?;
+        }
+        Ok(info)
+    }
+
+    /// CONFIG GET, where INFO does not show the policy. A refusal is no error: then it is not known.
+    async fn configured_policy(&self) -> Result<Option<String>> {
+        let mut command = redis::cmd("CONFIG");
+        command.arg("GET").arg("maxmemory-policy");
+        let answer: Result<Vec<String>> = self.link().command("read the eviction policy", &command).await;
+        match answer {
+            Ok(pair) => Ok(pair.into_iter().nth(1)),
+            Err(error) if error.class() == Class::Fault => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The text of INFO.
+pub(crate) async fn read(link: &Link, doing: &'static str) -> Result<String> {
+    link.command(doing, &redis::cmd("INFO")).await
+}
+
+/// One value of an INFO text.
+pub(crate) fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')).map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_found_by_its_whole_name() {
+        let text = "# Memory\r\nmaxmemory_policy:noeviction\r\nmaxmemory:0\r\n";
+        assert_eq!(value(text, "maxmemory"), Some("0"));
+        assert_eq!(value(text, "maxmemory_policy"), Some("noeviction"));
+        assert_eq!(value(text, "run_id"), None);
+    }
+}

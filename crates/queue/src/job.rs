@@ -1,0 +1,37 @@
+//! What a producer hands in, and what becomes of it.
+
+use bytes::Bytes;
+use mailfleet_model::{Envelope, JobId, Lane};
+
+/// The most raw bytes one job carries: 128 MiB. What is larger must be refused before it gets here.
+pub const MAX_RAW_BYTES: usize = 128 << 20;
+
+/// A job to be enqueued.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// What to do. `encoding` is set by the queue.
+    pub envelope: Envelope,
+    /// How urgent it is.
+    pub lane: Lane,
+    /// The raw mail, at most [`MAX_RAW_BYTES`].
+    pub raw: Bytes,
+}
+
+impl NewJob {
+    /// The deterministic id of the job.
+    #[must_use]
+    pub fn job_id(&self) -> JobId {
+        self.envelope.job_id()
+    }
+}
+
+/// What became of a job that was handed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Enqueued {
+    /// It is in its lane now.
+    Queued,
+    /// It was in a lane, held or delayed already; nothing was done.
+    AlreadyLive,
+    /// Its lane is full; nothing was done. Leave the mail in its mailbox and come back later.
+    LaneFull,
+}

@@ -1,0 +1,77 @@
+//! Where one job is, and what it has been through: the question behind `explain`.
+
+use mailfleet_model::{Counters, JobId, Lane};
+use redis::Value;
+
+use crate::error::{Error, Result};
+use crate::queue::{Queue, script};
+use crate::record::{Attempt, Record};
+use crate::reply;
+use crate::scripts::SCRIPTS;
+
+const DOING: &str = "look up a job";
+
+/// What a job is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// In its lane, to be taken.
+    Waiting,
+    /// In a consumer's hands.
+    InFlight {
+        /// The consumer.
+        consumer: String,
+        /// Time since its last sign of life, in milliseconds; beyond the lease it will be taken over.
+        idle_ms: u64,
+    },
+    /// Waits for its due time.
+    Delayed {
+        /// When it may be taken, in milliseconds since 1970 by the clock of Redis.
+        due_ms: i64,
+    },
+    /// Dead-lettered; PostgreSQL says why.
+    Dead,
+}
+
+/// Where a job is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    /// Its lane.
+    pub lane: Lane,
+    /// What it is doing.
+    pub state: State,
+    /// What it has been through; zeros for a dead job, whose story is in PostgreSQL.
+    pub counters: Counters,
+    /// Its failed attempts so far.
+    pub history: Vec<Attempt>,
+    /// The id of its stream entry (of its line in the index, for a dead job).
+    pub entry_id: String,
+}
+
+impl Queue {
+    /// Where this job is; `None` where the queue does not know it (done, or never enqueued).
+    pub async fn locate(&self, job: &JobId) -> Result<Option<Location>> {
+        let keys = self.keys(self.partition_of(job));
+        let mut script = script(&SCRIPTS.locate, keys);
+        script.arg(job.as_str());
+        let answer: Value = self.link().run(DOING, &script).await?;
+        if answer == Value::Nil {
+            return Ok(None);
+        }
+        let odd = |found: &str| Error::Answer { doing: DOING, found: found.to_owned() };
+        let [record, state, detail, idle]: [Value; 4] =
+            reply::array(DOING, answer)?.try_into().map_err(|_| odd("not four parts"))?;
+        let record = Record::parse(&reply::text(DOING, record)?).ok_or_else(|| odd("not a record"))?;
+        let state = match reply::text(DOING, state)?.as_str() {
+            "waiting" => State::Waiting,
+            "in_flight" => State::InFlight {
+                consumer: reply::text(DOING, detail)?,
+                idle_ms: u64::try_from(reply::number(DOING, &idle)?).unwrap_or(0),
+            },
+            "delayed" => State::Delayed { due_ms: reply::number(DOING, &detail)? },
+            "dead" => State::Dead,
+            other => return Err(odd(other)),
+        };
+        let Record { lane, entry_id, counters, history, .. } = record;
+        Ok(Some(Location { lane, state, counters, history, entry_id }))
+    }
+}

@@ -1,0 +1,38 @@
+//! Outages are logged at most once a second, however many callers run into them.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Lets one line through a second and counts the others.
+#[derive(Debug, Default)]
+pub(crate) struct LogGate(Mutex<(Option<Instant>, u64)>);
+
+impl LogGate {
+    /// The number of lines held back since the last one, if a line may be written now.
+    pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.0.is_some_and(|last| now.saturating_duration_since(last) < PAUSE) {
+            state.1 += 1;
+            return None;
+        }
+        let held_back = state.1;
+        *state = (Some(now), 0);
+        Some(held_back)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_a_second_passes_and_says_how_many_did_not() {
+        let (gate, start) = (LogGate::default(), Instant::now());
+        assert_eq!(gate.pass(start), Some(0));
+        assert_eq!(gate.pass(start + Duration::from_millis(1)), None);
+        assert_eq!(gate.pass(start + Duration::from_millis(999)), None);
+        assert_eq!(gate.pass(start + Duration::from_millis(1_000)), Some(2));
+    }
+}

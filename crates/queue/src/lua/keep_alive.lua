@@ -1,0 +1,22 @@
+-- keep_alive: the idle time of held entries goes back to zero, so that nobody takes them for a dead consumer's.
+--
+-- KEYS: the seven of the prelude.
+-- ARGV: 1 consumer; then for each entry: lane (1-3), entry id.
+-- Reply: for each entry 1 (lease renewed) or 0 (not ours any more).
+-- Safe: touches only what this consumer owns; JUSTID does not raise the delivery count. Allowed at maxmemory.
+local me, replies, ids = ARGV[1], {}, { {}, {}, {} }
+for i = 2, #ARGV, 2 do
+  local lane, id = tonumber(ARGV[i]), ARGV[i + 1]
+  local ours = pending(lane, id, me) ~= nil
+  if ours then table.insert(ids[lane], id) end
+  replies[#replies + 1] = ours and 1 or 0
+end
+for lane = 1, 3 do
+  if #ids[lane] > 0 then
+    local claim = { 'XCLAIM', KEYS[lane], GROUP, me, 0 }
+    for _, id in ipairs(ids[lane]) do table.insert(claim, id) end
+    table.insert(claim, 'JUSTID')
+    redis.call(unpack(claim))
+  end
+end
+return replies

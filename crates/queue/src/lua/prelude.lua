@@ -1,0 +1,102 @@
+-- Prelude of every script: the shared layout and the ownership check. It is put before each script's own text.
+--
+-- KEYS (the same first seven for every script): 1 high, 2 normal, 3 low (streams), 4 delayed (sorted set of
+--   "<lane letter>:<entry id>" by due time in ms), 5 dead (stream), 6 live (hash, job id -> record), 7 paused (hash).
+--   All carry one hash tag, so a script touches one cluster slot.
+-- Record of a live job: "<state>|<lane letter>|<entry id>|<attempts>|<crashes>|<drains>|<history JSON>", cut short to
+--   its first three parts for a job that has been through nothing yet. State Q: the entry stands in its lane (new,
+--   held, or with one of the pseudo consumers below); X: dead, and the id is that of the entry in the dead stream.
+-- Pseudo consumers of the group: `released` (goes before what is new), `alone` (the same, but runs alone: its
+--   delivery count is 2 or more), `delayed` (waits for its due time).
+
+local GROUP = 'consumers'
+local LETTER = { 'h', 'n', 'l' }
+local INDEX = { h = 1, n = 2, l = 3 }
+-- Idle time given to what waits with a pseudo consumer: it is nobody's lease and always ripe to be taken.
+local RIPE_MS = 86400000
+
+local function is_no_group(reply)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, 'NOGROUP', 1, true)
+end
+
+-- A group command whose stream or group may be gone (FLUSHALL, eviction): then there is nothing, which is no error.
+local function group_rows(...)
+  local reply = redis.pcall(...)
+  if type(reply) == 'table' and reply.err then
+    -- XINFO says "no such key" where the others say NOGROUP.
+    if is_no_group(reply) or string.find(reply.err, 'no such key', 1, true) then return {} end
+    error(reply)
+  end
+  return reply or {}
+end
+
+-- The delivery count of an entry that `owner` still owns, else nil. Every move asks this first: XCLAIM, XACK and XDEL
+-- themselves do not care who owns an entry, so a stale owner could take it from its new one.
+local function pending(lane, id, owner)
+  local row = group_rows('XPENDING', KEYS[lane], GROUP, id, id, 1, owner)[1]
+  return row and tonumber(row[4])
+end
+
+local function waiting_owner(count)
+  return count >= 2 and 'alone' or 'released'
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+end
+
+local function parse(record)
+  if not record then return nil end
+  local state, lane, id, attempts, crashes, drains, history =
+    string.match(record, '^(%u)|(%a)|([%d%-]+)|?(%d*)|?(%d*)|?(%d*)|?(.*)$')
+  if not state then return nil end
+  return {
+    state = state, lane = lane, id = id, history = history,
+    attempts = tonumber(attempts) or 0, crashes = tonumber(crashes) or 0, drains = tonumber(drains) or 0,
+  }
+end
+
+local function format(record)
+  return table.concat({ record.state, record.lane, record.id, record.attempts, record.crashes, record.drains,
+    record.history }, '|')
+end
+
+-- The record of the job as far as it speaks of this very entry; a fresh one where there is none. nil where the job has
+-- another entry by now (it was lost and enqueued again): that one's record is not ours to touch.
+local function own_record(job, lane, id)
+  local record = parse(redis.call('HGET', KEYS[6], job))
+  if record == nil then
+    return { state = 'Q', lane = LETTER[lane], id = id, attempts = 0, crashes = 0, drains = 0, history = '' }
+  end
+  if record.state == 'Q' and record.id == id then return record end
+  return nil
+end
+
+-- The job id that stands in an entry's fields.
+local function job_of(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'j' then return fields[i + 1] end
+  end
+  return nil
+end
+
+-- What an entry will weigh in its consumer's memory: raw bytes inside it, or the raw size written down for its blob.
+local function weight(fields)
+  for i = 1, #fields, 2 do
+    if fields[i] == 'r' then return #fields[i + 1] end
+    if fields[i] == 'b' then return tonumber(fields[i + 1]) or 0 end
+  end
+  return 0
+end
+
+-- The taken entries as the client reads them: lane, entry id, delivery count, exhausted (0/1), record, fields.
+local function report(taken)
+  local replies = {}
+  for i, entry in ipairs(taken) do
+    local job = job_of(entry.fields)
+    local record = job and redis.call('HGET', KEYS[6], job) or ''
+    replies[i] = { entry.lane, entry.id, entry.count, entry.exhausted and 1 or 0, record or '', entry.fields }
+  end
+  return replies
+end

@@ -1,0 +1,67 @@
+-- reclaim: entries whose owner let its lease run out go on elsewhere, alone; names of the dead are forgotten.
+--
+-- KEYS: the seven of the prelude.
+-- ARGV: 1 consumer, 2 doorbell channel, 3 lease in ms, 4 max (entries looked at), 5 max_crashes, 6 bytes, 7 alone (how
+--   many that must run alone may be taken now), 8 idle time in ms after which a name without entries is forgotten,
+--   9 number of held entries; then those as "<lane letter>:<id>": the caller's own live work is never taken.
+-- Reply: the taken entries, see `report`: at most `alone` to be run, besides those that are out of crashes.
+-- Safe: asks each real consumer's own pending list for what is idle for a lease, so the pseudo consumers' entries are
+--   never seen, and neither a long list of fresh entries nor of waiting ones hides an old one; the server filters before
+--   it counts, so that no cursor is needed to get to the end. Delivery count 1 means the entry was in a batch, which
+--   may have died of another entry: the first reclaim only makes it run alone (count 2) and is free. An entry that ran
+--   alone and is found here again has cost its process: one crash. What cannot be taken now waits with `alone`, where
+--   every consumer takes one at a time, so that a crash is only ever counted for the one that ran.
+local me, lease, max, max_crashes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local budget, alone_left, forget = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local held, taken, bytes, seen, rang = {}, {}, 0, 0, false
+for i = 10, 9 + tonumber(ARGV[9]) do held[ARGV[i]] = true end
+
+local function crash(job, lane, id)
+  local record = own_record(job, lane, id)
+  if not record then return 0 end
+  record.crashes = record.crashes + 1
+  redis.call('HSET', KEYS[6], job, format(record))
+  return record.crashes
+end
+
+local function recover(lane, id, count)
+  local entry = redis.call('XCLAIM', KEYS[lane], GROUP, me, lease, id, 'RETRYCOUNT', 2)[1]
+  if not entry then return end
+  local job = job_of(entry[2])
+  local exhausted = count >= 2 and job and crash(job, lane, id) >= max_crashes
+  if bytes < budget and (exhausted or alone_left > 0) then
+    if not exhausted then alone_left = alone_left - 1 end
+    bytes = bytes + weight(entry[2])
+    taken[#taken + 1] = { lane = lane, id = id, count = 2, exhausted = exhausted, fields = entry[2] }
+  elseif exhausted then
+    -- No room for it now: it stays with us without being held and is looked at again after a lease. Its next crash
+    -- count is higher than the limit already, so it stays exhausted.
+    return
+  else
+    redis.call('XCLAIM', KEYS[lane], GROUP, 'alone', 0, id, 'IDLE', RIPE_MS, 'JUSTID')
+    rang = true
+  end
+end
+
+local PSEUDO = { released = true, alone = true, delayed = true }
+for lane = 1, 3 do
+  for _, info in ipairs(group_rows('XINFO', 'CONSUMERS', KEYS[lane], GROUP)) do
+    local about = {}
+    for i = 1, #info, 2 do about[info[i]] = info[i + 1] end
+    if PSEUDO[about.name] then
+      -- Nobody's lease.
+    elseif about.pending == 0 then
+      if about.name ~= me and about.idle > forget then
+        redis.call('XGROUP', 'DELCONSUMER', KEYS[lane], GROUP, about.name)
+      end
+    elseif seen < max then
+      local rows = group_rows('XPENDING', KEYS[lane], GROUP, 'IDLE', lease, '-', '+', max - seen, about.name)
+      for _, row in ipairs(rows) do
+        seen = seen + 1
+        if not held[LETTER[lane] .. ':' .. row[1]] then recover(lane, row[1], tonumber(row[4])) end
+      end
+    end
+  end
+end
+if rang then redis.call('PUBLISH', ARGV[2], 'alone') end
+return report(taken)

@@ -1,0 +1,267 @@
+//! From taken entries to deliveries: envelopes are read, raw mail is loaded, and what cannot be delivered is moved to
+//! where it belongs.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use mailfleet_model::{Counters, ENVELOPE_VERSION, Encoding, Envelope, EnvelopeError, JobId, Kind, MailRef};
+
+use crate::codec;
+use crate::consumer::{Consumer, count};
+use crate::delivery::{Delivery, Inner};
+use crate::error::Result;
+use crate::held::{EntryKey, Lease};
+use crate::keys::lane_number;
+use crate::queue::script;
+use crate::record::Record;
+use crate::reply::Row;
+use crate::scripts::SCRIPTS;
+
+/// Blobs are fetched in groups of about this many raw bytes, so that one answer stays well within the timeout.
+const GROUP_BYTES: u64 = 8 << 20;
+
+/// An entry on its way to becoming a delivery.
+struct Opening {
+    lease: Lease,
+    job: JobId,
+    envelope: Envelope,
+    malformed: Option<String>,
+    record: Option<Record>,
+    alone: bool,
+    exhausted: bool,
+    body: Body,
+}
+
+enum Body {
+    Here(Bytes),
+    /// Beside the entry; its size before compression.
+    Blob(u64),
+}
+
+/// Taken entries, by what is to become of them.
+#[derive(Default)]
+struct Sorted {
+    good: Vec<Opening>,
+    unknown_version: Vec<(Lease, JobId)>,
+    no_job: Vec<Lease>,
+}
+
+impl Consumer {
+    /// Makes deliveries of entries that a script has just taken. Every entry is held from the first line on. On an
+    /// error they are let go unharmed: they are still ours on the server, and the next claim adopts them.
+    pub(crate) async fn open(&self, partition: u16, rows: Vec<Row>) -> Result<Vec<Delivery>> {
+        let mut sorted = Sorted::default();
+        for row in rows {
+            self.sort(partition, row, &mut sorted);
+        }
+        let Sorted { good, unknown_version, no_job } = sorted;
+        self.quarantine(partition, no_job).await?;
+        self.leave_to_others(partition, unknown_version).await?;
+        let bodies = self.load(partition, &good).await?;
+        let mut gone = Vec::new();
+        let mut deliveries = Vec::with_capacity(good.len());
+        for (opening, body) in good.into_iter().zip(bodies) {
+            match body {
+                Some(body) => deliveries.push((opening, body)),
+                None => gone.push((opening.lease, opening.job)),
+            }
+        }
+        self.close(partition, gone).await?;
+        self.unpack(deliveries).await
+    }
+
+    fn sort(&self, partition: u16, mut row: Row, into: &mut Sorted) {
+        let job = row.take(b"j").and_then(|job| JobId::parse(&String::from_utf8(job).ok()?).ok());
+        let record =
+            Record::parse(&row.record).filter(|record| !record.dead && record.entry_id == row.entry_id);
+        let crashes = record.as_ref().map_or(0, |record| record.counters.crashes);
+        let exhausted = row.exhausted || crashes >= self.0.queue.config().max_crashes;
+        let alone = row.deliveries >= 2;
+        let key = EntryKey { partition, lane: row.lane, id: row.entry_id.clone() };
+        let lease = Lease::open(&self.0.held, key, job.clone(), alone && !exhausted);
+        // Only mails have job ids today; another kind of work brings its own arm here.
+        let Some((job, at)) = job.and_then(|job| job.mail_ref().map(|at| (job, at))) else {
+            into.no_job.push(lease);
+            return;
+        };
+        let body = match (row.take(b"r"), row.take(b"b")) {
+            (Some(raw), _) => Body::Here(raw.into()),
+            (None, size) => {
+                Body::Blob(size.and_then(|size| String::from_utf8(size).ok()?.parse().ok()).unwrap_or(0))
+            }
+        };
+        let (envelope, malformed) = match Envelope::decode(&row.take(b"e").unwrap_or_default()) {
+            Err(EnvelopeError::UnknownVersion { .. }) => {
+                into.unknown_version.push((lease, job));
+                return;
+            }
+            Err(error @ EnvelopeError::Malformed(_)) => (stand_in(at), Some(error.to_string())),
+            Ok(envelope) if envelope.at != at => {
+                (stand_in(at), Some(format!("an envelope of {}", envelope.job_id())))
+            }
+            Ok(envelope) => (envelope, None),
+        };
+        into.good.push(Opening { lease, job, envelope, malformed, record, alone, exhausted, body });
+    }
+
+    /// The stored bytes of each entry; `None` where a blob is gone.
+    async fn load(&self, partition: u16, openings: &[Opening]) -> Result<Vec<Option<Bytes>>> {
+        let keys = self.0.queue.keys(partition);
+        let mut bodies = Vec::with_capacity(openings.len());
+        let mut rest = openings;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |opening: &&Opening| {
+                let before = bytes;
+                bytes += if let Body::Blob(size) = opening.body { size } else { 0 };
+                before == 0 || bytes <= GROUP_BYTES
+            };
+            let (group, later) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            let mut pipeline = redis::pipe();
+            for opening in group.iter().filter(|opening| matches!(opening.body, Body::Blob(_))) {
+                pipeline.get(keys.blob(&opening.job));
+            }
+            let blobs: Vec<Option<Vec<u8>>> = if pipeline.is_empty() {
+                Vec::new()
+            } else {
+                self.0.queue.link().pipeline("load raw mail", &pipeline).await?
+            };
+            let mut blobs = blobs.into_iter();
+            bodies.extend(group.iter().map(|opening| match &opening.body {
+                Body::Here(raw) => Some(raw.clone()),
+                Body::Blob(_) => blobs.next().flatten().map(Bytes::from),
+            }));
+            rest = later;
+        }
+        Ok(bodies)
+    }
+
+    async fn unpack(&self, loaded: Vec<(Opening, Bytes)>) -> Result<Vec<Delivery>> {
+        let packed = loaded.iter().map(|(opening, body)| (body.clone(), opening.envelope.encoding)).collect();
+        let raws = codec::load_all(packed).await?;
+        let max_attempts = self.0.queue.config().max_attempts;
+        let deliver = |((opening, stored), raw): ((Opening, Bytes), Result<Bytes>)| {
+            let Opening { lease, job, mut envelope, mut malformed, record, alone, exhausted, .. } = opening;
+            let raw = raw.unwrap_or_else(|error| {
+                malformed = Some(error.to_string());
+                stored
+            });
+            if malformed.is_some() {
+                envelope.size = raw.len() as u64;
+                count(&self.0.stats.malformed, 1);
+            }
+            let (counters, history) =
+                record.map_or((Counters::default(), Vec::new()), |record| (record.counters, record.history));
+            Delivery::new(Inner {
+                lease,
+                job,
+                envelope,
+                raw,
+                counters,
+                history,
+                alone,
+                exhausted,
+                malformed,
+                max_attempts,
+            })
+        };
+        Ok(loaded.into_iter().zip(raws).map(deliver).collect())
+    }
+
+    /// Entries whose blob is gone are closed and left to the sweep; a retry could not bring the mail back.
+    async fn close(&self, partition: u16, gone: Vec<(Lease, JobId)>) -> Result<()> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let keys = self.0.queue.keys(partition);
+        let mut script = script(&SCRIPTS.done, keys);
+        script.arg(self.0.name.as_str());
+        for (lease, job) in &gone {
+            script
+                .key(keys.blob(job))
+                .arg(lane_number(lease.key().lane))
+                .arg(&lease.key().id)
+                .arg(job.as_str());
+        }
+        let _: Vec<i64> = self.0.queue.link().run("close entries without raw mail", &script).await?;
+        count(&self.0.stats.blob_gone, gone.len());
+        if let Some(held_back) = self.0.gate.pass(Instant::now()) {
+            tracing::warn!(
+                entries = gone.len(),
+                held_back,
+                "the raw mail of entries is gone from Redis; they are closed, and the sweep fetches their mail again"
+            );
+        }
+        for (lease, _) in gone {
+            lease.settled();
+        }
+        Ok(())
+    }
+
+    /// Entries of another version wait a lease, uncounted: in a roll-out a newer consumer is about to take them.
+    async fn leave_to_others(&self, partition: u16, unknown: Vec<(Lease, JobId)>) -> Result<()> {
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let queue = &self.0.queue;
+        let mut script = script(&SCRIPTS.delay, queue.keys(partition));
+        script.arg(self.0.name.as_str());
+        for (lease, job) in &unknown {
+            script.arg(lane_number(lease.key().lane)).arg(&lease.key().id).arg(job.as_str());
+            script.arg(queue.config().lease_ms).arg("");
+        }
+        let _: Vec<i64> = queue.link().run("give back entries of another version", &script).await?;
+        count(&self.0.stats.unknown_version, unknown.len());
+        if let Some(held_back) = self.0.gate.pass(Instant::now()) {
+            tracing::warn!(
+                entries = unknown.len(),
+                known_version = ENVELOPE_VERSION,
+                held_back,
+                "entries of a version that this build does not know were given back for a lease; finish the roll-out"
+            );
+        }
+        for (lease, _) in unknown {
+            lease.settled();
+        }
+        Ok(())
+    }
+
+    async fn quarantine(&self, partition: u16, leases: Vec<Lease>) -> Result<()> {
+        if leases.is_empty() {
+            return Ok(());
+        }
+        let queue = &self.0.queue;
+        let mut script = script(&SCRIPTS.quarantine, queue.keys(partition));
+        script.arg(self.0.name.as_str());
+        for lease in &leases {
+            script.arg(lane_number(lease.key().lane)).arg(&lease.key().id);
+        }
+        let _: i64 = queue.link().run("move entries without a job id away", &script).await?;
+        count(&self.0.stats.quarantined, leases.len());
+        if let Some(held_back) = self.0.gate.pass(Instant::now()) {
+            tracing::error!(
+                entries = leases.len(),
+                held_back,
+                dead_stream = %queue.keys(partition).dead(),
+                "entries without a job id were moved to the dead stream as they are; find out who writes them"
+            );
+        }
+        leases.into_iter().for_each(Lease::settled);
+        Ok(())
+    }
+}
+
+/// What is known of a mail whose envelope cannot be read: where it stands.
+const fn stand_in(at: MailRef) -> Envelope {
+    Envelope {
+        v: ENVELOPE_VERSION,
+        kind: Kind::Mail,
+        at,
+        size: 0,
+        flags: Vec::new(),
+        internal_date_ms: None,
+        enqueued_at_ms: 0,
+        encoding: Encoding::Identity,
+        traceparent: None,
+    }
+}

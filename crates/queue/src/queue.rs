@@ -1,0 +1,117 @@
+//! The queue as a producer, an operator or a consumer opens it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use mailfleet_model::JobId;
+use redis::{Script, ScriptInvocation};
+
+use crate::config::Config;
+use crate::consumer::Consumer;
+use crate::error::Result;
+use crate::info;
+use crate::keys::{Keys, partition_of};
+use crate::link::Link;
+use crate::name::ConsumerName;
+use crate::scripts::SCRIPTS;
+
+/// One queue on one Redis. Cheap to clone; all clones share the connections.
+#[derive(Clone)]
+pub struct Queue(Arc<Inner>);
+
+struct Inner {
+    config: Config,
+    link: Link,
+    partitions: Vec<Keys>,
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// Prepares the queue; connections are made when they are needed, so Redis may be away. See [`Self::ping`].
+    pub fn connect(config: &Config) -> Result<Self> {
+        config.validate()?;
+        let partitions = (0..config.partitions).map(|p| Keys::new(&config.queue, p)).collect();
+        Ok(Self(Arc::new(Inner { config: config.clone(), link: Link::new(config)?, partitions })))
+    }
+
+    /// The settings it was opened with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
+    /// The worker's side, under a name that no other living or dead process has.
+    #[must_use]
+    pub fn consumer(&self, name: ConsumerName) -> Consumer {
+        Consumer::new(self.clone(), name)
+    }
+
+    /// Whether Redis answers.
+    pub async fn ping(&self) -> Result<()> {
+        let _: String = self.link().command("ping", &redis::cmd("PING")).await?;
+        Ok(())
+    }
+
+    /// Makes sure that streams and groups exist. Claims do so by themselves; this is for the start, where a wrong type
+    /// of key or a missing permission should be found at once.
+    pub async fn ensure_groups(&self) -> Result<()> {
+        for keys in self.partitions() {
+            let script = script(&SCRIPTS.groups, keys);
+            let _: i64 = self.link().run("create the consumer groups", &script).await?;
+        }
+        Ok(())
+    }
+
+    /// The identity of the data in Redis: run id, replication id and a mark that FLUSHALL takes with it. When it
+    /// changes, jobs may have been lost, and the sweep must run.
+    pub async fn run_id(&self) -> Result<String> {
+        let doing = "read the identity of Redis";
+        let text = info::read(self.link(), doing).await?;
+        let mark = format!("{:016x}", fastrand::u64(..));
+        let mut identity = format!(
+            "{}/{}",
+            info::value(&text, "run_id").unwrap_or("hidden"),
+            info::value(&text, "master_replid").unwrap_or("hidden")
+        );
+        for keys in self.partitions() {
+            let mut script = script(&SCRIPTS.epoch, keys);
+            script.key(&keys.epoch).arg(&mark);
+            let mark: String = self.link().run(doing, &script).await?;
+            identity.push('/');
+            identity.push_str(&mark);
+        }
+        Ok(identity)
+    }
+
+    pub(crate) fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    pub(crate) fn partitions(&self) -> &[Keys] {
+        &self.0.partitions
+    }
+
+    pub(crate) fn partition_of(&self, job: &JobId) -> u16 {
+        partition_of(job, self.0.config.partitions)
+    }
+
+    /// The keys of a partition that [`Self::partition_of`] or a loop over the partitions named.
+    pub(crate) fn keys(&self, partition: u16) -> &Keys {
+        // Unwrap safety: there is at least one partition (validated), and `partition` is less than their number.
+        self.0.partitions.get(usize::from(partition)).unwrap_or_else(|| &self.0.partitions[0])
+    }
+}
+
+/// A call of a script with the keys that every script gets.
+pub(crate) fn script<'a>(script: &'a Script, keys: &Keys) -> ScriptInvocation<'a> {
+    let mut invocation = script.prepare_invoke();
+    for key in keys.shared() {
+        invocation.key(key);
+    }
+    invocation
+}

@@ -1,0 +1,66 @@
+//! Reclaiming: what a dead consumer held goes on elsewhere.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use redis::Value;
+
+use crate::consumer::{Consumer, count};
+use crate::delivery::Delivery;
+use crate::error::Result;
+use crate::queue::script;
+use crate::reply;
+use crate::scripts::SCRIPTS;
+
+const DOING: &str = "reclaim";
+/// One reclaim looks at no more expired entries than this.
+const RECLAIM_MAX: usize = 500;
+/// Names of consumers that hold nothing are forgotten after this, or after ten leases if that is longer.
+const FORGET_AFTER: Duration = Duration::from_secs(600);
+
+impl Consumer {
+    /// Takes over up to `max` entries (at most 500) whose owners' leases have run out. Call it a few times a lease.
+    ///
+    /// Nothing happens until Redis has been reachable for a whole lease without a gap, which only a running
+    /// [`Keeper`](crate::Keeper), or claims every second or so, can vouch for: after an outage every lease looks
+    /// expired, and the living need the time to renew theirs.
+    ///
+    /// At most one of the deliveries is to be run, alone; others that must run alone wait, for every consumer to take
+    /// one at a time. Deliveries whose [`exhausted_crashes`](Delivery::exhausted_crashes) is set are to be
+    /// dead-lettered, not run.
+    pub async fn reclaim(&self, max: usize) -> Result<Vec<Delivery>> {
+        let queue = &self.0.queue;
+        let max = max.min(RECLAIM_MAX);
+        if max == 0
+            || self.0.left.load(Ordering::Acquire)
+            || !queue.link().reach.for_a_whole_lease(Instant::now())
+        {
+            return Ok(Vec::new());
+        }
+        let _taking = self.0.taking.lock().await;
+        let config = queue.config();
+        let forget_ms = FORGET_AFTER.max(config.lease() * 10).as_millis();
+        let mut deliveries: Vec<Delivery> = Vec::new();
+        for (partition, keys) in (0u16..).zip(queue.partitions()) {
+            let held = self.0.held.held_members(partition);
+            let mut script = script(&SCRIPTS.reclaim, keys);
+            script
+                .arg(self.0.name.as_str())
+                .arg(&keys.bell)
+                .arg(config.lease_ms)
+                .arg(max - deliveries.len().min(max));
+            script.arg(config.max_crashes).arg(config.max_claim_bytes).arg(self.0.held.alone_left());
+            script.arg(u64::try_from(forget_ms).unwrap_or(u64::MAX)).arg(held.len()).arg(held);
+            let was_due = self.0.held.adopt_due();
+            self.0.held.set_adopt_due(true);
+            let answer: Value = queue.link().run(DOING, &script).await?;
+            deliveries.extend(self.open(partition, reply::rows(DOING, answer)?).await?);
+            self.0.held.set_adopt_due(was_due);
+        }
+        count(&self.0.stats.reclaimed, deliveries.len());
+        if !deliveries.is_empty() {
+            tracing::info!(entries = deliveries.len(), "entries of a consumer that is gone were taken over");
+        }
+        Ok(deliveries)
+    }
+}

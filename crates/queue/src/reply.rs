@@ -1,0 +1,91 @@
+//! Reading the scripts' answers. An answer of the wrong shape is a bug of ours, reported as such, never a panic.
+
+use mailfleet_model::Lane;
+use redis::Value;
+
+use crate::error::{Error, Result};
+use crate::keys::lane_of_number;
+
+/// One taken entry, as `report` in `lua/prelude.lua` writes it.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) lane: Lane,
+    pub(crate) entry_id: String,
+    /// Times delivered: from 2 on it runs alone.
+    pub(crate) deliveries: u64,
+    pub(crate) exhausted: bool,
+    pub(crate) record: String,
+    pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Row {
+    /// Takes a field out of the entry.
+    pub(crate) fn take(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        let field = self.fields.iter_mut().find(|(field, _)| field == name)?;
+        Some(std::mem::take(&mut field.1))
+    }
+}
+
+fn odd(doing: &'static str, found: impl Into<String>) -> Error {
+    Error::Answer { doing, found: found.into() }
+}
+
+/// The items of an array.
+pub(crate) fn array(doing: &'static str, value: Value) -> Result<Vec<Value>> {
+    match value {
+        Value::Array(items) => Ok(items),
+        Value::Nil => Ok(Vec::new()),
+        _ => Err(odd(doing, "not a list")),
+    }
+}
+
+/// A whole number.
+pub(crate) fn number(doing: &'static str, value: &Value) -> Result<i64> {
+    match value {
+        Value::Int(number) => Ok(*number),
+        // A score or an id arrives as text.
+        Value::BulkString(text) => std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse().ok())
+            .ok_or_else(|| odd(doing, "not a number")),
+        _ => Err(odd(doing, "not a number")),
+    }
+}
+
+/// Bytes.
+pub(crate) fn bytes(doing: &'static str, value: Value) -> Result<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        Value::SimpleString(text) => Ok(text.into_bytes()),
+        _ => Err(odd(doing, "not a string")),
+    }
+}
+
+/// Text.
+pub(crate) fn text(doing: &'static str, value: Value) -> Result<String> {
+    String::from_utf8(bytes(doing, value)?).map_err(|_| odd(doing, "not UTF-8"))
+}
+
+/// The entries that a claiming script took.
+pub(crate) fn rows(doing: &'static str, value: Value) -> Result<Vec<Row>> {
+    array(doing, value)?.into_iter().map(|row| self::row(doing, row)).collect()
+}
+
+fn row(doing: &'static str, value: Value) -> Result<Row> {
+    let parts: [Value; 6] = array(doing, value)?.try_into().map_err(|_| odd(doing, "not six parts"))?;
+    let [lane, entry_id, deliveries, exhausted, record, fields] = parts;
+    let mut flat = array(doing, fields)?.into_iter();
+    let mut fields = Vec::with_capacity(flat.len() / 2);
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        fields.push((bytes(doing, name)?, bytes(doing, value)?));
+    }
+    Ok(Row {
+        lane: lane_of_number(number(doing, &lane)?).ok_or_else(|| odd(doing, "no such lane"))?,
+        entry_id: text(doing, entry_id)?,
+        deliveries: u64::try_from(number(doing, &deliveries)?).unwrap_or(0),
+        exhausted: number(doing, &exhausted)? == 1,
+        // Bytes that are not UTF-8 make a record that does not parse, which costs the counters and nothing else.
+        record: String::from_utf8(bytes(doing, record)?).unwrap_or_default(),
+        fields,
+    })
+}

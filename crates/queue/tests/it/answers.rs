@@ -1,0 +1,123 @@
+//! What the queue says about itself.
+
+use std::time::Duration;
+
+use mailfleet_model::{Class, Classify, Lane, Secret};
+use mailfleet_queue::{Failure, LaneDepth, Queue, State};
+use mailfleet_testkit::eventually;
+
+use crate::fixture::{Fixture, SOON, claim_one, config, die_with, id};
+
+#[tokio::test]
+async fn the_depth_says_how_much_of_everything_there_is() {
+    let f = Fixture::start();
+    let empty = f.queue.depth().await.unwrap();
+    let zero = LaneDepth {
+        waiting: Some(0),
+        in_flight: Some(0),
+        delayed: Some(0),
+        released: Some(0),
+        oldest_age_ms: Some(0),
+    };
+    assert_eq!((empty.lanes, empty.dead), ([zero; 3], Some(0)));
+
+    f.enqueue(Lane::Normal, 1..=10).await;
+    let consumer = f.consumer();
+    let mut held = consumer.claim(6).await.unwrap();
+    consumer.retry(held.pop().unwrap(), SOON, &Failure::new(Class::Transient, "no")).await.unwrap();
+    consumer.hand_back(vec![held.pop().unwrap(), held.pop().unwrap()]).await.unwrap();
+    consumer.dead_letter(vec![(held.pop().unwrap(), "data".to_owned())]).await.unwrap();
+    let depth = eventually("some age", SOON, || async {
+        let depth = f.queue.depth().await.unwrap();
+        (depth.lane(Lane::Normal).oldest_age_ms >= Some(50)).then_some(depth)
+    })
+    .await;
+    let normal = depth.lane(Lane::Normal);
+    assert_eq!(
+        (normal.waiting, normal.in_flight, normal.delayed, normal.released, normal.total(), depth.dead),
+        (Some(4), Some(2), Some(1), Some(2), Some(9), Some(1))
+    );
+    consumer.done(held).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_known_is_unknown_and_not_zero() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, 1..=2).await;
+    let held = f.consumer().claim(2).await.unwrap();
+    // Deleted by hand although pending: fewer entries than pending ones, so the unread ones cannot be told.
+    let _: u64 = f.redis(&format!("XDEL K:normal {}", held[0].entry_id())).await;
+    let _: u64 = f.redis("DEL K:low").await;
+    let _: String = f.redis("SET K:low rubbish").await;
+    let depth = f.queue.depth().await.unwrap();
+    assert_eq!(depth.lane(Lane::Low), &LaneDepth::default());
+    assert_eq!(depth.lane(Lane::Normal).waiting, None);
+    assert_eq!(depth.lane(Lane::High).waiting, Some(0));
+    let error = f.consumer().claim(1).await.unwrap_err();
+    assert_eq!(error.class(), Class::Fault, "{error}");
+    die_with(held);
+}
+
+#[tokio::test]
+async fn a_job_is_located_wherever_it_is() {
+    let f = Fixture::start();
+    let state = || async { f.queue.locate(&id(1)).await.unwrap().map(|location| location.state) };
+    assert_eq!(state().await, None);
+    f.enqueue(Lane::High, [1]).await;
+    assert_eq!(state().await, Some(State::Waiting));
+    let consumer = f.consumer();
+    let delivery = claim_one(&consumer).await;
+    let in_flight = f.queue.locate(&id(1)).await.unwrap().unwrap();
+    assert!(
+        matches!(in_flight.state, State::InFlight { consumer: name, idle_ms } if name == consumer.name().as_str() && idle_ms < 5_000)
+    );
+    assert_eq!((in_flight.lane, in_flight.entry_id.as_str()), (Lane::High, delivery.entry_id()));
+    consumer.retry(delivery, SOON, &Failure::new(Class::Transient, "no luck")).await.unwrap();
+    let delayed = f.queue.locate(&id(1)).await.unwrap().unwrap();
+    assert!(matches!(delayed.state, State::Delayed { due_ms } if due_ms > 1_000_000_000_000));
+    assert_eq!((delayed.counters.attempts, delayed.history[0].error.as_str()), (1, "no luck"));
+    let _: u64 = f.redis(&format!("ZADD K:delayed 1 h:{}", delayed.entry_id)).await;
+    let delivery = claim_one(&consumer).await;
+    consumer.hand_back(vec![delivery]).await.unwrap();
+    assert_eq!(state().await, Some(State::Waiting));
+    let delivery = claim_one(&consumer).await;
+    consumer.dead_letter(vec![(delivery, "data".to_owned())]).await.unwrap();
+    assert_eq!(state().await, Some(State::Dead));
+}
+
+#[tokio::test]
+async fn the_server_is_asked_without_config_and_a_refusal_is_no_error() {
+    let f = Fixture::start_with(&[("maxmemory", "64mb")], |_| {});
+    let open = f.queue.server_info().await.unwrap();
+    assert_eq!(open.maxmemory_policy.as_deref(), Some("noeviction"));
+    assert_eq!(
+        (open.maxmemory_bytes, open.append_only, open.role.as_deref()),
+        (Some(64 << 20), Some(true), Some("master"))
+    );
+    assert!(open.version.unwrap().split('.').count() == 3 && open.run_id.is_some());
+
+    let _: String = f.redis("ACL SETUSER fleet on >pw ~* &* +@all -config -info").await;
+    let url = f.redis.url().replace("redis://", "redis://fleet:pw@");
+    let queue =
+        Queue::connect(&mailfleet_queue::Config { url: Secret::new(url), ..config(String::new()) }).unwrap();
+    let hidden = queue.server_info().await.unwrap();
+    assert_eq!((hidden.version, hidden.maxmemory_policy), (None, None));
+}
+
+#[tokio::test]
+async fn the_doorbell_wakes_an_idle_consumer_at_once() {
+    let f = Fixture::start();
+    let consumer = f.consumer();
+    // The first wait ends when the listener is there.
+    consumer.wait(SOON).await;
+    for uid in 1..=3 {
+        let start = std::time::Instant::now();
+        let ((), ()) = tokio::join!(consumer.wait(SOON), f.enqueue(Lane::Normal, [uid]));
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        let delivery = claim_one(&consumer).await;
+        consumer.done(vec![delivery]).await.unwrap();
+    }
+    let start = std::time::Instant::now();
+    consumer.wait(Duration::from_millis(50)).await;
+    assert!(start.elapsed() >= Duration::from_millis(50), "no work, no ring");
+}

@@ -1,0 +1,142 @@
+//! The ends of a delivery.
+
+use std::time::Duration;
+
+use mailfleet_model::{Class, Lane};
+use mailfleet_queue::{Enqueued, Failure, Settled, State};
+use mailfleet_testkit::eventually;
+
+use crate::fixture::{Fixture, SOON, claim_one, id, job, reclaimed, uids};
+
+#[tokio::test]
+async fn every_failed_attempt_is_counted_and_remembered() {
+    let f = Fixture::start_with(&[], |config| config.max_attempts = 3);
+    f.enqueue(Lane::High, [1]).await;
+    let consumer = f.consumer();
+    for attempt in 0..3 {
+        let delivery =
+            eventually("the entry", SOON, || async { consumer.claim(1).await.unwrap().pop() }).await;
+        assert_eq!(delivery.counters().attempts, attempt);
+        assert_eq!(delivery.attempts_left(), 3 - attempt);
+        let told: Vec<_> = delivery.history().iter().map(|attempt| attempt.error.as_str()).collect();
+        assert_eq!(told, ["error 0", "error 1", "error 2"][..attempt as usize]);
+        assert!(
+            delivery
+                .history()
+                .iter()
+                .all(|a| a.worker == consumer.name().as_str() && a.class == Class::Transient)
+        );
+        assert!(!delivery.run_alone());
+        let failure = Failure::new(Class::Transient, format!("error {attempt}"));
+        consumer.retry(delivery, Duration::ZERO, &failure).await.unwrap();
+    }
+    let delivery = eventually("the entry", SOON, || async { consumer.claim(1).await.unwrap().pop() }).await;
+    assert_eq!(delivery.attempts_left(), 0);
+    consumer.dead_letter(vec![(delivery, "attempts".to_owned())]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_delay_that_is_nobodys_fault_counts_nothing() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Low, [1, 2]).await;
+    let consumer = f.consumer();
+    let deliveries = consumer.claim(2).await.unwrap();
+    assert_eq!(consumer.delay_uncounted(deliveries, Duration::ZERO).await.unwrap(), [Settled::Done; 2]);
+    let deliveries = eventually("both", SOON, || async {
+        let deliveries = consumer.claim(2).await.unwrap();
+        (deliveries.len() == 2).then_some(deliveries)
+    })
+    .await;
+    assert!(deliveries.iter().all(|delivery| delivery.counters() == mailfleet_model::Counters::default()));
+    consumer.done(deliveries).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dead_letter_leaves_its_lane_for_the_index_and_a_replay_brings_it_back_once() {
+    let f = Fixture::start();
+    let mail = || job(1, Lane::Normal, vec![b'x'; 5_000]);
+    f.queue.enqueue(vec![mail()]).await.unwrap();
+    let consumer = f.consumer();
+    let delivery = claim_one(&consumer).await;
+    assert_eq!(consumer.dead_letter(vec![(delivery, "data".to_owned())]).await.unwrap(), [Settled::Done]);
+    assert_eq!(f.queue.locate(&id(1)).await.unwrap().unwrap().state, State::Dead);
+    assert_eq!(f.queue.live(&[id(1)]).await.unwrap(), [false]);
+    let depth = f.queue.depth().await.unwrap();
+    assert_eq!((depth.dead, depth.lane(Lane::Normal).total()), (Some(1), Some(0)));
+    let blobs: Vec<String> = f.redis("KEYS *blob*").await;
+    assert!(blobs.is_empty(), "{blobs:?}");
+
+    assert_eq!(f.queue.replay(vec![mail()]).await.unwrap(), [Enqueued::Queued]);
+    assert_eq!(f.queue.replay(vec![mail()]).await.unwrap(), [Enqueued::AlreadyLive]);
+    assert_eq!(f.queue.depth().await.unwrap().dead, Some(0));
+    let delivery = claim_one(&consumer).await;
+    assert_eq!(delivery.counters().attempts, 0);
+    consumer.done(vec![delivery]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_index_of_dead_letters_is_rebuilt_from_what_postgresql_knows() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, [1]).await;
+    let letters: Vec<_> = (1..=3).map(|uid| (id(uid), Lane::Low, "data".to_owned())).collect();
+    assert_eq!(f.queue.rebuild_dead_index(&letters).await.unwrap(), 2, "job 1 lives");
+    assert_eq!(f.queue.rebuild_dead_index(&letters).await.unwrap(), 0);
+    assert_eq!(f.queue.forget_dead(&[id(1), id(2), id(9)]).await.unwrap(), 1);
+    assert_eq!(f.queue.depth().await.unwrap().dead, Some(1));
+    assert_eq!(f.queue.live(&[id(1)]).await.unwrap(), [true]);
+    assert!(f.queue.locate(&id(2)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_delivery_dropped_without_being_settled_runs_again_alone_after_its_lease() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, [1]).await;
+    let consumer = f.consumer();
+    let _keeper = consumer.spawn_keeper().unwrap();
+    drop(claim_one(&consumer).await);
+    assert_eq!(consumer.held(), 0);
+    assert!(consumer.adopt().await.unwrap().is_empty(), "its handler gave up on it: that is no lost answer");
+    let deliveries = reclaimed(&consumer).await;
+    assert_eq!(uids(&deliveries), [1]);
+    assert!(deliveries[0].run_alone() && deliveries[0].counters().crashes == 0);
+    consumer.done(deliveries).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_error_gives_the_deliveries_back_and_they_can_be_settled_later() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, 1..=3).await;
+    let consumer = f.consumer();
+    let deliveries = consumer.claim(3).await.unwrap();
+    f.redis.stop().unwrap();
+    let (error, deliveries) = consumer.done(deliveries).await.unwrap_err();
+    assert!(error.is_outage(), "{error}");
+    assert_eq!((uids(&deliveries), consumer.held()), (vec![1, 2, 3], 3));
+    f.redis.start_again().unwrap();
+    assert_eq!(consumer.done(deliveries).await.unwrap(), [Settled::Done; 3]);
+    assert_eq!(consumer.held(), 0);
+}
+
+#[tokio::test]
+async fn who_leaves_hands_back_what_it_holds_and_takes_its_name_along() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, 1..=3).await;
+    f.enqueue(Lane::Low, 4..=5).await;
+    let (leaving, other) = (f.consumer(), f.consumer());
+    let held = leaving.claim(4).await.unwrap();
+    // A claim whose answer never arrived.
+    let name = leaving.name().to_string();
+    let _: redis::Value =
+        f.redis(&format!("XREADGROUP GROUP consumers {name} COUNT 1 STREAMS K:low >")).await;
+    leaving.leave().await.unwrap();
+    assert!(held.iter().all(mailfleet_queue::Delivery::lease_lost));
+    assert_eq!(leaving.done(held).await.unwrap(), [Settled::LostLease; 4]);
+    assert!(leaving.claim(10).await.unwrap().is_empty());
+    let consumers: redis::Value = f.redis("XINFO CONSUMERS K:normal consumers").await;
+    assert!(!format!("{consumers:?}").contains(&name), "{consumers:?}");
+    let deliveries = other.claim(10).await.unwrap();
+    assert_eq!(uids(&deliveries).len(), 5);
+    assert!(deliveries.iter().all(|delivery| !delivery.run_alone() && delivery.counters().crashes == 0));
+    assert_eq!(deliveries.iter().filter(|delivery| delivery.counters().drains == 1).count(), 4);
+    other.done(deliveries).await.unwrap();
+}

@@ -1,0 +1,120 @@
+//! Reading dead letters.
+
+use bytes::Bytes;
+use mailfleet_model::{AccountId, Counters, JobId, MailRef, MailboxId, TenantId};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::{DeadFilter, DeadLetter, DeadState};
+use crate::error::{Error, Result};
+use crate::rows::{self, count, get};
+use crate::store::Store;
+use crate::text;
+
+/// The most letters one question returns.
+const MAX_LIMIT: u32 = 100_000;
+const COLUMNS: &str = "id, job_id, tenant_id, account_id, mailbox_id, uidvalidity, uid, message_id, lane, envelope, \
+     raw_size_bytes, reason, class, error, attempts, crashes, drains, history, previous, state, created, died, closed";
+
+/// A Message-ID as the letters keep it: like the storage key, without control characters and cut.
+pub(crate) fn message_id(id: &str) -> String {
+    let id = id.trim().trim_start_matches('<').trim_end_matches('>');
+    id.chars().filter(|c| !c.is_control()).take(mailfleet_model::MESSAGE_ID_MAX_CHARS).collect()
+}
+
+impl Store {
+    /// Dead letters, the last to die first, without their raw mails.
+    pub async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>> {
+        let sql = format!(
+            "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters \
+             WHERE ($1::text IS NULL OR reason = $1) AND ($2::uuid IS NULL OR tenant_id = $2) \
+             AND ($3::timestamptz IS NULL OR died >= $3) AND ($4::text IS NULL OR state = $4) \
+             ORDER BY died DESC, id DESC LIMIT $5::bigint"
+        );
+        let reason = filter.reason.as_deref().map(text::clean);
+        let tenant = filter.tenant.map(|tenant| tenant.0);
+        let since = filter.since.map(text::clamp);
+        let state = filter.state.map(DeadState::as_str);
+        let limit = i64::from(filter.limit.min(MAX_LIMIT));
+        let mut session = self.session().await?;
+        let rows =
+            session.query("listing dead letters", &sql, &[&reason, &tenant, &since, &state, &limit]).await?;
+        rows.iter().map(letter).collect()
+    }
+
+    /// The dead letter of a job, with its raw mail.
+    pub async fn dead_letter_by_job(&self, job: &JobId) -> Result<Option<DeadLetter>> {
+        let sql = format!("SELECT {COLUMNS}, raw FROM mailfleet.dead_letters WHERE job_id = $1");
+        let row = self.session().await?.query_opt("reading a dead letter", &sql, &[&job.as_str()]).await?;
+        row.as_ref().map(letter).transpose()
+    }
+
+    /// The dead letter of this number, with its raw mail.
+    pub async fn dead_letter_by_id(&self, id: i64) -> Result<Option<DeadLetter>> {
+        let sql = format!("SELECT {COLUMNS}, raw FROM mailfleet.dead_letters WHERE id = $1");
+        let row = self.session().await?.query_opt("reading a dead letter", &sql, &[&id]).await?;
+        row.as_ref().map(letter).transpose()
+    }
+
+    /// The dead letters whose mail has this Message-ID, without their raw mails; at most 100.
+    pub(crate) async fn dead_letters_by_message_id(&self, id: &str) -> Result<Vec<DeadLetter>> {
+        let sql = format!(
+            "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters WHERE message_id = $1 \
+             ORDER BY died DESC LIMIT 100"
+        );
+        let rows = self.session().await?.query("listing dead letters", &sql, &[&message_id(id)]).await?;
+        rows.iter().map(letter).collect()
+    }
+
+    /// Open dead letters by reason, sorted by reason.
+    pub async fn dead_count(&self) -> Result<Vec<(String, u64)>> {
+        const SQL: &str = "SELECT reason, count(*) AS n FROM mailfleet.dead_letters WHERE state = 'open' \
+             GROUP BY reason ORDER BY reason";
+        let rows = self.session().await?.query("counting dead letters", SQL, &[]).await?;
+        rows.iter().map(|row| Ok((get(row, "reason")?, count(row, "n")?))).collect()
+    }
+}
+
+fn letter(row: &Row) -> Result<DeadLetter> {
+    let job: &str = get(row, "job_id")?;
+    let account = get::<Option<Uuid>>(row, "account_id")?.map(AccountId);
+    let number = |column| get::<i32>(row, column).map(|count| u32::try_from(count).unwrap_or(0));
+    Ok(DeadLetter {
+        id: get(row, "id")?,
+        job: JobId::parse(job)
+            .map_err(|_| Error::Unreadable { place: "dead_letters.job_id", value: job.to_owned() })?,
+        at: position(row, account)?,
+        tenant: get::<Option<Uuid>>(row, "tenant_id")?.map(TenantId),
+        account,
+        message_id: get(row, "message_id")?,
+        lane: rows::lane(get(row, "lane")?)?,
+        envelope_json: get(row, "envelope")?,
+        raw: get::<Option<Vec<u8>>>(row, "raw")?.map(Bytes::from),
+        raw_size_bytes: get::<Option<i64>>(row, "raw_size_bytes")?.and_then(|size| u64::try_from(size).ok()),
+        reason: get(row, "reason")?,
+        class: rows::class(get(row, "class")?)?,
+        error: get(row, "error")?,
+        counters: Counters {
+            attempts: number("attempts")?,
+            crashes: number("crashes")?,
+            drains: number("drains")?,
+        },
+        history: get(row, "history")?,
+        previous: get(row, "previous")?,
+        state: DeadState::read(get(row, "state")?)?,
+        created: get(row, "created")?,
+        died: get(row, "died")?,
+        closed: get(row, "closed")?,
+    })
+}
+
+fn position(row: &Row, account: Option<AccountId>) -> Result<Option<MailRef>> {
+    let mailbox: Option<i32> = get(row, "mailbox_id")?;
+    let epoch: Option<u32> = get(row, "uidvalidity")?;
+    let uid: Option<u32> = get(row, "uid")?;
+    let (Some(account), Some(mailbox), Some(epoch), Some(uid)) = (account, mailbox, epoch, uid) else {
+        return Ok(None);
+    };
+    let (uidvalidity, uid) = (rows::uidvalidity(epoch)?, rows::uid(uid)?);
+    Ok(Some(MailRef { account, mailbox: MailboxId(mailbox), uidvalidity, uid }))
+}

@@ -1,0 +1,149 @@
+//! One borrowed connection. Whatever happens to the caller, a connection in doubt never goes back to the pool.
+//!
+//! A future that is dropped, or that runs into its bound, leaves its statement running in the server, and the next user
+//! of that connection would wait for it. And a transaction that was left half way must not be inherited. So the session
+//! notes when a statement or a transaction is open, and on drop takes such a connection out of the pool and closes it:
+//! the server then rolls back.
+
+use std::future::Future;
+use std::time::Duration;
+
+use deadpool_postgres::Object;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+
+use crate::error::{Error, Result};
+
+/// The parameters of a statement.
+pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// A connection of the pool, for one caller.
+pub(crate) struct Session {
+    client: Option<Object>,
+    /// Longer than the server's own statement timeout, so that a living server answers first.
+    limit: Duration,
+    busy: bool,
+    in_transaction: bool,
+}
+
+impl Session {
+    pub(crate) fn new(client: Object, limit: Duration) -> Self {
+        Self { client: Some(client), limit, busy: false, in_transaction: false }
+    }
+
+    /// Runs a statement (prepared once a connection) and returns its rows.
+    pub(crate) async fn query(
+        &mut self,
+        what: &'static str,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Vec<Row>> {
+        self.bounded(what, async |client| {
+            let statement = client.prepare_cached(sql).await?;
+            client.query(&statement, params).await
+        })
+        .await
+    }
+
+    /// Like `query`, for at most one row.
+    pub(crate) async fn query_opt(
+        &mut self,
+        what: &'static str,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Option<Row>> {
+        Ok(self.query(what, sql, params).await?.into_iter().next())
+    }
+
+    /// Like `query`, for a statement that always gives a row.
+    pub(crate) async fn query_one(
+        &mut self,
+        what: &'static str,
+        sql: &str,
+        params: Params<'_>,
+    ) -> Result<Row> {
+        self.query_opt(what, sql, params)
+            .await?
+            .ok_or_else(|| Error::Driver { what, detail: "no row came back".to_owned() })
+    }
+
+    /// Runs a statement and returns how many rows it touched.
+    pub(crate) async fn execute(&mut self, what: &'static str, sql: &str, params: Params<'_>) -> Result<u64> {
+        self.bounded(what, async |client| {
+            let statement = client.prepare_cached(sql).await?;
+            client.execute(&statement, params).await
+        })
+        .await
+    }
+
+    /// Opens a transaction. Dropping the session before `commit` rolls it back.
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        // Marked before the statement: if its answer is lost the connection is in doubt.
+        self.in_transaction = true;
+        self.batch("beginning a transaction", "BEGIN").await
+    }
+
+    /// Commits. After an error here it is unknown whether the transaction took effect; the ledger makes a repetition
+    /// harmless.
+    pub(crate) async fn commit(&mut self) -> Result<()> {
+        self.batch("committing", "COMMIT").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Rolls back, so that the connection can be used again.
+    pub(crate) async fn rollback(&mut self) -> Result<()> {
+        self.batch("rolling back", "ROLLBACK").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    async fn batch(&mut self, what: &'static str, sql: &str) -> Result<()> {
+        self.bounded(what, async |client| client.batch_execute(sql).await).await
+    }
+
+    async fn bounded<T, F>(&mut self, what: &'static str, work: F) -> Result<T>
+    where
+        F: AsyncFnOnce(&Object) -> std::result::Result<T, tokio_postgres::Error>,
+    {
+        let Some(client) = &self.client else {
+            return Err(Error::Lost { what, detail: "the session has ended".to_owned() });
+        };
+        if self.busy {
+            // Do not wait for the answer to another statement on top of the one that never came.
+            return Err(Error::Lost { what, detail: "the statement before it was not answered".to_owned() });
+        }
+        self.busy = true;
+        let answer = bound(self.limit, work(client)).await;
+        match answer {
+            Some(Ok(value)) => {
+                self.busy = false;
+                Ok(value)
+            }
+            Some(Err(error)) => {
+                let error = Error::statement(what, &error);
+                // Only a server that answered left the connection in a known state, and only if what it knows of
+                // our prepared statements still holds.
+                self.busy =
+                    !matches!(&error, Error::Database { code, .. } if code != "0A000" && code != "26000");
+                Err(error)
+            }
+            None => Err(Error::Timeout { what, after: self.limit }),
+        }
+    }
+}
+
+async fn bound<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(limit, work).await.ok()
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if (self.busy || self.in_transaction)
+            && let Some(client) = self.client.take()
+        {
+            // Out of the pool; dropping the client closes the connection and the server rolls back.
+            drop(Object::take(client));
+        }
+    }
+}
