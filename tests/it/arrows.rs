@@ -91,7 +91,11 @@ fn only_its_own_crate_reaches_redis_postgresql_imap_and_the_mime_parser() {
             let Some((wrapped, wrappers)) = WRAPPED.iter().find(|(name, _)| *name == dependency.name) else {
                 continue;
             };
-            assert!(wrappers.contains(&package.name.as_str()), "{} must not depend on {wrapped}", package.name);
+            assert!(
+                wrappers.contains(&package.name.as_str()),
+                "{} must not depend on {wrapped}",
+                package.name
+            );
             seen.insert(*wrapped);
         }
     }
@@ -104,7 +108,11 @@ fn only_its_own_crate_reaches_redis_postgresql_imap_and_the_mime_parser() {
 fn every_package_takes_the_workspace_lints() {
     for package in metadata().packages {
         let manifest = std::fs::read_to_string(&package.manifest_path).unwrap();
-        assert!(manifest.contains("[lints]\nworkspace = true"), "{} does not take them", package.manifest_path);
+        assert!(
+            manifest.contains("[lints]\nworkspace = true"),
+            "{} does not take them",
+            package.manifest_path
+        );
     }
 }
 
@@ -116,8 +124,11 @@ fn the_top_level_holds_exactly_what_the_layout_says() {
         .output()
         .unwrap();
     let tracked = String::from_utf8(tracked.stdout).unwrap();
-    let top: BTreeSet<&str> =
-        tracked.lines().filter_map(|path| path.split('/').next()).filter(|name| !name.starts_with('.')).collect();
+    let top: BTreeSet<&str> = tracked
+        .lines()
+        .filter_map(|path| path.split('/').next())
+        .filter(|name| !name.starts_with('.'))
+        .collect();
     let layout = BTreeSet::from([
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",

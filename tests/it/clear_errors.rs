@@ -7,7 +7,11 @@ use mailfleet_tests::{Fleet, metrics, numbered};
 /// Asserts one line on stderr that holds every word, and a failing exit code.
 fn refused(finished: &mailfleet_testkit::Finished, words: &[&str]) {
     assert!(!finished.status.success(), "{}", finished.stdout);
-    let line = finished.stderr.lines().find(|line| line.contains("error:")).unwrap_or_else(|| panic!("{}", finished.stderr));
+    let line = finished
+        .stderr
+        .lines()
+        .find(|line| line.contains("error:"))
+        .unwrap_or_else(|| panic!("{}", finished.stderr));
     for word in words {
         assert!(line.contains(word), "no `{word}` in: {line}");
     }
@@ -18,7 +22,8 @@ fn an_unknown_key_is_refused_by_name_by_all_three_binaries() {
     let fleet = Fleet::servers();
     fleet.configure("\n[queue_typo]\nx = 1\n");
     for binary in ["mailfleet-producer", "mailfleet-consumer", "mailfleet"] {
-        let finished = fleet.builder(binary).args(["--check-config"]).finish(Duration::from_secs(10)).unwrap();
+        let finished =
+            fleet.builder(binary).args(["--check-config"]).finish(Duration::from_secs(10)).unwrap();
         refused(&finished, &["queue_typo", "mailfleet.toml"]);
         assert_eq!(finished.status.code(), Some(64));
     }
@@ -43,21 +48,31 @@ fn a_checked_configuration_shows_no_secret() {
             .env("MAILFLEET_POSTGRES__URL", "postgres://user:hunter2@127.0.0.1/x");
         let finished = builder.finish(Duration::from_secs(10)).unwrap();
         assert!(finished.status.success(), "{}", finished.stderr);
-        assert!(!finished.stdout.contains("hunter2") && !finished.stderr.contains("hunter2"), "{}", finished.stdout);
+        assert!(
+            !finished.stdout.contains("hunter2") && !finished.stderr.contains("hunter2"),
+            "{}",
+            finished.stdout
+        );
     }
 }
 
 #[test]
 fn a_redis_that_evicts_is_refused_at_start() {
     let fleet = Fleet::start();
-    let evicting = mailfleet_testkit::RedisServer::start_with(&[("maxmemory-policy", "allkeys-lru")]).unwrap();
+    let evicting =
+        mailfleet_testkit::RedisServer::start_with(&[("maxmemory-policy", "allkeys-lru")]).unwrap();
     for binary in ["mailfleet-producer", "mailfleet-consumer"] {
         let builder = fleet.builder(binary).env("MAILFLEET_QUEUE__URL", evicting.url());
         refused(&builder.finish(Duration::from_secs(20)).unwrap(), &["allkeys-lru", "noeviction"]);
     }
     let doctor = fleet.builder("mailfleet").args(["doctor"]).env("MAILFLEET_QUEUE__URL", evicting.url());
     let doctor = doctor.finish(Duration::from_secs(20)).unwrap();
-    assert!(!doctor.status.success() && doctor.stdout.contains("noeviction"), "{}\n{}", doctor.stdout, doctor.stderr);
+    assert!(
+        !doctor.status.success() && doctor.stdout.contains("noeviction"),
+        "{}\n{}",
+        doctor.stdout,
+        doctor.stderr
+    );
 }
 
 #[test]
@@ -71,7 +86,9 @@ fn a_database_without_migrations_is_refused_at_start() {
 #[test]
 fn a_hierarchy_table_with_a_wrong_column_is_named() {
     let fleet = Fleet::servers();
-    let _ = fleet.sql("CREATE TABLE email_content (storage_key text PRIMARY KEY, tenant_id uuid NOT NULL, headers integer)");
+    let _ = fleet.sql(
+        "CREATE TABLE email_content (storage_key text PRIMARY KEY, tenant_id uuid NOT NULL, headers integer)",
+    );
     refused(&fleet.try_mailfleet(&["migrate"]), &["email_content", "headers", "integer", "jsonb"]);
 }
 
@@ -82,7 +99,9 @@ fn a_wrong_password_or_a_missing_mailbox_stops_only_its_own_account() {
     let (port, wrong) = (fleet.dovecot.port().to_string(), fleet.path("wrong"));
     let wrong = wrong.to_str().unwrap();
     let common = ["--host", "127.0.0.1", "--port", &port, "--tls", "plain", "--tenant", "acme"];
-    fleet.mailfleet(&[&["account", "add", "locked", "--user", "locked", "--password-file", wrong], &common[..]].concat());
+    fleet.mailfleet(
+        &[&["account", "add", "locked", "--user", "locked", "--password-file", wrong], &common[..]].concat(),
+    );
     fleet.add_account("lacking", &["--tenant", "acme", "--mailbox", "NoSuchFolder"]);
 
     let check = fleet.try_mailfleet(&["account", "check"]);
@@ -97,7 +116,11 @@ fn a_wrong_password_or_a_missing_mailbox_stops_only_its_own_account() {
     fleet.wait_accounted(1, Duration::from_secs(20));
     producer.wait_for_line("NoSuchFolder", Duration::from_secs(10)).unwrap();
     producer.wait_for_line("locked", Duration::from_secs(10)).unwrap();
-    assert_eq!(metrics::get(&producer, "/readyz").0, 200);
+    mailfleet_testkit::eventually_blocking(
+        "a producer that is ready all the same",
+        Duration::from_secs(10),
+        || (metrics::get(&producer, "/readyz").0 == 200).then_some(()),
+    );
 }
 
 #[test]
@@ -109,8 +132,10 @@ fn an_unreachable_host_and_a_certificate_nobody_vouches_for_are_named_with_the_r
     let password = fleet.path("password");
     let add = |name: &str, port: u16, tls: &str, more: &[&str]| {
         let port = port.to_string();
-        let args = ["account", "add", name, "--host", "127.0.0.1", "--port", &port, "--tls", tls, "--user", name];
-        let args = [&args[..], &["--tenant", "acme", "--password-file", password.to_str().unwrap()], more].concat();
+        let args =
+            ["account", "add", name, "--host", "127.0.0.1", "--port", &port, "--tls", tls, "--user", name];
+        let args =
+            [&args[..], &["--tenant", "acme", "--password-file", password.to_str().unwrap()], more].concat();
         fleet.mailfleet(&args);
         let check = fleet.try_mailfleet(&["account", "check", name]);
         assert!(!check.status.success());

@@ -11,7 +11,8 @@ fn sigterm_in_the_middle_of_work_hands_back_uncounted_within_the_deadline() {
     let mut lock = fleet.hold_ledger();
     fleet.deliver((1..=50).map(numbered));
     let _producer = fleet.producer();
-    let stopping = fleet.started(fleet.builder("mailfleet-consumer").env("MAILFLEET_SHUTDOWN__DRAIN_SECONDS", "6"));
+    let stopping =
+        fleet.started(fleet.builder("mailfleet-consumer").env("MAILFLEET_SHUTDOWN__DRAIN_SECONDS", "6"));
     eventually_blocking("entries in flight", Duration::from_secs(20), || {
         (fleet.in_flight() > 0).then_some(())
     });

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mailfleet_testkit::{
-    DovecotOptions, DovecotServer, Finished, PostgresServer, Process, ProcessBuilder, RedisServer, eventually_blocking,
+    DovecotOptions, DovecotServer, Finished, PostgresServer, Process, ProcessBuilder, RedisServer,
+    eventually_blocking,
 };
 
 use crate::lock::LedgerLock;
@@ -96,10 +97,11 @@ impl Fleet {
         self.builder("mailfleet").args(args).finish(Duration::from_secs(60)).unwrap()
     }
 
-    /// Runs `mailfleet … --json` and reads what it prints.
+    /// Runs `mailfleet … --json` and reads what it prints: one object.
     pub fn mailfleet_json(&self, args: &[&str]) -> serde_json::Value {
         let finished = self.mailfleet(&[args, &["--json"]].concat());
-        serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {}", finished.stdout))
+        serde_json::from_str(&finished.stdout)
+            .unwrap_or_else(|error| panic!("{args:?}: {error}: {}", finished.stdout))
     }
 
     /// A builder for one of our binaries with this fleet's configuration and an admin port of its own choice.
@@ -192,8 +194,11 @@ impl Fleet {
     /// The sum of one state over the lanes, as `mailfleet queue depth --json` says.
     fn depth(&self, state: &str) -> u64 {
         let depth = self.mailfleet_json(&["queue", "depth"]);
-        let lanes = depth["lanes"].as_array().unwrap_or_else(|| panic!("no lanes in {depth}"));
-        lanes.iter().map(|lane| lane[state].as_u64().unwrap_or(0)).sum()
+        let lanes = depth["lanes"].as_object().unwrap_or_else(|| panic!("no lanes in {depth}"));
+        lanes
+            .values()
+            .map(|lane| lane[state].as_u64().unwrap_or_else(|| panic!("no {state} in {depth}")))
+            .sum()
     }
 
     /// Asserts promise 1 to 3 for the mails `1..=many`: each is there once and whole, nothing is dead, nothing is

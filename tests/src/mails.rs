@@ -18,7 +18,9 @@ pub struct Mail {
 #[must_use]
 pub fn numbered(number: u32) -> Mail {
     let attachment = number.is_multiple_of(5).then(|| {
-        (0..20_000u32).map(|i| i.wrapping_mul(2_654_435_761).wrapping_add(number).to_le_bytes()[3]).collect::<Vec<u8>>()
+        (0..20_000u32)
+            .map(|i| i.wrapping_mul(2_654_435_761).wrapping_add(number).to_le_bytes()[3])
+            .collect::<Vec<u8>>()
     });
     let head = format!(
         "Return-Path: <sender{number}@lead.example>\r\nDelivered-To: inbox@acme.example\r\nFrom: Lead {number} <sender{number}@lead.example>\r\n\

@@ -2,6 +2,8 @@
 //!
 //! One pass over the bytes, total: a bare `MAILER-DAEMON`, an unbalanced quote, a missing `>` or a semicolon in
 //! place of a comma give the best address there is; mailparse's reader gives an error for the whole field instead.
+//!
+//! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
 use memchr::memchr;
 

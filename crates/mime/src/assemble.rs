@@ -1,4 +1,5 @@
-//! From parts to what people see: the text, the HTML, and the attachments. Every leaf ends as one of them.
+//! From parts to what people see: the text, the HTML, and the attachments. Every leaf ends as one of them;
+//! preambles and epilogues, which readers are told to ignore (RFC 2046 section 5.1.1), as none.
 
 use memchr::memmem;
 
@@ -56,7 +57,7 @@ pub(crate) fn assemble(parts: &[Part<'_>], decoder: &mut Decoder) -> Assembled {
         match part.role {
             Role::Leaf => leaf(part, parent, &mut body, decoder),
             Role::Opaque => body.attachments.push(opaque(part.body)),
-            // Outside every part: named as a defect where it was found, and kept with the raw mail.
+            // Outside every part: named as a defect where it was found.
             Role::Epilogue => {}
             Role::Container if has_children.get(index) == Some(&true) || index == 0 && parts.len() > 1 => {}
             Role::Container => {

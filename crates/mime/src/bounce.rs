@@ -10,7 +10,7 @@ use crate::status;
 /// Judges the rows of a report (RFC 3464), the notice to people standing in where a row says too little.
 pub(crate) fn from_rows(rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {
     let addresses: Vec<String> = rows.iter().map(|row| row.address.clone()).collect();
-    let said = Excerpts { notice, addresses: &addresses };
+    let said = Excerpts::new(notice, &addresses);
     bounce(rows.into_iter().map(|row| recipient(row, &said)).collect(), returned)
 }
 
@@ -20,7 +20,7 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     if addresses.is_empty() {
         addresses.clone_from(&returned.to);
     }
-    let said = Excerpts { notice, addresses: &addresses };
+    let said = Excerpts::new(notice, &addresses);
     let late = LATE.iter().any(|words| notice.said.to_lowercase().contains(words));
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
@@ -43,9 +43,15 @@ const LATE: &[&str] = &[
 struct Excerpts<'a> {
     notice: &'a Notice,
     addresses: &'a [String],
+    /// The last SMTP command of the whole notice.
+    command: Option<Command>,
 }
 
-impl Excerpts<'_> {
+impl<'a> Excerpts<'a> {
+    fn new(notice: &'a Notice, addresses: &'a [String]) -> Self {
+        Self { notice, addresses, command: notice::command(&notice.said) }
+    }
+
     fn about(&self, address: &str) -> String {
         const MANY: usize = 50;
         if self.addresses.len() > MANY {
@@ -58,6 +64,11 @@ impl Excerpts<'_> {
             .filter(|other| !other.eq_ignore_ascii_case(address))
             .collect();
         self.notice.about(address, &others)
+    }
+
+    /// The whole notice, where it can only be about one recipient.
+    fn whole(&self) -> &str {
+        if self.addresses.len() == 1 { &self.notice.said } else { "" }
     }
 }
 
@@ -78,21 +89,15 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let status = status::specific(spoken).or_else(|| row.status.clone()).or_else(|| status::enhanced(spoken));
     let mut reason = reason::find(spoken, status.as_deref(), row.action.as_deref());
     // The report's own words say too little: the notice may quote the server.
-    if matches!(reason, Reason::Undefined | Reason::Filtered | Reason::SecurityError | Reason::Expired) {
-        reason =
-            Some(reason::find(&excerpt, None, None)).filter(|r| *r != Reason::Undefined).unwrap_or(reason);
+    let vague = [Reason::Undefined, Reason::Filtered, Reason::SecurityError, Reason::Expired];
+    for more in [&excerpt, said.whole()] {
+        if vague.contains(&reason) {
+            let found = reason::find(more, None, None);
+            reason = if found == Reason::Undefined { reason } else { found };
+        }
     }
-    let command = notice::command(spoken).or_else(|| notice::command(&excerpt));
-    let command = command.or_else(|| notice::command(&said.notice.said));
-    reason = match (command, reason) {
-        // The recipient was accepted, then the mail was not: somebody's filter pretends.
-        (Some(Command::Data), Reason::UserUnknown) => Reason::Filtered,
-        (
-            Some(Command::Mail),
-            Reason::Undefined | Reason::Filtered | Reason::SecurityError | Reason::UserUnknown,
-        ) => Reason::Rejected,
-        _ => reason,
-    };
+    let command = [spoken, &excerpt].into_iter().find_map(notice::command).or(said.command);
+    reason = by_command(reason, command, status.as_deref());
     let kind = kind(reason, status.as_deref(), row.action.as_deref());
     Recipient {
         reply_code: status::reply_code(spoken),
@@ -103,6 +108,26 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         remote_mta: row.remote_mta,
         reason,
         kind,
+    }
+}
+
+/// What the place of a refusal says beyond its words.
+fn by_command(reason: Reason, command: Option<Command>, status: Option<&str>) -> Reason {
+    let detail = status.and_then(|status| status.split_once('.')).map(|(_, detail)| detail);
+    match (reason, command, detail) {
+        // A transcript that names DATA may have had its refusal before; the status knows.
+        (Reason::UserUnknown, _, Some("1.1")) => reason,
+        // The recipient was accepted, then the mail was not: somebody's filter pretends.
+        (Reason::UserUnknown, Some(Command::Data), _) | (Reason::UserUnknown, _, Some("2.0" | "2.1")) => {
+            Reason::Filtered
+        }
+        // The sender was refused before any recipient was named.
+        (
+            Reason::Undefined | Reason::Filtered | Reason::SecurityError | Reason::UserUnknown,
+            Some(Command::Mail),
+            _,
+        ) => Reason::Rejected,
+        _ => reason,
     }
 }
 

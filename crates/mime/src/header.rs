@@ -1,4 +1,6 @@
 //! Header blocks: where they end, and their fields; mailparse splits each field.
+//!
+//! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
 use memchr::memchr;
 

@@ -1,4 +1,6 @@
 //! HTML to text and text to HTML.
+//!
+//! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -6,7 +6,7 @@
 //! mailparse reads header fields, parameters (RFC 2231) and well-formed transfer encodings. Around it stand, each
 //! in its module, the parts that keep hostile or broken mail from failing as a whole or running away:
 //!
-//! - [`structure`](crate::parse) cuts the multiparts in one pass over the lines, with exact boundaries: mailparse's
+//! - `structure` cuts the multiparts in one pass over the lines, with exact boundaries: mailparse's
 //!   own recursion scans the body once per level, takes a boundary for any longer one that begins like it, and
 //!   gives up the whole mail beyond 100 levels;
 //! - encoded words are decoded in linear time, across word limits and with charset aliases;

@@ -1,4 +1,6 @@
 //! Message-IDs (RFC 5322 section 3.6.4), strict where they can be and lenient where they are not.
+//!
+//! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
 use crate::words::Decoder;
 

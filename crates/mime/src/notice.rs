@@ -1,4 +1,6 @@
 //! The text of a bounce: where the returned mail begins, what is said of whom, and at which SMTP command.
+//!
+//! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
 use memchr::memmem;
 

@@ -162,7 +162,6 @@ const PHRASES: &[(Reason, &[&str])] = &[
     (Reason::UserUnknown, &["user not exist"]),
     (Reason::UserUnknown, &["invalid final delivery userid"]),
     (Reason::UserUnknown, &["recipient name is not recognized"]),
-    (Reason::UserUnknown, &["no longer on server"]),
     (Reason::UserUnknown, &["no mailbox found"]),
     (Reason::UserUnknown, &["invalid user address"]),
     (Reason::UserUnknown, &["bad_recipient"]),

@@ -31,10 +31,10 @@ pub(crate) fn specific(text: &str) -> Option<String> {
     let mut after_reply = false;
     for word in words(text) {
         let code = word.split_once('-').map_or(word, |(_, code)| code);
-        if after_reply || code.len() < word.len() {
-            if let Some(found) = enhanced(code).filter(|found| !found.ends_with(".0.0")) {
-                return Some(found);
-            }
+        if (after_reply || code.len() < word.len())
+            && let Some(found) = enhanced(code).filter(|found| !found.ends_with(".0.0"))
+        {
+            return Some(found);
         }
         after_reply = reply_code(word).is_some();
     }

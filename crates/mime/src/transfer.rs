@@ -1,4 +1,6 @@
 //! Content-Transfer-Encoding: mailparse where the encoding is clean, lenient decoders where it is not.
+//!
+//! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
 use data_encoding::BASE64;
 use mailparse::ParsedContentType;

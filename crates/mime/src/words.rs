@@ -4,6 +4,8 @@
 //! decodes each word alone, which breaks a multi-byte character that was split over two. Here the bytes of
 //! neighbouring words of one charset are joined before they are decoded, an unknown charset is guessed instead of
 //! being shown as it stands, and each byte is looked at a bounded number of times.
+//!
+//! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
 use memchr::{memchr, memmem};
 

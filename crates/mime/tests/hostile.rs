@@ -164,7 +164,8 @@ fn a_report_of_a_hundred_thousand_recipients_is_bounded() {
         let rows = if separator.is_empty() { rows.replace("\n\n", "\n") } else { rows.clone() };
         let parsed = read(&format!(
             "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
-             --b\nContent-Type: message/delivery-status\n\n{rows}\n--b--\n"
+             --b\n\n{}\n--b\nContent-Type: message/delivery-status\n\n{rows}\n--b--\n",
+            ">>> DATA a@b \n".repeat(20_000)
         ));
         let recipients = parsed.mail.bounce.unwrap().recipients.len();
         assert!((1..=Limits::default().max_recipients).contains(&recipients), "{recipients}");

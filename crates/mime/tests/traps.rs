@@ -150,7 +150,7 @@ fn every_leaf_ends_somewhere() {
         "image/png",
         "text/rfc822-headers",
     ];
-    let parts: String = types.iter().map(|mime| format!("--b\nContent-Type: {mime}\n\n{mime}\n")).collect();
+    let parts: String = types.map(|mime| format!("--b\nContent-Type: {mime}\n\n{mime}\n")).concat();
     let mail = mail(&format!("Content-Type: multipart/mixed; boundary=b\n\n{parts}--b--\n"));
     let found: Vec<_> = mail.attachments.iter().map(|a| a.mime_type.as_str()).collect();
     assert_eq!(found, types);
