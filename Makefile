@@ -41,7 +41,7 @@ clippy: ## Lint everything, warnings are errors
 
 .PHONY: doc
 doc: ## Build the API documentation, warnings are errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 .PHONY: packages
 packages: ## Install the Debian packages that tests and demo need, where missing

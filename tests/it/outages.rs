@@ -15,9 +15,9 @@ fn redis_restarted_under_load_loses_and_doubles_nothing() {
         fleet.wait_accounted(u64::from(round) * 100 + 1, Duration::from_secs(30));
         // Once in peace and twice by kill -9, which loses the tail that was not synced.
         if round == 0 {
-            fleet.redis.stop().unwrap()
+            fleet.redis.stop().unwrap();
         } else {
-            fleet.redis.kill()
+            fleet.redis.kill();
         }
         fleet.redis.start_again().unwrap();
     }

@@ -1,5 +1,7 @@
 //! The harness of the end-to-end tests: a whole fleet on private servers, driven through its binaries.
 
+#![expect(clippy::missing_panics_doc, reason = "a harness panics whenever something is not as it should be")]
+
 mod fleet;
 mod lock;
 mod mails;
