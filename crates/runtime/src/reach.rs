@@ -75,7 +75,8 @@ mod tests {
             std::future::ready(if tries < 4 { Err(Failure(Class::Outage)) } else { Ok(tries) })
         });
         assert_eq!(answer.await.unwrap(), Some(4));
-        let refused = reach("it", &shutdown, &beat, || std::future::ready(Err::<(), _>(Failure(Class::Fault))));
+        let refused =
+            reach("it", &shutdown, &beat, || std::future::ready(Err::<(), _>(Failure(Class::Fault))));
         assert_eq!(refused.await.unwrap_err().to_string(), "fault");
     }
 
@@ -84,7 +85,8 @@ mod tests {
         let (shutdown, health) = (Shutdown::new(Duration::from_secs(1)), Health::new());
         let beat = health.component("server", Duration::from_secs(5));
         shutdown.begin();
-        let answer = reach("it", &shutdown, &beat, || std::future::ready(Err::<(), _>(Failure(Class::Outage))));
+        let answer =
+            reach("it", &shutdown, &beat, || std::future::ready(Err::<(), _>(Failure(Class::Outage))));
         assert_eq!(answer.await.unwrap(), None);
     }
 }
