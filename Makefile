@@ -16,13 +16,13 @@ demo: packages ## Deliver real mails over IMAP, run the fleet on private servers
 .PHONY: test
 test: packages nextest ## Run the whole suite on real, private servers
 	$(CARGO) build --locked --workspace --bins
-	$(CARGO) nextest run --locked --workspace --all-targets
+	$(CARGO) nextest run --locked --workspace
 	$(CARGO) test --locked --workspace --doc
 
 .PHONY: test-slow
 test-slow: packages nextest ## Run the suite and then the long fault runs
 	$(CARGO) build --locked --workspace --bins
-	MAILFLEET_SLOW=1 $(CARGO) nextest run --locked --workspace --all-targets --profile slow
+	MAILFLEET_SLOW=1 $(CARGO) nextest run --locked --workspace --profile slow
 
 .PHONY: check
 check: fmt-check clippy doc ## Format, clippy and docs, all without a warning
