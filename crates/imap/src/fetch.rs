@@ -23,8 +23,7 @@ const MAX_ROWS: u32 = 20_000_000;
 impl Session {
     /// One page of the listing, in windows of UIDs so that neither side ever holds a whole large mailbox.
     pub(crate) fn list_page(&mut self, from: u32) -> Result<Vec<UidInfo>> {
-        // What is told from here on is news to this page's reader.
-        self.shared.wire().news = false;
+        // News stays news: whoever reads old mail page by page, or asks for a range, has not looked at its end.
         let window = self.config.list_window.max(1);
         let mut width = window;
         let mut start = from.max(1);

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod mailboxes;
+mod notices;
 mod waiting;
 
 use std::ops::ControlFlow;

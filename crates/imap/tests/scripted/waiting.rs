@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mailfleet_imap::{Error, Interrupt, KillSwitch, MailSource, Wake, connect};
 use mailfleet_model::{Class, Classify, Secret};
 
-use crate::script::{Peer, Server};
+use crate::script::{Peer, Server, fetch, row, uids};
 
 const LONG: Duration = Duration::from_secs(15);
 
@@ -64,6 +64,58 @@ fn mail_told_between_idle_and_its_continuation_ends_the_wait_at_once() {
 }
 
 #[test]
+fn mail_told_in_one_piece_with_the_continuation_ends_the_wait_at_once() {
+    let server = idling(|peer| {
+        let tag = peer.expect("IDLE");
+        peer.send("+ idling\r\n* 6 EXISTS\r\n* 1 RECENT\r\n");
+        peer.expect("DONE");
+        peer.send(format!("{tag} OK done\r\n"));
+    });
+    let before = Instant::now();
+    assert_eq!(wait(&server).unwrap(), Wake::NewMail);
+    assert!(before.elapsed() < Duration::from_secs(2));
+    server.finish();
+}
+
+#[test]
+fn mail_told_between_done_and_its_completion_ends_the_wait() {
+    let server = idling(|peer| {
+        let tag = peer.expect("IDLE");
+        peer.send("+ idling\r\n");
+        peer.expect("DONE");
+        peer.send(format!("* 6 EXISTS\r\n{tag} OK done\r\n"));
+    })
+    .with(|config| config.idle_slice_ms = 100);
+    let before = Instant::now();
+    assert_eq!(wait(&server).unwrap(), Wake::NewMail);
+    assert!(before.elapsed() < Duration::from_secs(2));
+    server.finish();
+}
+
+#[test]
+fn mail_told_between_done_and_its_completion_after_an_interrupt_ends_the_next_wait() {
+    let (idles, raise) = mpsc::channel();
+    let server = idling(move |peer| {
+        let tag = peer.expect("IDLE");
+        peer.send("+ idling\r\n");
+        idles.send(()).unwrap();
+        peer.expect("DONE");
+        peer.send(format!("* 6 EXISTS\r\n{tag} OK done\r\n"));
+    });
+    let interrupt = Interrupt::new().unwrap();
+    let raiser = interrupt.clone();
+    let thread = std::thread::spawn(move || {
+        raise.recv().unwrap();
+        raiser.raise();
+    });
+    let mut source = open(&server);
+    let wakes = [source.wait(LONG, &interrupt).unwrap(), source.wait(LONG, &interrupt).unwrap()];
+    assert!(wakes.contains(&Wake::NewMail) && wakes.contains(&Wake::Interrupted), "{wakes:?}");
+    thread.join().unwrap();
+    server.finish();
+}
+
+#[test]
 fn mail_told_with_an_earlier_answer_is_not_slept_over() {
     let server = Server::session("IDLE", |peer| {
         peer.open(5, 100);
@@ -72,6 +124,56 @@ fn mail_told_with_an_earlier_answer_is_not_slept_over() {
     });
     let mut source = open(&server);
     source.list_uids(100).unwrap();
+    assert_eq!(source.wait(LONG, &Interrupt::new().unwrap()).unwrap(), Wake::NewMail);
+    drop(source);
+    server.finish();
+}
+
+#[test]
+fn mail_told_with_any_answer_before_the_wait_ends_it_at_once() {
+    let server = Server::session("IDLE", |peer| {
+        // In one piece with the answer to EXAMINE, behind its completion.
+        let tag = peer.expect("EXAMINE");
+        peer.send(format!("* 5 EXISTS\r\n* OK [UIDVALIDITY 7] ok\r\n{tag} OK done\r\n* 6 EXISTS\r\n"));
+        peer.answer("NOOP", "");
+        peer.answer("UID SEARCH", "* SEARCH 3\r\n* 7 EXISTS\r\n");
+        peer.answer("UID FETCH", &format!("{}* 8 EXISTS\r\n", row(3, 3, "x")));
+        peer.answer("NOOP", "* 9 EXISTS\r\n");
+        peer.answer("UID SEARCH", "* SEARCH\r\n");
+        peer.expect_end();
+    });
+    let (mut source, interrupt) = (open(&server), Interrupt::new().unwrap());
+    let wake = |source: &mut dyn MailSource| source.wait(LONG, &interrupt).unwrap();
+    let before = Instant::now();
+    assert_eq!(wake(source.as_mut()), Wake::NewMail, "behind EXAMINE");
+    source.search_uids(1, 50).unwrap();
+    assert_eq!(wake(source.as_mut()), Wake::NewMail, "with SEARCH");
+    assert_eq!(fetch(source.as_mut(), &[3]).1.len(), 1);
+    assert_eq!(wake(source.as_mut()), Wake::NewMail, "with a mail");
+    source.still_there(&uids(&[3])).unwrap();
+    assert_eq!(wake(source.as_mut()), Wake::NewMail, "with the NOOP of another question");
+    assert!(before.elapsed() < Duration::from_secs(5));
+    drop(source);
+    server.finish();
+}
+
+#[test]
+fn mail_told_before_old_mail_is_listed_is_not_slept_over() {
+    let server = Server::session("IDLE", |peer| {
+        peer.open(5, 100);
+        // The end of the mailbox: nothing new; it comes while this is answered.
+        peer.answer("UID FETCH 100:*", "* 6 EXISTS\r\n");
+        // History, which tells its reader nothing of the end.
+        for _ in 0..2 {
+            peer.answer("UID FETCH", "* 1 FETCH (UID 3 FLAGS () RFC822.SIZE 9)\r\n");
+        }
+        peer.expect_end();
+    })
+    .with(|config| config.list_window = 50);
+    let mut source = open(&server);
+    assert!(source.list_uids(100).unwrap().is_empty());
+    assert_eq!(source.list_uids(1).unwrap().len(), 1);
+    assert_eq!(source.list_uids(2).unwrap().len(), 1);
     assert_eq!(source.wait(LONG, &Interrupt::new().unwrap()).unwrap(), Wake::NewMail);
     drop(source);
     server.finish();

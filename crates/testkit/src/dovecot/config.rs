@@ -38,7 +38,10 @@ fn general(text: &mut String, server: &DovecotServer) -> Result<()> {
          %H:%M:%S \"\nprotocols = imap\nlisten = {listen}\nlogin_greeting = {greeting}\n\
          mail_location = maildir:{dir}/mail/%u/Maildir\n\
          # Many sessions of one user from one address are what a test makes.\n\
-         mail_max_userip_connections = 2000\ndefault_process_limit = 2000\ndefault_client_limit = 20000",
+         mail_max_userip_connections = 2000\ndefault_process_limit = 2000\ndefault_client_limit = 20000\n\
+         # The kernel gives every user some 128 inotify instances, shared by all servers and other programs of the\n\
+         # machine. A session that gets none looks at the mailbox itself, by default only every 30 seconds.\n\
+         mailbox_idle_check_interval = 1 s",
         base = server.base_dir().display(),
         listen = if server.host == LOOPBACK {
             LOOPBACK.to_owned()
