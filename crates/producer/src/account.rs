@@ -316,8 +316,11 @@ impl Worker {
         }
         if by_hand {
             tracing::error!("{text}");
+        } else if let Some(suppressed) = self.base.services.mail_outage_log.open() {
+            tracing::warn!(suppressed, "{text}; connecting again");
         } else {
-            tracing::warn!("{text}; connecting again");
+            // Not told, so its turn comes with another try: a thousand accounts may be of one server.
+            return;
         }
         self.logged = Some((text, now));
     }

@@ -37,13 +37,15 @@ pub struct Fleet {
     accounts: Beat,
     store: Beat,
     generation: u64,
+    /// Whether the table of accounts was ever read: before that their number is not known, which is not none.
+    known: bool,
 }
 
 impl Fleet {
     /// A fleet without ships.
     pub fn new(services: Arc<Services>, shutdown: Shutdown, accounts: Beat, store: Beat) -> Self {
         let generation = services.generation();
-        Self { services, shutdown, running: BTreeMap::new(), accounts, store, generation }
+        Self { services, shutdown, running: BTreeMap::new(), accounts, store, generation, known: false }
     }
 
     /// Runs until the process stops, then ends every thread.
@@ -71,15 +73,19 @@ impl Fleet {
             Some(Ok(accounts)) => accounts,
             Some(Err(error)) => {
                 self.store.failed(&error);
-                if error.class() != Class::Outage {
-                    tracing::error!(%error, "cannot read the accounts; the running ones go on");
-                } else if let Some(suppressed) = self.services.outage_log.open() {
-                    tracing::warn!(suppressed, %error, "cannot read the accounts; the running ones go on");
+                let text = "cannot read the accounts; the running ones go on";
+                match self.services.outage_log.open() {
+                    Some(suppressed) if error.class() == Class::Outage => {
+                        tracing::warn!(suppressed, %error, "{text}");
+                    }
+                    Some(suppressed) => tracing::error!(suppressed, %error, "{text}"),
+                    None => {}
                 }
                 return false;
             }
         };
         self.store.ok();
+        self.known = true;
         let wanted: BTreeMap<AccountId, Account> =
             accounts.into_iter().map(|account| (account.id, account)).collect();
         for (id, running) in &self.running {
@@ -92,10 +98,12 @@ impl Fleet {
         self.running.retain(|_, running| !running.thread.is_finished());
         for (id, account) in wanted {
             if !self.running.contains_key(&id) {
-                // The next look at the table tries again; the accounts that run go on.
                 let name = account.name.clone();
                 if let Err(error) = self.start(account) {
+                    // What is short for one is short for those after it. The next look at the table tries again; the
+                    // accounts that run go on.
                     tracing::error!(account = name, "{error:#}");
+                    break;
                 }
             }
         }
@@ -131,6 +139,10 @@ impl Fleet {
     ///
     /// One account that fails, or even hangs, does not make the process unready; that none gets anything done does.
     fn report(&self) {
+        if !self.known {
+            self.accounts.failed("the table of accounts has not been read yet");
+            return;
+        }
         let limits = &self.services.config.producer;
         // A thread reports after every wait and every batch; the longest honest silence is one IDLE and one slow answer.
         let longest = limits.idle() + Duration::from_millis(self.services.config.imap.read_timeout_ms);

@@ -4,7 +4,8 @@
 //! - `mailbox` is one mailbox and a visit to it: `scan` reads what is new, `sweep` brings back what was lost on the way;
 //! - `ingest` takes UIDs to jobs in the queue, on the lane that `priority` chooses;
 //! - `plan` is the arithmetic of the cursor, which moves only over what was enqueued;
-//! - `redis_watch` notices when Redis may have lost something; `startup` refuses what waiting cannot mend.
+//! - `redis_watch` notices when Redis may have lost something; `replays` brings back dead letters that were lost on their
+//!   second way; `startup` refuses what waiting cannot mend.
 
 mod account;
 mod config;
@@ -18,6 +19,7 @@ mod plan;
 mod priority;
 mod problem;
 mod redis_watch;
+mod replays;
 mod scan;
 mod services;
 mod startup;
@@ -86,6 +88,8 @@ async fn start(process: Process<Config>) -> anyhow::Result<()> {
     ));
     let watch = redis_watch::watch(Arc::clone(&services), process.shutdown.clone(), queue_beat);
     process.components.spawn("redis watch", watch);
+    let replays = replays::watch(Arc::clone(&services), process.shutdown.clone());
+    process.components.spawn("lost replays", replays);
     let fleet = Fleet::new(services, process.shutdown.clone(), accounts_beat, store_beat);
     process.components.spawn("fleet", fleet.run());
     Ok(())

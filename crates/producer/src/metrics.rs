@@ -76,6 +76,8 @@ pub struct ProducerMetrics {
     pub sweep_seconds: Histogram,
     /// Mails that a sweep found without outcome and without live job and fetched again.
     pub sweep_refetched: IntCounter,
+    /// Replayed dead letters that the queue had lost and that were brought back.
+    pub lost_replays: IntCounter,
     /// Accounts by state.
     pub accounts: DepthGauges,
     /// Mails on the server, without outcome, without live job, older than a minute; absent where unknown.
@@ -111,6 +113,10 @@ impl ProducerMetrics {
             sweep_refetched: metrics.counter(
                 "mailfleet_sweep_refetched_total",
                 "Mails that a sweep found without outcome and without live job.",
+            )?,
+            lost_replays: metrics.counter(
+                "mailfleet_lost_replays_total",
+                "Replayed dead letters that Redis had lost: put into the queue again, or opened again.",
             )?,
             accounts: metrics.depths("mailfleet_accounts", "Watched accounts by state.", &["state"])?,
             unaccounted: metrics.depths(

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailfleet_model::Lane;
+use mailfleet_model::{Class, Classify, Lane};
 use mailfleet_queue::Depth;
 use mailfleet_runtime::{Beat, Shutdown};
 
@@ -57,8 +57,12 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown, beat: Beat) -> a
             }
             Err(error) => {
                 beat.failed(&error);
-                if let Some(suppressed) = services.outage_log.open() {
-                    tracing::warn!(suppressed, "{error}; waiting, no cursor moves");
+                match services.outage_log.open() {
+                    Some(suppressed) if error.class() == Class::Outage => {
+                        tracing::warn!(suppressed, "{error}; waiting, no cursor moves");
+                    }
+                    Some(suppressed) => tracing::error!(suppressed, "{error}; no cursor moves"),
+                    None => {}
                 }
                 None
             }

@@ -158,7 +158,7 @@ impl Watch {
             unaccounted.ahead = unaccounted.ahead.saturating_sub(done);
         }
         let through = asked.iter().all(|uid| covered.contains(uid));
-        self.block_unless(range, through, &settled);
+        self.block_unless(visitor, range, through, &settled);
         Ok(through)
     }
 
@@ -182,7 +182,7 @@ impl Watch {
         passing
     }
 
-    fn block_unless(&mut self, range: Range, through: bool, settled: &Settled) {
+    fn block_unless(&mut self, visitor: Visitor<'_>, range: Range, through: bool, settled: &Settled) {
         let block = &mut self.blocks[range.index()];
         if through {
             *block = Block::default();
@@ -193,9 +193,13 @@ impl Watch {
         self.look[range.index()] = true;
         let wait = BLOCKED.delay(block.tries, fastrand::f64());
         block.until = Some(Instant::now() + wait);
-        if !settled.full.is_empty() && block.tries == 1 {
+        if !settled.full.is_empty()
+            && block.tries == 1
+            && let Some(suppressed) = visitor.services.lane_full_log.open()
+        {
             tracing::warn!(
                 mailbox = self.name,
+                suppressed,
                 "a lane of the queue is full (queue limits): mail waits in its mailbox until there is room"
             );
         }

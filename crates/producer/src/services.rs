@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use mailfleet_model::Clock;
 use mailfleet_queue::Queue;
@@ -19,6 +20,9 @@ use crate::problem::Problem;
 /// Memory is handed out in pieces of this many bytes, because a semaphore counts to 2³² only.
 const PIECE: u64 = 4096;
 
+/// How often a full lane is logged.
+const LANE_FULL_EVERY: Duration = Duration::from_secs(10);
+
 /// Shared by all accounts of the process.
 #[derive(Debug)]
 pub struct Services {
@@ -34,6 +38,10 @@ pub struct Services {
     pub clock: Arc<dyn Clock>,
     /// Lets one line a second about an outage of PostgreSQL or Redis pass, whatever the number of accounts.
     pub outage_log: LogGate,
+    /// The same for mail servers that are away: one of them may serve every account.
+    pub mail_outage_log: LogGate,
+    /// The same for lanes that are full, which every account with mail for them meets.
+    pub lane_full_log: LogGate,
     handle: Handle,
     cut: CancellationToken,
     memory: Arc<Semaphore>,
@@ -63,6 +71,8 @@ impl Services {
             metrics,
             clock,
             outage_log: LogGate::each_second(),
+            mail_outage_log: LogGate::each_second(),
+            lane_full_log: LogGate::new(LANE_FULL_EVERY),
             handle: Handle::current(),
             cut: CancellationToken::new(),
             memory,
@@ -92,21 +102,18 @@ impl Services {
     /// Waits for room to hold so many bytes of mail, until what is returned is dropped. First come, first served, so a
     /// large batch is not overtaken for ever by small ones.
     pub fn room(&self, bytes: u64, range: Range) -> Result<Room, Problem> {
-        // Always in this order, and whoever holds room waits for no other room: nobody can wait in a circle.
-        let bulk = match range {
-            Range::History => Some(self.take(&self.bulk, bytes.min(bulk_bytes(&self.config)))?),
-            Range::Fresh => None,
-        };
-        let memory = self.take(&self.memory, bytes.min(self.config.producer.memory_bytes))?;
-        Ok(Room { _memory: memory, _bulk: bulk })
+        self.block_on(self.room_when_free(bytes, range))
     }
 
-    fn take(&self, from: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit, Problem> {
-        let wanted = u32::try_from(pieces(bytes)).unwrap_or(u32::MAX);
-        // The semaphore is never closed; were it, stopping would be the right thing to do.
-        self.block_on(async {
-            Arc::clone(from).acquire_many_owned(wanted).await.map_err(|_| Problem::Stopping)
-        })
+    /// As [`room`](Self::room), for async code.
+    pub async fn room_when_free(&self, bytes: u64, range: Range) -> Result<Room, Problem> {
+        // Always in this order, and whoever holds room waits for no other room: nobody can wait in a circle.
+        let bulk = match range {
+            Range::History => Some(take(&self.bulk, bytes.min(bulk_bytes(&self.config))).await?),
+            Range::Fresh => None,
+        };
+        let memory = take(&self.memory, bytes.min(self.config.producer.memory_bytes)).await?;
+        Ok(Room { _memory: memory, _bulk: bulk })
     }
 
     /// Waits for the right to sweep one mailbox.
@@ -130,6 +137,12 @@ impl Services {
 pub struct Room {
     _memory: OwnedSemaphorePermit,
     _bulk: Option<OwnedSemaphorePermit>,
+}
+
+async fn take(from: &Arc<Semaphore>, bytes: u64) -> Result<OwnedSemaphorePermit, Problem> {
+    let wanted = u32::try_from(pieces(bytes)).unwrap_or(u32::MAX);
+    // The semaphore is never closed; were it, stopping would be the right thing to do.
+    Arc::clone(from).acquire_many_owned(wanted).await.map_err(|_| Problem::Stopping)
 }
 
 fn bulk_bytes(config: &Config) -> u64 {

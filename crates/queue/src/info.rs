@@ -27,6 +27,23 @@ pub struct ServerInfo {
     pub append_only: Option<bool>,
 }
 
+/// The one eviction policy under which Redis keeps what it is given.
+const KEEPS: &str = "noeviction";
+
+impl ServerInfo {
+    /// Why this server must not carry the queue, in one line with the remedy; `None` where nothing speaks against it. That
+    /// includes a server that hides its policy: whoever asks says so, or looks whether
+    /// [`maxmemory_policy`](Self::maxmemory_policy) is known.
+    #[must_use]
+    pub fn unfit(&self) -> Option<String> {
+        let policy = self.maxmemory_policy.as_deref().filter(|policy| *policy != KEEPS)?;
+        Some(format!(
+            "Redis evicts keys when its memory is full (maxmemory-policy {policy}), which would lose queued mail: set \
+             `maxmemory-policy {KEEPS}` in redis.conf, or now with `redis-cli CONFIG SET maxmemory-policy {KEEPS}`"
+        ))
+    }
+}
+
 impl Queue {
     /// Asks the server about itself. Uses INFO, which also works where CONFIG is forbidden.
     pub async fn server_info(&self) -> Result<ServerInfo> {
@@ -87,5 +104,20 @@ mod tests {
         assert_eq!(value(text, "maxmemory"), Some("0"));
         assert_eq!(value(text, "maxmemory_policy"), Some("noeviction"));
         assert_eq!(value(text, "run_id"), None);
+    }
+
+    #[test]
+    fn every_policy_but_noeviction_is_unfit_and_the_line_names_policy_and_remedy() {
+        let with = |policy: Option<&str>| ServerInfo {
+            maxmemory_policy: policy.map(str::to_owned),
+            ..ServerInfo::default()
+        };
+        assert_eq!(with(Some("noeviction")).unfit(), None);
+        assert_eq!(with(None).unfit(), None, "hidden is not known to be wrong");
+        for policy in ["allkeys-lru", "volatile-ttl", "allkeys-random"] {
+            let line = with(Some(policy)).unfit().unwrap();
+            assert!(line.contains(policy) && line.contains("maxmemory-policy noeviction"), "{line}");
+            assert!(!line.contains('\n'), "{line}");
+        }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use mailfleet_model::{Lane, MailRef, Uid};
 use mailfleet_testkit::eventually;
 
-use crate::world::{LONG, World};
+use crate::world::{LONG, World, job, mail};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_fetches_nothing_again() {
@@ -23,6 +24,32 @@ async fn a_restart_fetches_nothing_again() {
     let gauge = "mailfleet_mailbox_unaccounted_messages{account=\"box\",mailbox=\"INBOX\"}";
     assert_eq!(producer.metric(gauge), Some(0.0));
     assert_eq!(world.waiting().await, 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_killed_between_enqueue_and_cursor_finds_its_jobs_and_moves_on() {
+    let world = World::new().await;
+    let account = world.id("box").await;
+    world.deliver("ada", "INBOX", "mail", 8);
+    // What it left: an epoch in which nothing is history and the cursor stands at 2, and 3 to 6 in the queue; 3 was
+    // worked off meanwhile.
+    let first = world.at(account, "ada", "INBOX", 1).await;
+    world.store.begin_epoch(first.mailbox, first.uidvalidity, 1).await.unwrap();
+    let at = |uid| MailRef { uid: Uid::new(uid).unwrap(), ..first };
+    let jobs = |uids: std::ops::RangeInclusive<u32>| -> Vec<_> {
+        uids.map(|uid| job(at(uid), Lane::Normal, &mail(&format!("mail {uid}"), ""))).collect()
+    };
+    world.queue.enqueue(jobs(1..=3)).await.unwrap();
+    assert_eq!(world.drain().await.len(), 3);
+    world.store.advance_cursor(first.mailbox, first.uidvalidity, Uid::new(2).unwrap()).await.unwrap();
+    world.queue.enqueue(jobs(4..=6)).await.unwrap();
+
+    let producer = world.producer("");
+    world.until_cursor(account, "INBOX", 8).await;
+    producer.until_metric("mailfleet_fetched_total", 2.0).await;
+    let subjects: Vec<String> = world.drain().await.into_values().map(|(_, subject)| subject).collect();
+    assert_eq!(subjects.len(), 5, "{subjects:?}");
+    assert!((4..=8).all(|uid| subjects.contains(&format!("mail {uid}"))), "{subjects:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

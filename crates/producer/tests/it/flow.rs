@@ -137,7 +137,7 @@ async fn a_mail_above_the_limit_is_dead_lettered_and_the_others_go_on() {
     large.resize(70_000, b'x');
     world.dovecot.deliver("ada", &large).unwrap();
     world.dovecot.deliver("ada", &mail("last", "")).unwrap();
-    let _producer = world.producer("[imap]\nmax_message_bytes = 50000\n");
+    let producer = world.producer("[imap]\nmax_message_bytes = 50000\n");
     world.until_waiting(2).await;
     world.until_cursor(account, "INBOX", 3).await;
     assert_eq!(
@@ -145,4 +145,9 @@ async fn a_mail_above_the_limit_is_dead_lettered_and_the_others_go_on() {
         "too_large|hostile|t"
     );
     assert_eq!(world.sql("SELECT uid, outcome FROM mailfleet.mailbox_messages"), "2|1");
+    // A dead letter is an outcome: nothing is missing, and no sweep asks for the mail again.
+    let unaccounted = "mailfleet_mailbox_unaccounted_messages{account=\"box\",mailbox=\"INBOX\"}";
+    producer.until_metric(unaccounted, 0.0).await;
+    assert_eq!(producer.metric("mailfleet_fetched_total"), Some(2.0));
+    assert_eq!(producer.metric("mailfleet_set_aside_total{reason=\"too_large\"}"), Some(1.0));
 }

@@ -6,5 +6,6 @@ mod flow;
 mod odd;
 mod odd_server;
 mod outage;
+mod replays;
 mod trouble;
 mod world;

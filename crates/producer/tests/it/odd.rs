@@ -13,27 +13,31 @@ fn six_mails() -> Oddity {
     Oddity { mails, uidvalidity: Some(77), ..Oddity::default() }
 }
 
-async fn world_of(server: &OddServer) -> (World, AccountId) {
+async fn world_of(server: &OddServer) -> (World<'static>, AccountId) {
     let world = World::without_accounts().await;
+    let id = account_at(&world, server, "odd", &["INBOX"]).await;
+    (world, id)
+}
+
+async fn account_at(world: &World<'_>, server: &OddServer, name: &str, mailboxes: &[&str]) -> AccountId {
     let file = world.config("").with_file_name("odd.password");
     std::fs::write(&file, "secret").unwrap();
     let account = NewAccount {
         tenant: Some(world.tenant),
-        name: "odd".to_owned(),
+        name: name.to_owned(),
         host: "127.0.0.1".to_owned(),
         port: server.port,
         tls: TlsMode::Plain,
         username: "ada".to_owned(),
         password: mailfleet_model::SecretSource::File(file),
         ca_file: None,
-        mailboxes: vec!["INBOX".to_owned()],
+        mailboxes: mailboxes.iter().map(|name| (*name).to_owned()).collect(),
         recipient_from_to_cc: false,
     };
-    let id = world.store.add_account(account).await.unwrap();
-    (world, id)
+    world.store.add_account(account).await.unwrap()
 }
 
-async fn subjects(world: &World) -> BTreeSet<String> {
+async fn subjects(world: &World<'_>) -> BTreeSet<String> {
     world.drain().await.into_values().map(|(_, subject)| subject).collect()
 }
 
@@ -89,6 +93,34 @@ async fn a_mail_that_breaks_the_connection_holds_up_no_other() {
     producer.process.wait_for_line("fetching this message breaks the connection", LONG).unwrap();
     let subjects = subjects(&world).await;
     assert!(subjects.len() == 5 && !subjects.contains("mail 4"), "{subjects:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_uidvalidity_and_uid_in_two_accounts_and_two_mailboxes_are_four_mails() {
+    let mails = |what: &str| (1..=3).map(|uid| (uid, mail(&format!("{what} {uid}"), ""))).collect();
+    let server =
+        |what| OddServer::start(Oddity { mails: mails(what), uidvalidity: Some(77), ..Oddity::default() });
+    let (one, two) = (server("one"), server("two"));
+    let world = World::without_accounts().await;
+    // This server shows the same mails, under the same numbers, in whatever mailbox is opened.
+    let first = account_at(&world, &one, "first", &["INBOX", "Replies"]).await;
+    let second = account_at(&world, &two, "second", &["INBOX", "Replies"]).await;
+    let _producer = world.producer("");
+    world.until_waiting(12).await;
+    for account in [first, second] {
+        world.until_cursor(account, "INBOX", 3).await;
+        world.until_cursor(account, "Replies", 3).await;
+    }
+    let taken = world.drain().await;
+    for (account, what) in [(first, "one"), (second, "two")] {
+        let of: Vec<&String> = taken
+            .iter()
+            .filter(|(job, _)| job.mail_ref().unwrap().account == account)
+            .map(|(_, (_, subject))| subject)
+            .collect();
+        assert_eq!(of.len(), 6, "{taken:?}");
+        assert!(of.iter().all(|subject| subject.starts_with(what)), "{taken:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,8 +7,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mailfleet_model::{AccountId, JobId, Lane, Secret, SecretSource, TenantId};
-use mailfleet_queue::{ConsumerName, Queue};
+use mailfleet_model::{
+    AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, Secret, SecretSource,
+    TenantId, Uid, UidValidity,
+};
+use mailfleet_queue::{ConsumerName, NewJob, Queue};
 use mailfleet_store::{NewAccount, Store, TlsMode};
 use mailfleet_testkit::{DovecotServer, PostgresServer, Process, RedisServer, eventually};
 
@@ -16,17 +19,18 @@ use mailfleet_testkit::{DovecotServer, PostgresServer, Process, RedisServer, eve
 pub const LONG: Duration = Duration::from_secs(30);
 
 /// Dovecot, Redis, PostgreSQL with the schema, and a configuration file for a producer.
-pub struct World {
+pub struct World<'a> {
     pub redis: RedisServer,
     pub dovecot: DovecotServer,
     pub store: Store,
     pub queue: Queue,
     pub tenant: TenantId,
+    postgres: &'a PostgresServer,
     postgres_url: String,
     dir: tempfile::TempDir,
 }
 
-impl World {
+impl World<'static> {
     /// Servers, schema, a tenant, and one account `box` of user `ada` that watches INBOX.
     pub async fn new() -> Self {
         let world = Self::without_accounts().await;
@@ -38,9 +42,11 @@ impl World {
     pub async fn without_accounts() -> Self {
         Self::on(PostgresServer::shared()).await
     }
+}
 
+impl<'a> World<'a> {
     /// As [`World::without_accounts`], with a PostgreSQL of its own, which may be stopped.
-    pub async fn on(postgres: &PostgresServer) -> Self {
+    pub async fn on(postgres: &'a PostgresServer) -> Self {
         let redis = RedisServer::start().unwrap();
         let dovecot = DovecotServer::start().unwrap();
         let postgres_url = postgres.fresh_database().unwrap();
@@ -54,7 +60,8 @@ impl World {
             mailfleet_queue::Config { url: Secret::new(redis.url()), ..mailfleet_queue::Config::default() };
         let queue = Queue::connect(&queue_config).unwrap();
         let tenant = store.add_tenant(None, "acme", &["acme.example".to_owned()]).await.unwrap();
-        Self { redis, dovecot, store, queue, tenant, postgres_url, dir: tempfile::tempdir().unwrap() }
+        let dir = tempfile::tempdir().unwrap();
+        Self { redis, dovecot, store, queue, tenant, postgres, postgres_url, dir }
     }
 
     /// Adds an account at the Dovecot of this world.
@@ -125,6 +132,17 @@ impl World {
         .await;
     }
 
+    /// Where a message of a mailbox stands in the ledger, under the UIDVALIDITY that the server tells.
+    pub async fn at(&self, account: AccountId, user: &str, mailbox: &str, uid: u32) -> MailRef {
+        let uidvalidity = self.dovecot.uidvalidity(user, mailbox).unwrap();
+        MailRef {
+            account,
+            mailbox: self.store.mailbox(account, mailbox).await.unwrap().id,
+            uidvalidity: UidValidity::new(uidvalidity).unwrap(),
+            uid: Uid::new(uid).unwrap(),
+        }
+    }
+
     /// Takes everything out of the queue and finishes it as a consumer does, ledger first: job id → (lane, subject).
     pub async fn drain(&self) -> BTreeMap<JobId, (Lane, String)> {
         let consumer = self.queue.consumer(ConsumerName::for_this_process());
@@ -146,10 +164,14 @@ impl World {
                     format!("({}, {}, {}, 3)", at.mailbox, at.uidvalidity, at.uid)
                 })
                 .collect();
-            self.sql(&format!(
-                "INSERT INTO mailfleet.mailbox_messages (mailbox_id, uidvalidity, uid, outcome) VALUES {}",
+            // Raises `dead` like a consumer does; a mail that was finished before is one that came twice.
+            let raised = self.sql(&format!(
+                "WITH raised AS (INSERT INTO mailfleet.mailbox_messages AS l (mailbox_id, uidvalidity, uid, outcome) \
+                 VALUES {} ON CONFLICT (mailbox_id, uidvalidity, uid) DO UPDATE SET outcome = excluded.outcome \
+                 WHERE excluded.outcome > l.outcome RETURNING 1) SELECT count(*) FROM raised",
                 rows.join(", ")
             ));
+            assert_eq!(raised, batch.len().to_string(), "some of these were finished before: {rows:?}");
             consumer.done(batch).await.unwrap();
         }
     }
@@ -175,7 +197,7 @@ impl World {
     /// Runs SQL in the database of this world.
     pub fn sql(&self, sql: &str) -> String {
         let name = self.postgres_url.rsplit('/').next().unwrap();
-        PostgresServer::shared().psql(name, sql).unwrap().trim().to_owned()
+        self.postgres.psql(name, sql).unwrap().trim().to_owned()
     }
 }
 
@@ -189,6 +211,19 @@ impl Producer {
         let process =
             Process::binary("mailfleet-producer").unwrap().arg("--config").arg(config).spawn().unwrap();
         Self { process }
+    }
+
+    /// Lines of the log that contain this text.
+    pub fn logged(&self, text: &str) -> usize {
+        self.process.stderr().lines().filter(|line| line.contains(text)).count()
+    }
+
+    /// Waits until `/readyz` answers with this code.
+    pub async fn until_ready(&self, code: u16) {
+        eventually(&format!("{code} from /readyz"), LONG, || async {
+            (self.get("/readyz").0 == code).then_some(())
+        })
+        .await;
     }
 
     /// Waits until an account is being watched.
@@ -227,6 +262,22 @@ impl Producer {
         let what = format!("{name} at {value}");
         eventually(&what, LONG, || async { (self.metric(name)? - value).abs().lt(&0.5).then_some(()) }).await;
     }
+}
+
+/// A job as the producer makes it.
+pub fn job(at: MailRef, lane: Lane, raw: &[u8]) -> NewJob {
+    let envelope = Envelope {
+        v: ENVELOPE_VERSION,
+        kind: Kind::Mail,
+        at,
+        size: raw.len() as u64,
+        flags: Vec::new(),
+        internal_date_ms: None,
+        enqueued_at_ms: 1,
+        encoding: Encoding::Identity,
+        traceparent: None,
+    };
+    NewJob { envelope, lane, raw: raw.to_vec().into() }
 }
 
 /// A small mail. `more` is put into its header, whole lines with CRLF.

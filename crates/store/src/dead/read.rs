@@ -1,8 +1,11 @@
 //! Reading dead letters.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use mailfleet_model::{AccountId, Counters, JobId, MailRef, MailboxId, TenantId};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{DeadFilter, DeadLetter, DeadState};
@@ -63,6 +66,20 @@ impl Store {
              ORDER BY died DESC LIMIT 100"
         );
         let rows = self.session().await?.query("listing dead letters", &sql, &[&message_id(id)]).await?;
+        rows.iter().map(letter).collect()
+    }
+
+    /// Letters that have been replayed for at least `since` by the server's clock, with a number above `after`, the lowest
+    /// first, without their raw mails: a page of all that the queue should hold. The next page begins after the last one's
+    /// number.
+    pub async fn replayed_letters(&self, since: Duration, after: i64, limit: u32) -> Result<Vec<DeadLetter>> {
+        let sql = format!(
+            "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters WHERE state = 'replayed' AND id > $1 \
+             AND closed <= now() - make_interval(secs => $2) ORDER BY id LIMIT $3::bigint"
+        );
+        let limit = i64::from(limit.min(MAX_LIMIT));
+        let params: [&(dyn ToSql + Sync); 3] = [&after, &since.as_secs_f64(), &limit];
+        let rows = self.session().await?.query("listing replayed letters", &sql, &params).await?;
         rows.iter().map(letter).collect()
     }
 

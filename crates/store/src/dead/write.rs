@@ -68,7 +68,7 @@ impl Store {
         }
     }
 
-    /// Marks open letters as back in the queue, after the queue has them; returns how many were open.
+    /// Marks open or discarded letters as back in the queue, before they are put into it; returns how many were.
     pub async fn mark_replayed(&self, ids: &[i64]) -> Result<u64> {
         const SQL: &str = "UPDATE mailfleet.dead_letters SET state = 'replayed', closed = now() \
              WHERE id = ANY($1) AND state IN ('open', 'discarded')";

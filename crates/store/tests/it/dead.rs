@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use mailfleet_model::{Class, Counters, Lane};
 use mailfleet_store::{DeadFilter, DeadOutcome, DeadState, Persisted};
@@ -100,6 +102,33 @@ async fn letters_are_found_by_reason_tenant_time_and_state() {
     // A replay that the queue lost is opened again; what is open or given up is not touched by that.
     assert_eq!(world.store.reopen(&[third, fourth]).await.unwrap(), 1);
     assert_eq!(found(all()).await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replayed_letters_are_listed_page_by_page_once_their_grace_is_over() {
+    let world = World::new().await;
+    let letters: Vec<_> = (1..=5).map(|number| world.letter(number)).collect();
+    world.store.dead_letter(&letters).await.unwrap();
+    let mut ids = Vec::new();
+    for letter in &letters {
+        ids.push(world.store.dead_letter_by_job(&letter.job).await.unwrap().unwrap().id);
+    }
+    // The fifth stays open; the fourth is replayed only now.
+    assert_eq!(world.store.mark_replayed(&ids[..4]).await.unwrap(), 4);
+    world.sql(&format!(
+        "UPDATE mailfleet.dead_letters SET closed = now() - interval '61 s' WHERE id IN ({}, {}, {})",
+        ids[0], ids[1], ids[2]
+    ));
+    let page = async |after: i64, limit: u32| -> Vec<i64> {
+        let grace = Duration::from_secs(60);
+        let letters = world.store.replayed_letters(grace, after, limit).await.unwrap();
+        assert!(letters.iter().all(|letter| letter.raw.is_none() && letter.state == DeadState::Replayed));
+        letters.iter().map(|letter| letter.id).collect()
+    };
+    assert_eq!(page(0, 2).await, ids[..2]);
+    assert_eq!(page(ids[1], 2).await, ids[2..3]);
+    assert_eq!(page(ids[2], 2).await, Vec::<i64>::new());
+    assert_eq!(world.store.replayed_letters(Duration::ZERO, 0, 10).await.unwrap().len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]

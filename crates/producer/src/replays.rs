@@ -1,0 +1,187 @@
+//! Replays that got lost: a dead letter that was put back into the queue, and that Redis then forgot.
+//!
+//! The ledger says `dead` of such a mail, so that no sweep of its mailbox fetches it; the letter says `replayed`, so that
+//! nobody looks at it. Yet PostgreSQL has all that is needed: the job is put into the queue again, on its lane, as the
+//! operator wanted. Where that cannot be (its raw mail was never at hand), the letter is opened again for a person.
+//!
+//! Putting in is idempotent, so a replay that is just being made, by whomever, is at worst met halfway: one of the two
+//! finds the job live already.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mailfleet_model::{Class, Classify, Envelope, JobId, Lane};
+use mailfleet_queue::{Enqueued, NewJob};
+use mailfleet_runtime::Shutdown;
+use mailfleet_store::{DeadLetter, DeadState};
+
+use crate::plan::Range;
+use crate::problem::Problem;
+use crate::services::Services;
+
+/// A younger replay may be half-way: it is marked in PostgreSQL first and put into the queue second.
+const GRACE: Duration = Duration::from_secs(60);
+/// How soon a loss of Redis is noticed here.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// A look that met a full lane is repeated after this.
+const REPEAT_AFTER: Duration = Duration::from_secs(30);
+/// Letters looked at in one step.
+const PAGE: u32 = 1_000;
+
+/// What became of the lost replays of one page.
+#[derive(Debug, Default)]
+struct Tally {
+    requeued: u64,
+    reopened: u64,
+    waiting: u64,
+}
+
+/// What became of one letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// In the queue again.
+    Requeued,
+    /// It cannot be put in again: a person must look at it.
+    Reopened,
+    /// Its lane is full.
+    Full,
+    /// It was not lost after all: somebody settled or replayed it meanwhile.
+    Settled,
+}
+
+/// Runs until the process stops: looks at the start, whenever Redis may have lost something, and with every sweep.
+pub async fn watch(services: Arc<Services>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let mut generation = None;
+    let mut due = Instant::now();
+    loop {
+        // Read before the work: what is lost in the middle of it makes the next look due.
+        let now = services.generation();
+        let lost = generation != Some(now);
+        if lost || due <= Instant::now() {
+            let Some(outcome) = shutdown.unless_stopping(Box::pin(restore(&services))).await else {
+                return Ok(());
+            };
+            // What was too young after a loss is not any more when its grace is over.
+            let every = services.config.producer.sweep_every();
+            let every = if lost { every.min(GRACE) } else { every };
+            match outcome {
+                Ok(full) => {
+                    generation = Some(now);
+                    due = Instant::now() + if full { every.min(REPEAT_AFTER) } else { every };
+                }
+                Err(problem) if matches!(problem.class(), Class::Outage | Class::Transient) => {
+                    if let Some(suppressed) = services.outage_log.open() {
+                        tracing::warn!(suppressed, "{problem}; waiting to look for lost replays");
+                    }
+                }
+                Err(problem) => {
+                    tracing::error!("cannot look for lost replays of dead letters: {problem}");
+                    generation = Some(now);
+                    due = Instant::now() + every;
+                }
+            }
+        }
+        if !shutdown.sleep(LOOK_EVERY).await {
+            return Ok(());
+        }
+    }
+}
+
+/// Looks at every replayed letter; true when some wait for room in a lane.
+async fn restore(services: &Services) -> Result<bool, Problem> {
+    let mut full = HashSet::new();
+    let mut after = 0;
+    loop {
+        // Letters first, queue second: what is settled in between has left the state by the time it is read again.
+        let page = services.store.replayed_letters(GRACE, after, PAGE).await?;
+        let Some(highest) = page.last() else { return Ok(!full.is_empty()) };
+        after = highest.id;
+        let jobs: Vec<JobId> = page.iter().map(|letter| letter.job.clone()).collect();
+        let live = services.queue.live(&jobs).await?;
+        let lost: Vec<&DeadLetter> =
+            page.iter().zip(live).filter_map(|(letter, live)| (!live).then_some(letter)).collect();
+        let mut tally = Tally::default();
+        let outcome = restore_page(services, &lost, &mut full, &mut tally).await;
+        // Told also where the page was not finished.
+        tell(services, &tally);
+        outcome?;
+    }
+}
+
+async fn restore_page(
+    services: &Services,
+    lost: &[&DeadLetter],
+    full: &mut HashSet<Lane>,
+    tally: &mut Tally,
+) -> Result<(), Problem> {
+    for letter in lost {
+        let fate =
+            if full.contains(&letter.lane) { Fate::Full } else { restore_one(services, letter).await? };
+        match fate {
+            Fate::Requeued => tally.requeued += 1,
+            Fate::Reopened => tally.reopened += 1,
+            Fate::Settled => {}
+            Fate::Full => {
+                full.insert(letter.lane);
+                tally.waiting += 1;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn restore_one(services: &Services, listed: &DeadLetter) -> Result<Fate, Problem> {
+    let store = &services.store;
+    let _room = services.room_when_free(listed.raw_size_bytes.unwrap_or(0), Range::History).await?;
+    // Read again, after the queue was asked: a consumer writes here before it lets go of a job there, so one that is
+    // still replayed and was not live is lost.
+    let letter = store.dead_letter_by_id(listed.id).await?;
+    let Some(letter) = letter.filter(|letter| letter.state == DeadState::Replayed) else {
+        return Ok(Fate::Settled);
+    };
+    let answer = match job(letter) {
+        Ok(job) => services.queue.replay(vec![job]).await,
+        Err(why) => {
+            tracing::debug!(letter = listed.id, why, "cannot be put into the queue again");
+            store.reopen(&[listed.id]).await?;
+            return Ok(Fate::Reopened);
+        }
+    };
+    match answer.map(|answers| answers.first().copied()) {
+        Ok(Some(Enqueued::Queued)) => Ok(Fate::Requeued),
+        Ok(Some(Enqueued::AlreadyLive) | None) => Ok(Fate::Settled),
+        Ok(Some(Enqueued::LaneFull)) => Ok(Fate::Full),
+        // The letter's own fault (too large for the queue): it must not keep the others from being looked at.
+        Err(error) if matches!(error.class(), Class::Data | Class::Policy | Class::Hostile) => {
+            store.reopen(&[listed.id]).await?;
+            Ok(Fate::Reopened)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The job of a letter, as new; or why there is none.
+fn job(letter: DeadLetter) -> Result<NewJob, String> {
+    let raw = letter.raw.ok_or("its raw mail was not at hand when it died")?;
+    // Read like one from the queue: a later version or rubbish is told apart, never guessed at.
+    let envelope = Envelope::decode(letter.envelope_json.to_string().as_bytes());
+    let envelope = envelope.map_err(|error| error.to_string())?;
+    Ok(NewJob { envelope, lane: letter.lane, raw })
+}
+
+fn tell(services: &Services, tally: &Tally) {
+    let &Tally { requeued, reopened, waiting } = tally;
+    services.metrics.lost_replays.inc_by(requeued + reopened);
+    if requeued + reopened > 0 {
+        tracing::warn!(
+            requeued,
+            reopened,
+            waiting,
+            "Redis had lost replayed dead letters: they were put into the queue again, or opened again where there is no \
+             raw mail (`mailfleet dead list`)"
+        );
+    } else if waiting > 0 {
+        tracing::info!(waiting, "replayed dead letters that Redis had lost wait for room in their lane");
+    }
+}

@@ -1,0 +1,127 @@
+//! Dead letters that were replayed and that Redis then lost: PostgreSQL has them, so they go on.
+
+use mailfleet_model::{Class, Counters, Lane, MailRef};
+use mailfleet_store::{DeadState, NewDeadLetter};
+
+use crate::world::{LONG, Producer, World, job, mail};
+
+fn letter(at: MailRef, lane: Lane, raw: Option<&[u8]>) -> NewDeadLetter {
+    let job = job(at, lane, raw.unwrap_or_default());
+    NewDeadLetter {
+        job: job.job_id(),
+        at: Some(at),
+        lane,
+        envelope_json: serde_json::to_value(&job.envelope).unwrap(),
+        raw: raw.map(|raw| raw.to_vec().into()),
+        reason: "unknown_tenant".to_owned(),
+        class: Class::Policy,
+        error: "nobody owns the domain".to_owned(),
+        counters: Counters { attempts: 5, crashes: 1, drains: 0 },
+        history: serde_json::json!([]),
+        tenant: None,
+        account: Some(at.account),
+        message_id: None,
+    }
+}
+
+/// A world whose INBOX holds `mails` mails.
+async fn world_with(mails: usize) -> (World<'static>, Vec<MailRef>) {
+    let world = World::new().await;
+    world.deliver("ada", "INBOX", "mail", mails);
+    let account = world.id("box").await;
+    let mut places = Vec::new();
+    for uid in (1..).take(mails) {
+        places.push(world.at(account, "ada", "INBOX", uid).await);
+    }
+    (world, places)
+}
+
+async fn bury_and_mark_replayed(world: &World<'_>, letters: &[NewDeadLetter]) {
+    world.store.dead_letter(letters).await.unwrap();
+    for letter in letters {
+        let id = world.store.dead_letter_by_job(&letter.job).await.unwrap().unwrap().id;
+        assert_eq!(world.store.mark_replayed(&[id]).await.unwrap(), 1);
+    }
+}
+
+/// The replay of this message was minutes ago.
+fn long_ago(world: &World<'_>, uid: u32) {
+    world.sql(&format!(
+        "UPDATE mailfleet.dead_letters SET closed = now() - interval '5 min' WHERE uid = {uid}"
+    ));
+}
+
+async fn state(world: &World<'_>, letter: &NewDeadLetter) -> DeadState {
+    world.store.dead_letter_by_job(&letter.job).await.unwrap().unwrap().state
+}
+
+const WARNING: &str = "Redis had lost replayed dead letters";
+
+async fn until_swept(producer: &Producer) {
+    producer.until_metric("mailfleet_sweep_seconds_count", 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_redis_loses_goes_on_from_postgresql_on_its_own_lane() {
+    let (world, places) = world_with(3).await;
+    let raw = |number: usize| mail(&format!("mail {number}"), "");
+    let letters: Vec<_> = (1..=2).map(|n| letter(places[n - 1], Lane::High, Some(&raw(n)))).collect();
+    bury_and_mark_replayed(&world, &letters).await;
+    let jobs = (1..=2).map(|n| job(places[n - 1], Lane::High, &raw(n))).collect();
+    world.queue.replay(jobs).await.unwrap();
+    long_ago(&world, 1);
+    long_ago(&world, 2);
+
+    let producer = world.producer("");
+    until_swept(&producer).await;
+    world.until_waiting(3).await;
+    assert_eq!(
+        producer.metric("mailfleet_lost_replays_total"),
+        Some(0.0),
+        "what is in the queue is left alone"
+    );
+    world.redis.flushall().await;
+    producer.process.wait_for_line(WARNING, LONG).unwrap();
+    world.until_waiting(3).await;
+    assert_eq!(producer.metric("mailfleet_lost_replays_total"), Some(2.0));
+    assert_eq!(producer.logged(WARNING), 1);
+    for letter in &letters {
+        assert_eq!(state(&world, letter).await, DeadState::Replayed);
+        assert_eq!(world.queue.locate(&letter.job).await.unwrap().unwrap().counters, Counters::default());
+    }
+    let taken: Vec<_> = world.drain().await.into_values().collect();
+    for number in 1..=2 {
+        assert!(taken.contains(&(Lane::High, format!("mail {number}"))), "{taken:?}");
+    }
+    assert!(taken.contains(&(Lane::Low, "mail 3".to_owned())), "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_was_killed_half_way_is_made_good_and_one_under_way_is_left_alone() {
+    let (world, places) = world_with(4).await;
+    let raw = mail("mail", "");
+    let letters = [
+        letter(places[0], Lane::High, Some(&raw)),
+        letter(places[1], Lane::High, None),
+        letter(places[2], Lane::High, Some(&raw)),
+        letter(places[3], Lane::High, Some(&raw)),
+    ];
+    // Marked, and never put into the queue: the first two long ago, the third just now. The fourth is not replayed.
+    bury_and_mark_replayed(&world, &letters[..3]).await;
+    world.store.dead_letter(&letters[3..]).await.unwrap();
+    long_ago(&world, 1);
+    long_ago(&world, 2);
+
+    let producer = world.producer("");
+    producer.until_metric("mailfleet_lost_replays_total", 2.0).await;
+    producer.process.wait_for_line(WARNING, LONG).unwrap();
+    until_swept(&producer).await;
+    let live = world.queue.live(&letters.each_ref().map(|letter| letter.job.clone())).await.unwrap();
+    assert_eq!(live, [true, false, false, false]);
+    let mut states = Vec::new();
+    for letter in &letters {
+        states.push(state(&world, letter).await);
+    }
+    // Without its raw mail the second cannot be replayed by anybody: a person must look at it.
+    assert_eq!(states, [DeadState::Replayed, DeadState::Open, DeadState::Replayed, DeadState::Open]);
+}
