@@ -34,7 +34,8 @@ pub struct ConsumerConfig {
     pub workers: usize,
     /// Entries in one batch at most, 1 to 1,000, default 200. One batch is one transaction.
     pub batch_count: usize,
-    /// Largest mail that is taken apart, in bytes, 64 KiB to 1 GiB, default 50 MiB; a larger one is a dead letter.
+    /// Largest mail that is taken apart, in bytes, 64 KiB to 128 MiB, default 50 MiB. A larger one is stored all the
+    /// same: its headers, and its body as one attachment.
     pub max_message_bytes: u64,
     /// Seconds until a changed account or tenant domain is noticed, 1 to 3,600, default 10.
     pub accounts_refresh_seconds: u64,
@@ -53,7 +54,7 @@ impl ConsumerConfig {
         for (key, value, least, most) in [
             ("workers", wide(self.workers), 1, 64),
             ("batch_count", wide(self.batch_count), 1, 1_000),
-            ("max_message_bytes", self.max_message_bytes, 64 << 10, 1 << 30),
+            ("max_message_bytes", self.max_message_bytes, 64 << 10, wide(mailfleet_queue::MAX_RAW_BYTES)),
             ("accounts_refresh_seconds", self.accounts_refresh_seconds, 1, 3_600),
         ] {
             ensure!((least..=most).contains(&value), "`consumer.{key}` is {value}: give {least} to {most}");
@@ -78,12 +79,12 @@ impl Settings for Config {
         self.queue.validate().context("section [queue]")?;
         self.postgres.validate().context("section [postgres]")?;
         self.consumer.validate()?;
-        let pool = self.postgres.pool_size;
+        // With fewer, a busy consumer would wait for a connection to ask for a sign of life, and call that an outage.
+        let (pool, workers) = (self.postgres.pool_size, self.consumer.workers);
         ensure!(
-            pool > self.consumer.workers,
-            "`postgres.pool_size` is {pool}, but `consumer.workers` is {}: give the pool at least one more, for the \
-             look-ups beside the batches",
-            self.consumer.workers
+            pool >= workers + 2,
+            "`postgres.pool_size` is {pool}, but `consumer.workers` is {workers}: give the pool at least two more, one \
+             for what is taken over from dead consumers and one for the sign of life"
         );
         Ok(())
     }

@@ -13,15 +13,23 @@ use crate::batch::Context;
 /// How often the depth is read.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Reads the depth and the consumer's own numbers until the process stops.
+/// Reads the depth and the consumer's own numbers until the process stops. It is also what tells whether Redis is
+/// there while nobody claims.
 pub async fn show(context: Arc<Context>, queue: String, shutdown: Shutdown) {
-    loop {
-        let depth = context.consumer.queue().depth().await;
+    // Boxed: a client's future is large, and this one is not waited on in a hurry.
+    while let Some(depth) = shutdown.unless_stopping(Box::pin(context.consumer.queue().depth())).await {
+        match &depth {
+            Ok(_) => context.settler.answered(),
+            Err(error) => context.settler.note(error),
+        }
         // What is not known is absent: a zero would tell an autoscaler to go home.
         set(&context, &queue, depth.ok().as_ref());
-        let stats = context.consumer.stats();
-        raise(&context.metrics.reclaimed, stats.reclaimed);
-        raise(&context.metrics.blob_gone, stats.blob_gone);
+        let (stats, metrics) = (context.consumer.stats(), &context.metrics);
+        raise(&metrics.reclaimed, stats.reclaimed);
+        raise(&metrics.blob_gone, stats.blob_gone);
+        raise(&metrics.leases_lost, stats.leases_lost);
+        raise(&metrics.unknown_version, stats.unknown_version);
+        raise(&metrics.quarantined, stats.quarantined);
         if !shutdown.sleep(EVERY).await {
             return;
         }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use mailfleet_mime::{Limits, Parsed};
 use mailfleet_model::{Class, Direction, Envelope, StorageKey, TenantId};
-use mailfleet_store::{AttachmentRow, Disposition, MailRow};
+use mailfleet_queue::Failure;
+use mailfleet_store::{AttachmentRow, MailRow};
 use sha2::{Digest, Sha256};
 
 /// A mail that was read, and what is still to be known about it.
@@ -30,6 +31,21 @@ pub struct Rejection {
     pub class: Class,
     /// One line for people.
     pub error: String,
+    /// The failure of this very run, where it was an attempt: the letter counts and remembers it.
+    pub last: Option<Failure>,
+}
+
+impl Rejection {
+    /// A rejection that is no failed attempt.
+    pub fn new(reason: &'static str, class: Class, error: impl Into<String>) -> Self {
+        Self { reason, class, error: error.into(), last: None }
+    }
+}
+
+/// The Message-ID, for finding the dead letter. As guarded as [`prepare`]: a letter must be writable whatever its mail
+/// does to the libraries.
+pub fn message_id(raw: &[u8]) -> Option<String> {
+    catch_unwind(|| mailfleet_mime::peek(raw).message_id).ok().flatten()
 }
 
 /// Reads one mail. `tenant` is a placeholder until the tenant is resolved.
@@ -37,18 +53,21 @@ pub struct Rejection {
 /// The parser is total; the panic guard is for the libraries under it, so that a mistake in one of them costs one
 /// mail and not its batch.
 pub fn prepare(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Result<Prepared, Rejection> {
-    catch_unwind(AssertUnwindSafe(|| read(envelope, raw, limits))).map_err(|_| Rejection {
-        reason: "parser_panicked",
-        class: Class::Fault,
-        error: "the parser panicked on this mail; the raw mail is kept with this letter".to_owned(),
+    catch_unwind(AssertUnwindSafe(|| read(envelope, raw, limits))).map_err(|_| {
+        let error = "the parser panicked on this mail; the raw mail is kept with this letter";
+        Rejection::new("parser_panicked", Class::Fault, error)
     })
 }
 
 fn read(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Prepared {
-    let Parsed { mail, defects } = mailfleet_mime::parse(raw, limits);
-    let canonical = mailfleet_mime::canonical(raw);
-    let peek = mailfleet_mime::peek(raw);
-    let key = StorageKey::inbound(mail.message_id.as_deref(), envelope.at.account, &canonical);
+    let (key, content_hash, Parsed { mail, defects }) = {
+        let parsed = mailfleet_mime::parse(raw, limits);
+        // As large as the mail, and gone before the rows are made.
+        let canonical = mailfleet_mime::canonical(raw);
+        let id = parsed.mail.message_id.as_deref();
+        let key = StorageKey::inbound(id, envelope.at.account, &canonical);
+        (key, Sha256::digest(&canonical).into(), parsed)
+    };
     if !defects.is_empty() {
         let codes: Vec<&str> = defects.iter().map(mailfleet_mime::Defect::code).collect();
         tracing::debug!(job = %envelope.job_id(), defects = ?codes, "mail read with defects");
@@ -64,7 +83,7 @@ fn read(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Prepared {
         job: envelope.job_id(),
         at: envelope.at,
         tenant: TenantId(uuid::Uuid::nil()),
-        content_hash: Sha256::digest(&canonical).into(),
+        content_hash,
         content_text: mail.content_text(),
         content_html: mail.content_html(),
         headers: mail.headers_json(),
@@ -73,29 +92,28 @@ fn read(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Prepared {
         direction: Direction::Inbound,
         from_email: mail.from.as_ref().map(|from| from.address.clone()).unwrap_or_default(),
         to_email: addresses(&mail.to),
-        subject: mail.subject.clone(),
         created: created(mail.date, envelope),
-        attachments: mail
-            .attachments
-            .iter()
-            .zip(0u32..)
-            .map(|(attachment, ordinal)| AttachmentRow {
-                ordinal,
-                filename: attachment.filename.clone(),
-                mime_type: attachment.mime_type.clone(),
-                content: Bytes::copy_from_slice(&attachment.content),
-                disposition: disposition(attachment.disposition),
-                content_id: attachment.content_id.clone(),
-                content_hash: Sha256::digest(&attachment.content).into(),
-            })
-            .collect(),
+        // Moved, not copied: the attachments are most of what a large mail weighs.
+        attachments: mail.attachments.into_iter().zip(0u32..).map(attachment).collect(),
+        subject: mail.subject,
         key,
     };
-    let domains = |list: &[mailfleet_mime::Address]| list.iter().filter_map(|a| domain(&a.address)).collect();
     Prepared {
         row,
-        delivered_to: peek.delivered_to.as_deref().and_then(domain),
-        to_cc: domains(&[mail.to.as_slice(), mail.cc.as_slice()].concat()),
+        delivered_to: mailfleet_mime::peek(raw).delivered_to.as_deref().and_then(domain),
+        to_cc: mail.to.iter().chain(&mail.cc).filter_map(|address| domain(&address.address)).collect(),
+    }
+}
+
+fn attachment((attachment, ordinal): (mailfleet_mime::Attachment, u32)) -> AttachmentRow {
+    AttachmentRow {
+        ordinal,
+        content_hash: attachment.sha256(),
+        filename: attachment.filename,
+        mime_type: attachment.mime_type,
+        content: Bytes::from(attachment.content),
+        disposition: attachment.disposition,
+        content_id: attachment.content_id,
     }
 }
 
@@ -105,16 +123,28 @@ fn created(date: Option<DateTime<Utc>>, envelope: &Envelope) -> DateTime<Utc> {
     received.or(date).or_else(|| DateTime::from_timestamp_millis(envelope.enqueued_at_ms)).unwrap_or_default()
 }
 
-fn disposition(of: mailfleet_mime::Disposition) -> Disposition {
-    match of {
-        mailfleet_mime::Disposition::Inline => Disposition::Inline,
-        mailfleet_mime::Disposition::Attachment => Disposition::Attachment,
-    }
-}
-
 /// The lower-case domain of an address.
 fn domain(address: &str) -> Option<String> {
     let (_, domain) = address.rsplit_once('@')?;
     let domain = domain.trim().trim_end_matches(['>', '.']).to_ascii_lowercase();
     (!domain.is_empty()).then_some(domain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_what_stands_after_the_last_at_sign_in_lower_case() {
+        for (address, want) in [
+            ("Ada@Acme.Example", Some("acme.example")),
+            ("ada@acme.example.", Some("acme.example")),
+            ("ada@acme.example>", Some("acme.example")),
+            ("\"a@b\"@acme.example", Some("acme.example")),
+            ("ada", None),
+            ("ada@", None),
+        ] {
+            assert_eq!(domain(address).as_deref(), want, "{address}");
+        }
+    }
 }

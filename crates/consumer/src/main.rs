@@ -1,16 +1,21 @@
 //! `mailfleet-consumer`: claims entries, reads the mails, persists them, and tells Redis.
 //!
 //! - `worker` is the loop; `batch` takes one batch from claim to settlement, PostgreSQL first, Redis second;
-//! - `ingest` turns a raw mail into rows; `tenants` says whose it is;
-//! - `gate` holds everybody back while PostgreSQL is away; `settle` waits out Redis' outages;
+//! - `ingest` turns a raw mail into rows; `tenants` says whose it is; `persist` stores them, `letters` the dead ones;
+//! - `gate` holds everybody back while PostgreSQL is away; `blame` tells one bad mail from a bad day;
+//! - `settle` waits out Redis' outages; `deadline` shares out the time of a drain;
 //! - `startup` refuses what waiting cannot mend; `depth` shows the queue's depth.
 
 mod batch;
+mod blame;
 mod config;
+mod deadline;
 mod depth;
 mod gate;
 mod ingest;
+mod letters;
 mod metrics;
+mod persist;
 mod settle;
 mod startup;
 mod tenants;

@@ -18,9 +18,11 @@ pub enum Outcome {
     DeadLettered,
     /// Put aside for another attempt.
     Retried,
+    /// Put off, uncounted, because nothing is known against it.
+    PutOff,
     /// Handed back by a stopping worker.
     HandedBack,
-    /// Finished, but the lease had been lost: another consumer settles it.
+    /// Left alone because its lease was lost: another consumer has it.
     LeaseLost,
 }
 
@@ -34,6 +36,7 @@ impl Label for Outcome {
             Self::Redelivered,
             Self::DeadLettered,
             Self::Retried,
+            Self::PutOff,
             Self::HandedBack,
             Self::LeaseLost,
         ]
@@ -46,6 +49,7 @@ impl Label for Outcome {
             Self::Redelivered => "redelivered",
             Self::DeadLettered => "dead_lettered",
             Self::Retried => "retried",
+            Self::PutOff => "put_off",
             Self::HandedBack => "handed_back",
             Self::LeaseLost => "lease_lost",
         }
@@ -55,7 +59,7 @@ impl Label for Outcome {
 /// The consumer's metrics, registered once.
 #[derive(Debug)]
 pub struct ConsumerMetrics {
-    /// Entries by how they ended and their lane.
+    /// Entries by how they ended and their lane; each run of an entry counts once.
     pub processed: CounterFamily<(Outcome, Lane)>,
     /// Dead letters by class of the failure.
     pub dead: CounterFamily<Class>,
@@ -63,6 +67,12 @@ pub struct ConsumerMetrics {
     pub reclaimed: IntCounter,
     /// Entries whose raw mail was gone from Redis; the sweep fetches them again.
     pub blob_gone: IntCounter,
+    /// Leases lost while their entries were held.
+    pub leases_lost: IntCounter,
+    /// Entries given back because this build does not know their version.
+    pub unknown_version: IntCounter,
+    /// Entries without a job id, moved to the dead stream as they were.
+    pub quarantined: IntCounter,
     /// Time to parse a batch.
     pub parse_seconds: Histogram,
     /// Time of one persist transaction, COMMIT included.
@@ -73,7 +83,7 @@ pub struct ConsumerMetrics {
     pub batch_entries: Histogram,
     /// Entries by lane and state; absent where unknown. Every replica shows the same numbers: use `max`, not `sum`.
     pub depth: DepthGauges,
-    /// Age of the oldest entry of a lane in milliseconds; absent where unknown or empty.
+    /// Age of the oldest entry of a lane in milliseconds; 0 where it is empty, absent where unknown.
     pub oldest_age_ms: DepthGauges,
 }
 
@@ -91,6 +101,16 @@ impl ConsumerMetrics {
             blob_gone: metrics.counter(
                 "mailfleet_blob_gone_total",
                 "Entries whose raw mail was gone from Redis and that were left to the sweep.",
+            )?,
+            leases_lost: metrics
+                .counter("mailfleet_leases_lost_total", "Leases lost while their entries were held.")?,
+            unknown_version: metrics.counter(
+                "mailfleet_unknown_version_total",
+                "Entries given back because this build does not know their version.",
+            )?,
+            quarantined: metrics.counter(
+                "mailfleet_quarantined_total",
+                "Entries without a job id that were moved to the dead stream as they were.",
             )?,
             parse_seconds: metrics.histogram(
                 "mailfleet_parse_seconds",
@@ -114,7 +134,7 @@ impl ConsumerMetrics {
             )?,
             depth: metrics.depths(
                 "mailfleet_queue_entries",
-                "Entries by lane and state (waiting, in_flight, delayed); use max over replicas.",
+                "Entries by lane and state (waiting, in_flight, delayed, released); use max over replicas.",
                 &["queue", "lane", "state"],
             )?,
             oldest_age_ms: metrics.depths(
@@ -124,4 +144,10 @@ impl ConsumerMetrics {
             )?,
         })
     }
+}
+
+/// A count or a number of milliseconds as a metric's value; exact up to 2⁵³.
+#[expect(clippy::cast_precision_loss, reason = "metrics are floating-point numbers")]
+pub fn wide(number: impl TryInto<i64>) -> f64 {
+    number.try_into().map_or(f64::MAX, |number| number as f64)
 }

@@ -1,19 +1,20 @@
 //! Tells Redis how entries ended, for as long as it takes to be heard.
 //!
-//! While Redis is away the deliveries are kept and the call is repeated; nothing is counted. Giving up (the caller
-//! stops polling) is harmless: an entry that is not settled stays pending, its lease runs out, it runs again, and the
-//! ledger turns that run into a no-op.
+//! While Redis is away the deliveries are kept and the call is repeated; nothing is counted. A stopping process gives
+//! up when its time is over, which is harmless: an entry that is not settled stays pending, its lease runs out, it runs
+//! again, and the ledger turns that run into a no-op.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mailfleet_model::{Backoff, JobId, Lane};
+use mailfleet_model::{Backoff, Class, Classify as _, JobId};
 use mailfleet_queue::{Consumer, Delivery, Failure, Returned, Settled};
 use mailfleet_runtime::{Beat, LogGate, Shutdown};
 
-/// When a stopping process has less time left than this, it no longer waits for Redis.
-const LAST_WORD: Duration = Duration::from_secs(1);
+use crate::deadline::{self, Step};
+
+/// At most one line of an outage in this time.
+const LOG_EVERY: Duration = Duration::from_secs(5);
 
 /// Where entries go.
 #[derive(Debug)]
@@ -33,19 +34,12 @@ pub struct Settler {
     shutdown: Shutdown,
     beat: Beat,
     log: LogGate,
-    /// Set when a call has failed since it was last asked: replies may be lost, entries may be ours unawares.
-    failed: AtomicBool,
 }
 
 impl Settler {
     /// Settles through this consumer and reports Redis' health to `beat`.
     pub fn new(consumer: Consumer, shutdown: Shutdown, beat: Beat) -> Self {
-        Self { consumer, shutdown, beat, log: LogGate::each_second(), failed: AtomicBool::new(false) }
-    }
-
-    /// Whether a call has failed since this was last asked.
-    pub fn take_failed(&self) -> bool {
-        self.failed.swap(false, Ordering::AcqRel)
+        Self { consumer, shutdown, beat, log: LogGate::new(LOG_EVERY) }
     }
 
     /// Redis answered.
@@ -53,12 +47,14 @@ impl Settler {
         self.beat.ok();
     }
 
-    /// Redis failed: says so, once a second, and remembers it.
+    /// Redis failed: readiness says so, and the log once in a while.
     pub fn note(&self, error: &mailfleet_queue::Error) {
-        self.failed.store(true, Ordering::Release);
         self.beat.failed(error);
-        if let Some(suppressed) = self.log.open() {
-            tracing::warn!(%error, suppressed, "Redis does not do as asked; waiting, nothing is counted");
+        let Some(suppressed) = self.log.open() else { return };
+        if error.class() == Class::Fault {
+            tracing::error!(%error, suppressed, "Redis refuses what we ask; nothing is counted");
+        } else {
+            tracing::warn!(%error, suppressed, "Redis is away; waiting, nothing is counted");
         }
     }
 
@@ -67,16 +63,9 @@ impl Settler {
         Backoff::RECONNECT.delay(failures, fastrand::f64())
     }
 
-    /// Acknowledges finished entries; gives the lanes of those whose lease was lost meanwhile.
-    pub async fn done(&self, batch: Vec<Delivery>) -> Vec<Lane> {
-        let lanes: Vec<Lane> = batch.iter().map(Delivery::lane).collect();
-        let settled = self.insist(batch, &Move::Done).await;
-        settled
-            .into_iter()
-            .zip(lanes)
-            .filter(|(s, _)| *s == Settled::LostLease)
-            .map(|(_, lane)| lane)
-            .collect()
+    /// Acknowledges finished entries.
+    pub async fn done(&self, batch: Vec<Delivery>) {
+        self.insist(batch, &Move::Done).await;
     }
 
     /// Moves entries whose dead letters are written, each with its reason.
@@ -86,25 +75,37 @@ impl Settler {
         self.insist(batch, &Move::DeadLetter(reasons)).await;
     }
 
-    /// Puts an entry aside for another attempt.
-    pub async fn retry(&self, delivery: Delivery, after: Duration, failure: Failure) {
-        self.insist(vec![delivery], &Move::Retry(after, failure)).await;
+    /// Puts an entry aside for another attempt. `None` when Redis was not told.
+    pub async fn retry(&self, delivery: Delivery, after: Duration, failure: Failure) -> Option<Settled> {
+        self.insist(vec![delivery], &Move::Retry(after, failure)).await.pop()
     }
 
-    /// Puts entries aside without counting anything.
-    pub async fn delay(&self, batch: Vec<Delivery>, after: Duration) {
-        self.insist(batch, &Move::Delay(after)).await;
+    /// Puts entries aside without counting anything; empty when Redis was not told.
+    pub async fn delay(&self, batch: Vec<Delivery>, after: Duration) -> Vec<Settled> {
+        self.insist(batch, &Move::Delay(after)).await
     }
 
-    /// Gives entries back; they run next elsewhere.
-    pub async fn hand_back(&self, batch: Vec<Delivery>) {
-        self.insist(batch, &Move::HandBack).await;
+    /// Gives entries back, to run next elsewhere; empty when Redis was not told.
+    pub async fn hand_back(&self, batch: Vec<Delivery>) -> Vec<Settled> {
+        self.insist(batch, &Move::HandBack).await
     }
 
-    async fn insist(&self, mut batch: Vec<Delivery>, to: &Move) -> Vec<Settled> {
-        if batch.is_empty() {
+    async fn insist(&self, batch: Vec<Delivery>, to: &Move) -> Vec<Settled> {
+        let entries = batch.len();
+        if entries == 0 {
             return Vec::new();
         }
+        tokio::select! {
+            biased;
+            settled = self.repeat(batch, to) => settled,
+            () = deadline::over(&self.shutdown, Step::Settle) => {
+                tracing::warn!(entries, "Redis is away and time is up; the entries run again elsewhere");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn repeat(&self, mut batch: Vec<Delivery>, to: &Move) -> Vec<Settled> {
         let mut failures = 0;
         loop {
             match self.once(batch, to).await {
@@ -116,13 +117,6 @@ impl Settler {
                     self.note(&error);
                     batch = rest;
                 }
-            }
-            if self.shutdown.time_left().is_some_and(|left| left < LAST_WORD) {
-                tracing::warn!(
-                    entries = batch.len(),
-                    "Redis is away and time is up; the entries run again elsewhere"
-                );
-                return Vec::new();
             }
             failures += 1;
             tokio::time::sleep(Self::pause(failures)).await;

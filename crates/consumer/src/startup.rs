@@ -6,12 +6,14 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use mailfleet_mime::Limits;
 use mailfleet_queue::{ConsumerName, Queue};
-use mailfleet_runtime::{Beat, Process, Shutdown, reach};
-use mailfleet_store::{Level, Store};
+use mailfleet_runtime::{Beat, LogGate, Process, Shutdown, reach};
+use mailfleet_store::Store;
 use tokio::task::JoinSet;
 
 use crate::batch::Context;
+use crate::blame::Suspects;
 use crate::config::Config;
+use crate::deadline::{self, Step};
 use crate::gate::Gate;
 use crate::metrics::ConsumerMetrics;
 use crate::settle::Settler;
@@ -41,6 +43,8 @@ pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
         consumer,
         store,
         metrics,
+        suspects: Suspects::default(),
+        log: LogGate::each_second(),
         limits: Limits { max_raw_bytes: config.consumer.max_message_bytes, ..Limits::default() },
         clock: Arc::clone(&process.clock),
     });
@@ -62,24 +66,35 @@ async fn serve(context: Arc<Context>, process: Process<Config>) -> anyhow::Resul
     workers.spawn(depth::show(Arc::clone(&context), config.queue.queue.clone(), shutdown.clone()));
 
     let ended = tokio::select! {
-        ended = all(&mut workers) => ended,
+        ended = all(&mut workers, shutdown) => ended,
         () = context.gate.watch() => Ok(()),
     };
-    // Whatever happened to the workers, what is still held goes back and the name goes away.
-    let left = context.consumer.leave().await;
-    drop(keeper);
-    if let Err(error) = left {
-        tracing::warn!(%error, "could not leave the group; what is pending under this name is reclaimed");
+    if ended.is_ok() {
+        // What is still held goes back, and the name goes away.
+        let left = tokio::select! {
+            left = context.consumer.leave() => left.map_err(|error| error.to_string()),
+            () = deadline::over(shutdown, Step::Leave) => Err("time is up".to_owned()),
+        };
+        if let Err(error) = left {
+            tracing::warn!(error, "could not leave the group; what is pending under this name is reclaimed");
+        }
     }
+    // After a worker's panic nobody takes leave: what it held must be found as a dead consumer's, so that it runs alone
+    // and is counted. Handed back it would go on in somebody else's batch, and take one consumer down after the other.
+    drop(keeper);
     ended
 }
 
-/// Waits for all workers; the first that panicked is the error, and the others end with it.
-async fn all(workers: &mut JoinSet<()>) -> anyhow::Result<()> {
+/// Waits for all workers. The first that panicked is the error; the others finish what they hold and stop.
+async fn all(workers: &mut JoinSet<()>, shutdown: &Shutdown) -> anyhow::Result<()> {
+    let mut failure = None;
     while let Some(ended) = workers.join_next().await {
-        ended.map_err(|error| anyhow!("a worker failed: {error}"))?;
+        if let Err(error) = ended {
+            shutdown.begin();
+            failure.get_or_insert(error);
+        }
     }
-    Ok(())
+    failure.map_or(Ok(()), |error| Err(anyhow!("a worker failed: {error}")))
 }
 
 /// What must be true before the first claim. An outage is waited for: servers start in any order. What waiting cannot
@@ -91,11 +106,8 @@ async fn check(
     store_beat: &Beat,
     queue_beat: &Beat,
 ) -> anyhow::Result<Option<()>> {
-    let Some(findings) = reach("PostgreSQL", shutdown, store_beat, || store.check_schema()).await? else {
+    if reach("PostgreSQL", shutdown, store_beat, || store.require_schema()).await?.is_none() {
         return Ok(None);
-    };
-    if let Some(wrong) = findings.iter().find(|finding| finding.level == Level::Error) {
-        bail!("{}: {}", wrong.found, wrong.remedy);
     }
     let Some(info) = reach("Redis", shutdown, queue_beat, || queue.server_info()).await? else {
         return Ok(None);
@@ -112,4 +124,21 @@ async fn check(
     }
     let groups = reach("Redis", shutdown, queue_beat, || queue.ensure_groups()).await?;
     Ok(groups.map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_panics_stops_the_others_and_is_the_error() {
+        let shutdown = Shutdown::new(Duration::from_secs(5));
+        let mut workers = JoinSet::new();
+        let stopping = shutdown.soft.clone();
+        workers.spawn(async move { stopping.cancelled().await });
+        workers.spawn(async { panic!("boom") });
+        let error = all(&mut workers, &shutdown).await.unwrap_err().to_string();
+        assert!(error.contains("a worker failed") && error.contains("boom"), "{error}");
+        assert!(workers.is_empty(), "everyone was waited for");
+    }
 }

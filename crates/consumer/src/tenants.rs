@@ -112,13 +112,12 @@ fn unknown_tenant(domains: &[&str]) -> Rejection {
             domains.join(" or ")
         )
     };
-    Rejection { reason: "unknown_tenant", class: Class::Policy, error }
+    Rejection::new("unknown_tenant", Class::Policy, error)
 }
 
 fn unknown_account(account: AccountId) -> Rejection {
-    Rejection {
-        reason: "unknown_account",
-        class: Class::Policy,
-        error: format!("the account {account} is not in email_accounts any more"),
-    }
+    let error = format!(
+        "the account {account} is not in email_accounts any more: add it again under this id, then replay this letter"
+    );
+    Rejection::new("unknown_account", Class::Policy, error)
 }

@@ -1,5 +1,6 @@
 //! The loop of a worker, and the reclaimer beside it: claim, decide, settle, until told to stop.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,73 +8,68 @@ use mailfleet_queue::Delivery;
 use mailfleet_runtime::Shutdown;
 
 use crate::batch::Context;
+use crate::deadline::{self, Step};
 use crate::settle::Settler;
 
 /// An idle worker looks at the queue this often even when no doorbell rings.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What is kept of the drain for handing back: at most this, at most half of it.
-const HAND_BACK: Duration = Duration::from_secs(2);
-
 /// Claims and works until the process stops; then what is not finished in time is handed back.
 pub async fn work(context: Arc<Context>, batch_count: usize, shutdown: Shutdown) {
     let mut failures = 0;
-    loop {
+    while !shutdown.is_stopping() {
         // Nothing is claimed while PostgreSQL is away: what is not claimed needs no lease and no memory.
         if shutdown.unless_stopping(context.gate.opened()).await.is_none() {
             return;
         }
-        // A claim is never dropped half-way: its answer would be lost and its entries wait for adoption.
-        match take(&context, batch_count).await {
-            Ok(batch) if batch.is_empty() => {
-                failures = 0;
-                if shutdown.unless_stopping(context.consumer.wait(LOOK_EVERY)).await.is_none() {
-                    return;
-                }
-            }
+        let claimed = tokio::select! {
+            biased;
+            claimed = context.consumer.claim(batch_count) => claimed,
+            // Dropped half-way its answer is lost; what it took is given back with the good-bye, uncounted.
+            () = deadline::over(&shutdown, Step::Work) => return,
+        };
+        match claimed {
             Ok(batch) => {
                 failures = 0;
-                run(&context, batch, &shutdown).await;
+                context.settler.answered();
+                if batch.is_empty() {
+                    shutdown.unless_stopping(context.consumer.wait(LOOK_EVERY)).await;
+                } else {
+                    run(&context, batch, &shutdown).await;
+                }
             }
             Err(error) => {
                 failures += 1;
                 context.settler.note(&error);
-                if !shutdown.sleep(Settler::pause(failures)).await {
-                    return;
-                }
+                shutdown.sleep(Settler::pause(failures)).await;
             }
         }
-        if shutdown.is_stopping() {
-            return;
-        }
     }
 }
 
-/// Claims; after a failure first takes in what is ours already, because the answer that gave it to us was lost.
-async fn take(context: &Context, batch_count: usize) -> mailfleet_queue::Result<Vec<Delivery>> {
-    if context.settler.take_failed() {
-        match context.consumer.adopt().await {
-            Ok(adopted) if adopted.is_empty() => {}
-            taken => return taken,
+/// Works a claim off. What a consumer has died on before runs by itself, so that it takes nobody along, and first: if
+/// the process dies of it, what was claimed with it has not run yet and is not blamed; the other way round it would be
+/// blamed for a death that another caused.
+async fn run(context: &Context, claimed: Vec<Delivery>, shutdown: &Shutdown) {
+    let (out, rest): (Vec<_>, Vec<_>) = claimed.into_iter().partition(Delivery::exhausted_crashes);
+    let (alone, together): (Vec<_>, Vec<_>) = rest.into_iter().partition(Delivery::run_alone);
+    let mut batches: VecDeque<Vec<Delivery>> = VecDeque::from([out]);
+    batches.extend(alone.into_iter().map(|delivery| vec![delivery]));
+    batches.push_back(together);
+    while let Some(batch) = batches.pop_front() {
+        if batch.is_empty() {
+            continue;
         }
-    }
-    let batch = context.consumer.claim(batch_count).await?;
-    context.settler.answered();
-    Ok(batch)
-}
-
-/// Works a batch off. What a consumer has died on before runs by itself, so that it takes nobody along.
-async fn run(context: &Context, batch: Vec<Delivery>, shutdown: &Shutdown) {
-    let (alone, together): (Vec<_>, Vec<_>) = batch.into_iter().partition(Delivery::run_alone);
-    let batches = std::iter::once(together).chain(alone.into_iter().map(|delivery| vec![delivery]));
-    for batch in batches.filter(|batch| !batch.is_empty()) {
         let verdicts = tokio::select! {
-            verdicts = context.decide(&batch) => Some(verdicts),
+            biased;
             () = cutoff(context, shutdown) => None,
+            verdicts = context.decide(&batch) => Some(verdicts),
         };
-        match verdicts {
-            Some(verdicts) => context.settle(batch, verdicts).await,
-            None => context.hand_back(batch).await,
+        if let Some(verdicts) = verdicts {
+            context.settle(batch, verdicts).await;
+        } else {
+            let unfinished = std::iter::once(batch).chain(batches.drain(..)).flatten().collect();
+            context.hand_back(unfinished).await;
         }
     }
 }
@@ -82,10 +78,8 @@ async fn run(context: &Context, batch: Vec<Delivery>, shutdown: &Shutdown) {
 /// PostgreSQL is away.
 async fn cutoff(context: &Context, shutdown: &Shutdown) {
     shutdown.soft.cancelled().await;
-    let left = shutdown.time_left().unwrap_or_default();
-    let keep = HAND_BACK.min(shutdown.drain() / 2);
     tokio::select! {
-        () = tokio::time::sleep(left.saturating_sub(keep)) => {}
+        () = deadline::over(shutdown, Step::Work) => {}
         () = context.gate.closed() => {}
     }
 }
@@ -99,7 +93,12 @@ pub async fn reclaim(context: Arc<Context>, lease: Duration, shutdown: Shutdown)
         if !context.gate.is_open() {
             continue;
         }
-        match context.consumer.reclaim(AT_ONCE).await {
+        let reclaimed = tokio::select! {
+            biased;
+            reclaimed = context.consumer.reclaim(AT_ONCE) => reclaimed,
+            () = deadline::over(&shutdown, Step::Work) => return,
+        };
+        match reclaimed {
             Ok(batch) => run(&context, batch, &shutdown).await,
             Err(error) => context.settler.note(&error),
         }

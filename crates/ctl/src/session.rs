@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use mailfleet_imap::{Config, Endpoint, KillSwitch, MailSource, UidInfo};
-use mailfleet_store::{Account, TlsMode};
+use mailfleet_store::Account;
 
 /// A logged-in session for an account.
 pub fn open(account: &Account, config: &Config) -> anyhow::Result<Box<dyn MailSource + Send>> {
@@ -10,11 +10,7 @@ pub fn open(account: &Account, config: &Config) -> anyhow::Result<Box<dyn MailSo
     let endpoint = Endpoint {
         host: account.host.clone(),
         port: account.port,
-        tls: match account.tls {
-            TlsMode::Tls => mailfleet_imap::TlsMode::Tls,
-            TlsMode::StartTls => mailfleet_imap::TlsMode::StartTls,
-            TlsMode::Plain => mailfleet_imap::TlsMode::Plain,
-        },
+        tls: account.tls,
         ca_file: account.ca_file.clone(),
         config: config.clone(),
     };

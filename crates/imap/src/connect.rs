@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use mailfleet_model::Secret;
+use mailfleet_model::{Secret, TlsMode};
 
-use crate::config::{Endpoint, TlsMode};
+use crate::config::Endpoint;
 use crate::error::{Error, Result, TlsProblem, excerpt};
 use crate::framer::{Frame, FrameError};
 use crate::kill::KillSwitch;

@@ -8,11 +8,12 @@ use crate::content_type::Parameterised;
 use crate::defect::Defect;
 use crate::filename;
 use crate::header;
-use crate::mail::{Attachment, Disposition};
+use crate::mail::Attachment;
 use crate::parse::opaque;
 use crate::structure::{Part, Role};
 use crate::transfer::{self, Encoding};
 use crate::words::Decoder;
+use mailfleet_model::Disposition;
 
 /// The body of a mail.
 #[derive(Debug, Default)]

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::defect::Defect;
 use crate::html;
 use crate::reason::Reason;
+use mailfleet_model::Disposition;
 
 /// The outcome of [`parse`](crate::parse): always a mail, and what was wrong with it.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,26 +57,6 @@ impl TextSource {
             Self::Plain => "plain",
             Self::Html => "html",
             Self::None => "none",
-        }
-    }
-}
-
-/// How an attachment is meant to be shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Disposition {
-    /// Within the text, such as an image the HTML refers to.
-    Inline,
-    /// Beside the text.
-    Attachment,
-}
-
-impl Disposition {
-    /// `inline` or `attachment`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Inline => "inline",
-            Self::Attachment => "attachment",
         }
     }
 }

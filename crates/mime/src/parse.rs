@@ -11,10 +11,11 @@ use crate::header::{self, Field};
 use crate::html;
 use crate::kind;
 use crate::limits::Limits;
-use crate::mail::{Attachment, Disposition, Mail, MessageType, Parsed, TextSource};
+use crate::mail::{Attachment, Mail, MessageType, Parsed, TextSource};
 use crate::message_id;
 use crate::structure::{self, Part, Role};
 use crate::words::Decoder;
+use mailfleet_model::Disposition;
 
 /// Reads a mail. Total: any bytes give a mail; time is linear in their number and memory a small multiple of it.
 #[must_use]

@@ -1,6 +1,7 @@
 //! One test a trap: what mailparse, or a reader built on it in a hurry, gets wrong.
 
-use mailfleet_mime::{BounceKind, Disposition, Limits, Mail, MessageType, Parsed, Reason, TextSource, parse};
+use mailfleet_mime::{BounceKind, Limits, Mail, MessageType, Parsed, Reason, TextSource, parse};
+use mailfleet_model::Disposition;
 
 fn read(raw: &str) -> Parsed {
     parse(raw.as_bytes(), &Limits::default())

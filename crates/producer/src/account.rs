@@ -156,7 +156,7 @@ impl Worker {
         let endpoint = Endpoint {
             host: self.base.account.host.clone(),
             port: self.base.account.port,
-            tls: tls_mode(self.base.account.tls),
+            tls: self.base.account.tls,
             ca_file: self.base.account.ca_file.clone(),
             config: self.base.services.config.imap.clone(),
         };
@@ -347,14 +347,5 @@ fn backoff(problem: &Problem) -> Backoff {
         Class::Outage => Backoff::RECONNECT,
         Class::Transient | Class::Data | Class::Hostile => ODD,
         Class::Policy | Class::Fault => MENDED_BY_HAND,
-    }
-}
-
-/// The store and the mail client each have their word for it, because neither may know the other.
-const fn tls_mode(stored: mailfleet_store::TlsMode) -> mailfleet_imap::TlsMode {
-    match stored {
-        mailfleet_store::TlsMode::Tls => mailfleet_imap::TlsMode::Tls,
-        mailfleet_store::TlsMode::StartTls => mailfleet_imap::TlsMode::StartTls,
-        mailfleet_store::TlsMode::Plain => mailfleet_imap::TlsMode::Plain,
     }
 }

@@ -2,44 +2,14 @@
 
 use std::path::PathBuf;
 
-use mailfleet_model::{AccountId, SecretSource, TenantId};
+use mailfleet_model::{AccountId, SecretSource, TenantId, TlsMode};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
-use crate::rows::get;
+use crate::rows::{get, tls_mode};
 use crate::store::Store;
 use crate::text;
-
-/// How an account's connection is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TlsMode {
-    /// TLS from the first byte (usually port 993).
-    Tls,
-    /// Plain first, then STARTTLS (usually port 143); without it no login.
-    StartTls,
-    /// No protection: for the same machine or a trusted network.
-    Plain,
-}
-
-impl TlsMode {
-    /// The word stored.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tls => "tls",
-            Self::StartTls => "starttls",
-            Self::Plain => "plain",
-        }
-    }
-
-    fn read(word: &str) -> Result<Self> {
-        [Self::Tls, Self::StartTls, Self::Plain]
-            .into_iter()
-            .find(|mode| mode.as_str() == word)
-            .ok_or_else(|| Error::Unreadable { place: "email_accounts.tls", value: word.to_owned() })
-    }
-}
 
 /// One login on one IMAP server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +88,7 @@ fn account(row: &Row) -> Result<Account> {
         host: get(row, "host")?,
         port: u16::try_from(port)
             .map_err(|_| Error::Unreadable { place: "email_accounts.port", value: port.to_string() })?,
-        tls: TlsMode::read(get(row, "tls")?)?,
+        tls: tls_mode(get(row, "tls")?)?,
         username: get(row, "username")?,
         password,
         ca_file: get::<Option<String>>(row, "ca_file")?.map(PathBuf::from),

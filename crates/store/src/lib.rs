@@ -26,7 +26,7 @@ mod text;
 mod tls;
 mod totals;
 
-pub use accounts::{Account, NewAccount, TlsMode};
+pub use accounts::{Account, NewAccount};
 pub use check::{Finding, Level};
 pub use config::{Config, ConfigError};
 pub use dead::{DeadFilter, DeadLetter, DeadOutcome, DeadState, NewDeadLetter};
@@ -34,7 +34,7 @@ pub use error::{Error, Result};
 pub use explain::{Explain, Explained, ExplainedMail, LedgerEntry};
 pub use hierarchy::Mismatch;
 pub use mailboxes::Mailbox;
-pub use persist::{AttachmentRow, Disposition, MailRow, Persisted};
+pub use persist::{AttachmentRow, MailRow, Persisted};
 pub use store::Store;
 pub use tenants::Tenant;
 pub use totals::Totals;

@@ -1,6 +1,6 @@
 //! Reading rows: by name, with an error instead of the driver's panic.
 
-use mailfleet_model::{Class, Lane, Uid, UidValidity};
+use mailfleet_model::{Class, Lane, TlsMode, Uid, UidValidity};
 use tokio_postgres::Row;
 use tokio_postgres::types::FromSql;
 
@@ -41,4 +41,9 @@ pub(crate) fn class(word: &str) -> Result<Class> {
     const ALL: [Class; 6] =
         [Class::Outage, Class::Transient, Class::Data, Class::Policy, Class::Hostile, Class::Fault];
     ALL.into_iter().find(|class| class.as_str() == word).ok_or_else(|| odd("dead_letters.class", &word))
+}
+
+/// A stored way of protecting a connection.
+pub(crate) fn tls_mode(word: &str) -> Result<TlsMode> {
+    word.parse().map_err(|_| odd("email_accounts.tls", &word))
 }

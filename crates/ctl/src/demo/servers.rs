@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use mailfleet_model::SecretSource;
-use mailfleet_store::{Account, NewAccount, Store, TlsMode};
+use mailfleet_model::{SecretSource, TlsMode};
+use mailfleet_store::{Account, NewAccount, Store};
 use mailfleet_testkit::{
     DovecotOptions, DovecotServer, PASSWORD, PostgresOptions, PostgresServer, RedisServer,
 };

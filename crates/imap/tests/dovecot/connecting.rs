@@ -1,7 +1,7 @@
 //! Plain, TLS, STARTTLS, and everything that keeps a login from happening.
 
-use mailfleet_imap::{Endpoint, Error, KillSwitch, TlsMode, TlsProblem, connect};
-use mailfleet_model::{Class, Classify, Secret};
+use mailfleet_imap::{Endpoint, Error, KillSwitch, TlsProblem, connect};
+use mailfleet_model::{Class, Classify, Secret, TlsMode};
 use mailfleet_testkit::{Certificates, DovecotOptions, DovecotServer, free_port};
 
 use super::{fetch, inbox, log_in, plain, shared};

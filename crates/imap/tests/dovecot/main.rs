@@ -8,8 +8,8 @@ mod waiting;
 use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
-use mailfleet_imap::{Endpoint, Error, FetchReport, Fetched, KillSwitch, MailSource, TlsMode, connect};
-use mailfleet_model::{Secret, Uid};
+use mailfleet_imap::{Endpoint, Error, FetchReport, Fetched, KillSwitch, MailSource, connect};
+use mailfleet_model::{Secret, TlsMode, Uid};
 use mailfleet_testkit::{Certificates, DovecotOptions, DovecotServer, PASSWORD};
 
 /// One server with TLS for all tests that do not stop it; each test has users of its own.

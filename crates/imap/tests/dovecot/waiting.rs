@@ -3,8 +3,8 @@
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use mailfleet_imap::{Endpoint, Error, Interrupt, TlsMode, Wake};
-use mailfleet_model::{Class, Classify};
+use mailfleet_imap::{Endpoint, Error, Interrupt, Wake};
+use mailfleet_model::{Class, Classify, TlsMode};
 use mailfleet_testkit::{DovecotOptions, DovecotServer};
 
 use super::{fetch, inbox, plain, shared};

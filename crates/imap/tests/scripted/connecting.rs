@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use mailfleet_imap::{Error, KillSwitch, TlsMode, TlsProblem, connect};
-use mailfleet_model::{Class, Classify, Secret};
+use mailfleet_imap::{Error, KillSwitch, TlsProblem, connect};
+use mailfleet_model::{Class, Classify, Secret, TlsMode};
 
 use crate::script::Server;
 

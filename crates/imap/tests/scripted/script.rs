@@ -6,10 +6,8 @@ use std::ops::ControlFlow;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mailfleet_imap::{
-    Config, Endpoint, Error, FetchReport, Fetched, KillSwitch, MailSource, TlsMode, connect,
-};
-use mailfleet_model::{Secret, Uid};
+use mailfleet_imap::{Config, Endpoint, Error, FetchReport, Fetched, KillSwitch, MailSource, connect};
+use mailfleet_model::{Secret, TlsMode, Uid};
 
 /// The scripted server's side of the connection.
 pub struct Peer {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use mailfleet_model::AccountId;
-use mailfleet_store::{NewAccount, TlsMode};
+use mailfleet_model::{AccountId, TlsMode};
+use mailfleet_store::NewAccount;
 
 use crate::odd_server::{OddServer, Oddity};
 use crate::world::{LONG, World, mail};

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use mailfleet_model::{
     AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, Secret, SecretSource,
-    TenantId, Uid, UidValidity,
+    TenantId, TlsMode, Uid, UidValidity,
 };
 use mailfleet_queue::{ConsumerName, NewJob, Queue};
-use mailfleet_store::{NewAccount, Store, TlsMode};
+use mailfleet_store::{NewAccount, Store};
 use mailfleet_testkit::{DovecotServer, PostgresServer, Process, RedisServer, eventually};
 
 /// No step of these tests takes longer on any machine.

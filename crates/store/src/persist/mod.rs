@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use mailfleet_model::{Class, Classify, Direction, JobId, MailRef, StorageKey, TenantId};
+use mailfleet_model::{Class, Classify, Direction, Disposition, JobId, MailRef, StorageKey, TenantId};
 
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -28,26 +28,6 @@ const TRIES: u32 = 5;
 const REST: Duration = Duration::from_millis(5);
 /// The code of a refusal because the key belongs to another mail.
 const KEY_CONFLICT: &str = "key_conflict";
-
-/// Where an attachment stands in its mail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Disposition {
-    /// Part of the text, such as a picture in it.
-    Inline,
-    /// Beside the text.
-    Attachment,
-}
-
-impl Disposition {
-    /// The word stored in `attachments.storage_disposition`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Inline => "inline",
-            Self::Attachment => "attachment",
-        }
-    }
-}
 
 /// One attachment of a mail.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Tenants, domains and accounts.
 
-use mailfleet_model::{AccountId, Class, Classify, Secret, SecretSource, TenantId};
-use mailfleet_store::{Error, TlsMode};
+use mailfleet_model::{AccountId, Class, Classify, Secret, SecretSource, TenantId, TlsMode};
+use mailfleet_store::Error;
 use uuid::Uuid;
 
 use crate::support::{World, new_account};

@@ -5,12 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::DateTime;
 use mailfleet_model::{
-    AccountId, Class, Counters, Direction, JobId, Lane, MailRef, SecretSource, StorageKey, TenantId, Uid,
-    UidValidity,
+    AccountId, Class, Counters, Direction, Disposition, JobId, Lane, MailRef, SecretSource, StorageKey,
+    TenantId, TlsMode, Uid, UidValidity,
 };
-use mailfleet_store::{
-    AttachmentRow, Config, Disposition, MailRow, Mailbox, NewAccount, NewDeadLetter, Store, TlsMode,
-};
+use mailfleet_store::{AttachmentRow, Config, MailRow, Mailbox, NewAccount, NewDeadLetter, Store};
 use mailfleet_testkit::PostgresServer;
 use serde_json::json;
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::{ArgGroup, ValueEnum};
-use mailfleet_model::SecretSource;
-use mailfleet_store::{NewAccount, TlsMode};
+use mailfleet_model::{SecretSource, TlsMode};
+use mailfleet_store::NewAccount;
 
 use crate::commands::tenant;
 use crate::context::Context;

@@ -5,7 +5,8 @@ pub mod check;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use mailfleet_store::{Account, Store, TlsMode};
+use mailfleet_model::TlsMode;
+use mailfleet_store::{Account, Store};
 use serde_json::json;
 
 use crate::context::Context;

@@ -1,0 +1,126 @@
+//! Dead letters: written to PostgreSQL, each with all that is needed to see why and to do the job again.
+
+use mailfleet_model::Class;
+use mailfleet_queue::{Attempt, Delivery, Failure};
+use mailfleet_store::{DeadOutcome, Error, NewDeadLetter};
+
+use crate::batch::{Case, Context, Verdict};
+use crate::ingest::{Rejection, message_id};
+use crate::metrics::Outcome;
+
+impl Context {
+    /// Writes the letters of all entries that are to die, in one transaction with their ledger rows.
+    pub async fn bury(&self, cases: &mut [Case<'_>]) {
+        let (mut indexes, mut letters) = (Vec::new(), Vec::new());
+        for (index, case) in cases.iter_mut().enumerate() {
+            case.goes_on();
+            if let Some(Verdict::Dead(why)) = &case.verdict {
+                indexes.push(index);
+                letters.push(self.letter(case, why));
+            }
+        }
+        if letters.is_empty() {
+            return;
+        }
+        let outcomes = match self.write(&letters).await {
+            Ok(outcomes) => outcomes.into_iter().map(Some).collect(),
+            Err(_) => self.write_each(&letters).await,
+        };
+        for ((index, letter), outcome) in indexes.into_iter().zip(letters).zip(outcomes) {
+            let Some(case) = cases.get_mut(index) else { continue };
+            match outcome {
+                Some(DeadOutcome::Recorded) => tracing::warn!(
+                    job = %letter.job, reason = letter.reason, class = %letter.class, error = letter.error, "dead letter"
+                ),
+                // Another run of this very mail succeeded meanwhile: there is nothing to bury.
+                Some(DeadOutcome::AlreadyPersisted) => {
+                    case.verdict = Some(Verdict::Done(Outcome::Redelivered));
+                }
+                // Not written, so the entry must not move: it comes again and is judged again.
+                None => case.verdict = Some(Verdict::Later),
+            }
+        }
+    }
+
+    /// Each letter by itself, so that one that cannot be written keeps none of the others.
+    async fn write_each(&self, letters: &[NewDeadLetter]) -> Vec<Option<DeadOutcome>> {
+        let mut outcomes = Vec::with_capacity(letters.len());
+        for letter in letters {
+            outcomes.push(match self.write(std::slice::from_ref(letter)).await {
+                Ok(outcome) => outcome.into_iter().next(),
+                Err(error) => {
+                    if let Some(suppressed) = self.log.open() {
+                        tracing::error!(job = %letter.job, %error, suppressed, "a dead letter could not be written; tried again");
+                    }
+                    None
+                }
+            });
+        }
+        outcomes
+    }
+
+    async fn write(&self, letters: &[NewDeadLetter]) -> Result<Vec<DeadOutcome>, Error> {
+        let outcomes = self.gate.through(|| self.store.dead_letter(letters)).await?;
+        self.gate.worked();
+        Ok(outcomes)
+    }
+
+    fn letter(&self, case: &Case<'_>, why: &Rejection) -> NewDeadLetter {
+        let delivery = case.delivery;
+        let (mut counters, mut history) = (delivery.counters(), delivery.history().to_vec());
+        if let Some(failure) = &why.last {
+            counters.attempts = counters.attempts.saturating_add(1);
+            history.push(Attempt {
+                at_ms: self.clock.now_ms(),
+                worker: self.consumer.name().to_string(),
+                class: failure.class,
+                error: failure.text.clone(),
+            });
+        }
+        self.suspects.forget(delivery.job_id());
+        NewDeadLetter {
+            job: delivery.job_id().clone(),
+            at: Some(delivery.envelope().at),
+            lane: delivery.lane(),
+            envelope_json: serde_json::json!(delivery.envelope()),
+            raw: Some(delivery.raw().clone()),
+            reason: why.reason.to_owned(),
+            class: why.class,
+            error: why.error.clone(),
+            counters,
+            history: serde_json::json!(history),
+            tenant: case.tenant,
+            account: Some(delivery.envelope().at.account),
+            message_id: if delivery.exhausted_crashes() { None } else { message_id(delivery.raw()) },
+        }
+    }
+}
+
+impl Rejection {
+    /// Why an entry is not even read.
+    pub fn unread(delivery: &Delivery) -> Option<Self> {
+        if delivery.exhausted_crashes() {
+            let crashes = delivery.counters().crashes;
+            let error = format!("its process died on it {crashes} times while it ran alone");
+            return Some(Self::new("crashes_exhausted", Class::Hostile, error));
+        }
+        let malformed = delivery.malformed()?;
+        Some(Self::new("malformed_entry", Class::Fault, malformed.to_owned()))
+    }
+
+    /// PostgreSQL, or the owner of the key, refuses the rows. `code` is a SQLSTATE or `key_conflict`.
+    pub fn refused(code: &str, message: &str) -> Self {
+        let reason = if code == "key_conflict" { "key_conflict" } else { "refused_by_postgresql" };
+        Self::new(
+            reason,
+            Class::Data,
+            format!("PostgreSQL refused the rows of this mail ({code}): {message}"),
+        )
+    }
+
+    /// The last attempt it had ended like the others.
+    pub fn exhausted(failure: Failure) -> Self {
+        let error = format!("the last of its attempts failed: {}", failure.text);
+        Self { reason: "attempts_exhausted", class: failure.class, error, last: Some(failure) }
+    }
+}

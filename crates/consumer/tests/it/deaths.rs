@@ -1,0 +1,113 @@
+//! What can never be stored becomes a dead letter with its reason, and takes nobody along.
+
+use mailfleet_model::{Class, Counters, JobId};
+use mailfleet_store::DeadState;
+
+use crate::world::{World, job, mail, mails};
+
+#[tokio::test]
+async fn a_bad_row_is_dead_lettered_with_reason_and_code_and_the_rest_of_its_batch_is_stored() {
+    let world = World::new().await;
+    world.sql("ALTER TABLE email_messages ADD CONSTRAINT no_curses CHECK (subject <> 'curse')");
+    let raw = mail("taken", "");
+    let key = mailfleet_model::StorageKey::inbound(Some("taken@acme.example"), world.own.0, &raw);
+    // Somebody else's content under the very key.
+    world.sql(&format!(
+        "INSERT INTO email_content (storage_key, tenant_id, content_hash) VALUES ('{key}', '{}', 'other')",
+        world.tenant
+    ));
+    let mut batch: Vec<(u32, Vec<u8>)> = mails(1..=50).collect();
+    batch.insert(10, (101, mail("curse", "")));
+    batch.insert(30, (102, raw));
+    let jobs = world.enqueue(batch).await;
+    let consumer = world.consumer("");
+    world.until_stored(50).await;
+    world.until_empty().await;
+
+    let letters = world.letters().await;
+    let [curse, taken] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((&curse.job, curse.reason.as_str()), (&jobs[10], "refused_by_postgresql"));
+    assert!(curse.error.contains("23514") && curse.error.contains("no_curses"), "{}", curse.error);
+    assert_eq!((&taken.job, taken.reason.as_str()), (&jobs[30], "key_conflict"));
+    assert!(taken.error.contains(key.as_str()), "{}", taken.error);
+    for letter in &letters {
+        assert_eq!(
+            (letter.class, letter.state, letter.tenant),
+            (Class::Data, DeadState::Open, Some(world.tenant))
+        );
+        assert_eq!(letter.counters, Counters::default(), "no attempt changes what is refused");
+    }
+    assert_eq!(
+        [consumer.processed("persisted"), consumer.processed("dead_lettered"), consumer.processed("retried")],
+        [50, 2, 0]
+    );
+    assert_eq!(consumer.metric("mailfleet_dead_lettered_total", &["class=\"data\""]), 2);
+    consumer.until_ready(200).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_or_belongs_to_nobody_is_dead_lettered_and_the_rest_goes_on() {
+    let world = World::new().await;
+    let rubbish = job(world.own, 1, Vec::new()).job_id();
+    world.redis(&format!(r#"XADD K:normal * j {rubbish} e "\xff\x00 nothing" r "raw \x00\xff bytes""#));
+    let nobody = "6d0b5e4e-52a4-4f0e-9d5f-8f8a6d7d0001".parse().unwrap();
+    let gone = world.enqueue_for((nobody, world.own.1), [(2, mail("of nobody", ""))]).await.remove(0);
+    let stray = mail("stray", "Delivered-To: x@stray.example\r\n");
+    let stray = world.enqueue_for(world.shared, [(3, stray)]).await.remove(0);
+    // A header does not overrule the owner of an account, and To does not stand in for Delivered-To.
+    world.enqueue([(4, mail("owned", "Delivered-To: x@stray.example\r\n"))]).await;
+    let caught = mail("caught", "Delivered-To: Y@Acme.Example\r\nDelivered-To: x@stray.example\r\n");
+    world.enqueue_for(world.shared, [(5, caught)]).await;
+    let bare = world.enqueue_for(world.shared, [(6, mail("bare", ""))]).await.remove(0);
+    let consumer = world.consumer("");
+    world.until_empty().await;
+
+    assert_eq!(world.subjects(), ["caught", "owned"]);
+    let found: Vec<(JobId, String, Class)> =
+        world.letters().await.into_iter().map(|letter| (letter.job, letter.reason, letter.class)).collect();
+    let reason = |job: &JobId, reason: &str, class| (job.clone(), reason.to_owned(), class);
+    assert_eq!(
+        found,
+        [
+            reason(&rubbish, "malformed_entry", Class::Fault),
+            reason(&gone, "unknown_account", Class::Policy),
+            reason(&stray, "unknown_tenant", Class::Policy),
+            reason(&bare, "unknown_tenant", Class::Policy),
+        ]
+    );
+    let raw = world.store.dead_letter_by_job(&rubbish).await.unwrap().unwrap().raw;
+    assert_eq!(raw.as_deref(), Some(&b"raw \x00\xff bytes"[..]));
+    let stray = world.store.dead_letter_by_job(&stray).await.unwrap().unwrap();
+    assert!(
+        stray.error.contains("stray.example") && stray.error.contains("tenant domain add"),
+        "{}",
+        stray.error
+    );
+    assert_eq!(stray.message_id.as_deref(), Some("stray@acme.example"));
+    assert_eq!((consumer.processed("persisted"), consumer.processed("dead_lettered")), (2, 4));
+
+    // Replay once the domain is somebody's: the letter is resolved by the mail that is stored.
+    world.store.add_domains(world.tenant, &["stray.example".to_owned()]).await.unwrap();
+    let again = mail("stray", "Delivered-To: x@stray.example\r\n");
+    world.queue.replay(vec![job(world.shared, 3, again)]).await.unwrap();
+    world.until_stored(3).await;
+    assert_eq!(world.letters().await[2].state, DeadState::Resolved);
+}
+
+#[tokio::test]
+async fn an_entry_whose_raw_mail_is_gone_is_counted_and_left_to_the_sweep() {
+    let world = World::new().await;
+    // Too large to travel inside its entry, and nothing that compression could make small.
+    let mut random = fastrand::Rng::with_seed(7);
+    let noise: String = std::iter::repeat_with(|| random.alphanumeric()).take(20_000).collect();
+    let jobs = world.enqueue([(1, mail("noisy", &format!("X-Noise: {noise}\r\n")))]).await;
+    assert!(world.redis(&format!("DEL K:blob:{}", jobs[0])).starts_with(":1"));
+    world.enqueue(mails(2..=3)).await;
+    let consumer = world.consumer("");
+    world.until_stored(2).await;
+    world.until_empty().await;
+    consumer.until_metric("mailfleet_blob_gone_total", &[], 1).await;
+    assert!(world.letters().await.is_empty());
+    assert_eq!(world.queue.live(&jobs).await.unwrap(), [false], "the sweep may enqueue it again");
+    assert_eq!(world.sql("SELECT count(*) FROM mailfleet.mailbox_messages"), "2");
+}
