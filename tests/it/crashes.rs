@@ -52,18 +52,23 @@ fn work_of_a_dead_consumer_runs_elsewhere_within_lease_and_five_seconds() {
 #[test]
 fn a_producer_killed_in_mid_batch_loses_and_doubles_nothing() {
     let fleet = Fleet::start();
+    // Small batches, so that there are many places to be killed at.
+    fleet.configure("batch_count = 10\n");
     fleet.deliver((1..=MAILS).map(numbered));
-    let _consumers = [fleet.consumer(), fleet.consumer()];
-    for _ in 1..=4 {
-        let before = fleet.accounted();
+    let mut killed_early = 0;
+    for round in 0..4u64 {
         let victim = fleet.producer();
-        eventually_blocking("progress", Duration::from_secs(30), || {
-            (fleet.accounted() > before || before >= u64::from(MAILS)).then_some(())
+        let enough = 40 * (round + 1);
+        eventually_blocking("some batches to be enqueued", Duration::from_secs(30), || {
+            (fleet.in_flight() + fleet.waiting() >= enough).then_some(())
         });
         victim.sigkill();
         victim.wait_exit(Duration::from_secs(5)).unwrap();
+        killed_early += u32::from(fleet.waiting() < u64::from(MAILS));
     }
+    assert!(killed_early > 0, "the producer was never killed before it had enqueued everything");
     let _producer = fleet.producer();
+    let _consumers = [fleet.consumer(), fleet.consumer()];
     fleet.wait_accounted(u64::from(MAILS), Duration::from_secs(60));
     fleet.assert_all_once(MAILS);
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use mailfleet_testkit::eventually_blocking;
-use mailfleet_tests::{Fleet, numbered};
+use mailfleet_tests::{Fleet, metrics, numbered};
 
 #[test]
 fn sigterm_in_the_middle_of_work_hands_back_uncounted_within_the_deadline() {
@@ -22,14 +22,18 @@ fn sigterm_in_the_middle_of_work_hands_back_uncounted_within_the_deadline() {
     assert!(asked.elapsed() < Duration::from_secs(8), "took {:?}", asked.elapsed());
     assert!(status.success(), "{status}: {}", stopping.stderr());
     assert_eq!(fleet.in_flight(), 0, "everything was handed back");
+    let counters = fleet.mailfleet_json(&["explain", &fleet.job(1)])["queue"][0]["counters"].clone();
+    assert_eq!(counters, serde_json::json!({"attempts": 0, "crashes": 0, "drains": 1}), "free, and said so");
     lock.release();
 
-    let _other = fleet.consumer();
+    let other = fleet.consumer();
     // At once: what was handed back waits for no lease.
     let handed_back = Instant::now();
     fleet.wait_accounted(50, Duration::from_secs(30));
     assert!(handed_back.elapsed() < Duration::from_secs(10), "took {:?}", handed_back.elapsed());
     fleet.assert_all_once(50);
+    let retried = metrics::sum(&other, &["mailfleet_processed_total{", "outcome=\"retried\""]);
+    assert_eq!(retried, Some(0.0));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod arrival;
 mod arrows;
+mod chaos;
 mod clear_errors;
 mod crashes;
 mod draining;

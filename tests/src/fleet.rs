@@ -179,6 +179,15 @@ impl Fleet {
         lock
     }
 
+    /// The job id of the message with this UID in the account `inbox`.
+    #[must_use]
+    pub fn job(&self, uid: u32) -> String {
+        self.sql(&format!(
+            "SELECT 'm:' || replace(account_id::text, '-', '') || ':' || b.id || ':' || uidvalidity || ':{uid}' \
+             FROM mailfleet.mailboxes b JOIN mailfleet.email_accounts a ON a.id = account_id WHERE a.name = 'inbox'"
+        ))
+    }
+
     /// Entries that a consumer holds.
     #[must_use]
     pub fn in_flight(&self) -> u64 {

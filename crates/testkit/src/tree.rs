@@ -2,11 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::wait::poll;
+
 /// How often the tree is read again for processes that appeared while it was being stopped.
 const ROUNDS: usize = 16;
+/// How long killed processes are waited for.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Sends `signal`; a process that is gone already is no error.
 pub(crate) fn signal(pid: u32, signal: Signal) {
@@ -38,12 +43,16 @@ pub(crate) fn freeze(root: u32) -> Vec<u32> {
     frozen
 }
 
-/// Kills `root` and all that descend from it with SIGKILL: none of them gets to write a last word.
+/// Kills `root` and all that descend from it with SIGKILL: none of them gets to write a last word. Returns when they are
+/// gone, because what they shared (PostgreSQL's memory, a port) is only free then.
 pub(crate) fn kill(root: u32) {
     // Frozen first: once the root is dead its children belong to init and are not found any more.
-    for pid in freeze(root) {
-        signal(pid, Signal::KILL);
+    let all = freeze(root);
+    for pid in &all {
+        signal(*pid, Signal::KILL);
     }
+    // SIGKILL cannot be refused, so the bound only guards against a process stuck in the kernel.
+    poll(GONE_WITHIN, Duration::from_millis(2), || (!all.iter().any(|pid| is_running(*pid))).then_some(()));
 }
 
 /// Every process below `root`, without `root`.
@@ -60,7 +69,6 @@ pub(crate) fn descendants(root: u32) -> Vec<u32> {
 }
 
 /// Whether the process exists and is more than a zombie waiting for its parent.
-#[cfg(test)]
 pub(crate) fn is_running(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat"))
         .is_ok_and(|stat| parse_stat(&stat).is_some_and(|(s, _)| s != 'Z'))
