@@ -141,13 +141,18 @@ impl Drop for LoneClient {
     }
 }
 
+/// How soon the server gives up a statement whose caller is gone (a worker that was cut off, a process that was killed):
+/// until then it would hold its locks, and whoever runs the same mail next would wait for the statement time-out.
+const ABANDONED_WITHIN: &str = "1s";
+
 /// The settings of every pooled connection. Not given as start-up options, because an unknown compression method would
 /// refuse the connection, and because a connection pooler in between would.
 fn session_settings(config: &Config) -> String {
     let timeout = config.statement_timeout_ms;
     format!(
         "SELECT set_config('statement_timeout', '{timeout}', false), \
-         set_config('idle_in_transaction_session_timeout', '{timeout}', false); \
+         set_config('idle_in_transaction_session_timeout', '{timeout}', false), \
+         set_config('client_connection_check_interval', '{ABANDONED_WITHIN}', false); \
          {LZ4_WHERE_SUPPORTED}"
     )
 }

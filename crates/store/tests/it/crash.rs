@@ -59,3 +59,23 @@ async fn a_caller_that_goes_away_leaves_neither_half_a_transaction_nor_a_blocked
     let fates = tokio::time::timeout(SOON, store.persist(&world.mails(1..=3))).await.unwrap().unwrap();
     assert_eq!(fates, vec![Persisted::New; 3]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_goes_away_lets_go_of_its_locks_while_its_statement_still_waits() {
+    let world = World::new().await;
+    let rival = world.rival().await;
+    rival.batch_execute("BEGIN; LOCK TABLE attachments IN EXCLUSIVE MODE").await.unwrap();
+    let (store, mails) = (world.store.clone(), world.mails(1..=3));
+    let persisting = tokio::spawn(async move { store.persist(&mails).await });
+    // It has written ledger, content and messages, and waits for the lock of the attachments.
+    let pid = world.waiting_backend().await;
+    persisting.abort();
+    assert!(persisting.await.unwrap_err().is_cancelled());
+    mailfleet_testkit::eventually("the abandoned backend to end", SOON, || async {
+        let alive = world.sql(&format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}"));
+        (alive.trim() == "0").then_some(())
+    })
+    .await;
+    rival.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(world.store.persist(&world.mails(1..=3)).await.unwrap(), vec![Persisted::New; 3]);
+}
