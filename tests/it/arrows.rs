@@ -46,7 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 /// Crates that only some of ours may name, in any kind of dependency.
 const WRAPPED: &[(&str, &[&str])] = &[
     ("redis", &["mailfleet-queue", "mailfleet-testkit"]),
-    ("deadpool-redis", &["mailfleet-queue"]),
+    ("deadpool-redis", &[]),
     ("tokio-postgres", &["mailfleet-store"]),
     ("deadpool-postgres", &["mailfleet-store"]),
     ("refinery", &["mailfleet-store"]),

@@ -9,6 +9,7 @@ use mailfleet_runtime::Shutdown;
 use prometheus::IntCounter;
 
 use crate::batch::Context;
+use crate::metrics::ConsumerMetrics;
 
 /// How often the depth is read.
 const EVERY: Duration = Duration::from_secs(5);
@@ -23,8 +24,8 @@ pub async fn show(context: Arc<Context>, queue: String, shutdown: Shutdown) {
             Err(error) => context.settler.note(error),
         }
         // What is not known is absent: a zero would tell an autoscaler to go home.
-        set(&context, &queue, depth.ok().as_ref());
         let (stats, metrics) = (context.consumer.stats(), &context.metrics);
+        set(metrics, &queue, &depth.unwrap_or_default());
         raise(&metrics.reclaimed, stats.reclaimed);
         raise(&metrics.blob_gone, stats.blob_gone);
         raise(&metrics.leases_lost, stats.leases_lost);
@@ -36,18 +37,12 @@ pub async fn show(context: Arc<Context>, queue: String, shutdown: Shutdown) {
     }
 }
 
-fn set(context: &Context, queue: &str, depth: Option<&Depth>) {
+fn set(metrics: &ConsumerMetrics, queue: &str, depth: &Depth) {
+    for (lane, state, entries) in depth.series() {
+        metrics.depth.set(&[queue, lane.as_str(), state], entries);
+    }
     for lane in Lane::ALL {
-        let of = depth.map(|depth| depth.lane(lane));
-        for (state, value) in [
-            ("waiting", of.and_then(|of| of.waiting)),
-            ("in_flight", of.and_then(|of| of.in_flight)),
-            ("delayed", of.and_then(|of| of.delayed)),
-            ("released", of.and_then(|of| of.released)),
-        ] {
-            context.metrics.depth.set(&[queue, lane.as_str(), state], value);
-        }
-        context.metrics.oldest_age_ms.set(&[queue, lane.as_str()], of.and_then(|of| of.oldest_age_ms));
+        metrics.oldest_age.set(&[queue, lane.as_str()], depth.lane(lane).oldest_age());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use mailfleet_model::{Class, Lane};
 use mailfleet_runtime::metrics::SECONDS;
-use mailfleet_runtime::{CounterFamily, DepthGauges, Label, Metrics};
+use mailfleet_runtime::{AgeGauges, CounterFamily, DepthGauges, Label, Metrics};
 use prometheus::{Histogram, IntCounter};
 
 /// How the processing of one entry ended.
@@ -83,8 +83,8 @@ pub struct ConsumerMetrics {
     pub batch_entries: Histogram,
     /// Entries by lane and state; absent where unknown. Every replica shows the same numbers: use `max`, not `sum`.
     pub depth: DepthGauges,
-    /// Age of the oldest entry of a lane in milliseconds; 0 where it is empty, absent where unknown.
-    pub oldest_age_ms: DepthGauges,
+    /// Age of the oldest entry of a lane; zero where it is empty, absent where unknown.
+    pub oldest_age: AgeGauges,
 }
 
 impl ConsumerMetrics {
@@ -134,12 +134,13 @@ impl ConsumerMetrics {
             )?,
             depth: metrics.depths(
                 "mailfleet_queue_entries",
-                "Entries by lane and state (waiting, in_flight, delayed, released); use max over replicas.",
+                "Entries by lane and state (waiting, in_flight, delayed, released); absent while unknown; use max over replicas.",
                 &["queue", "lane", "state"],
             )?,
-            oldest_age_ms: metrics.depths(
-                "mailfleet_queue_oldest_age_milliseconds",
-                "Age of the oldest entry of a lane; use max over replicas.",
+            oldest_age: metrics.ages(
+                "mailfleet_queue_oldest_age_seconds",
+                "Age of the oldest entry of a lane that could be taken now; 0 where there is none, absent while unknown; \
+                 use max over replicas.",
                 &["queue", "lane"],
             )?,
         })

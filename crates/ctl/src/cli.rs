@@ -8,6 +8,9 @@ use crate::commands::{account, audit, config, dead, demo, doctor, explain, migra
 use crate::context::Context;
 use crate::failure::Exit;
 
+/// Where the options are shown that every command takes.
+const EVERYWHERE: &str = "Everywhere";
+
 /// Operate a mailfleet: mail from IMAP mailboxes through Redis into PostgreSQL
 #[derive(Debug, Parser)]
 #[command(
@@ -26,11 +29,11 @@ use crate::failure::Exit;
 )]
 pub struct Cli {
     /// Configuration file; without it `mailfleet.toml` of the working directory, where there is one
-    #[arg(long, global = true, value_name = "FILE", env = "MAILFLEET_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "MAILFLEET_CONFIG", help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
 
     /// Check the configuration, say what is wrong with it, and end
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     check_config: bool,
 
     #[command(subcommand)]
@@ -149,7 +152,7 @@ mod tests {
     #[test]
     fn every_command_that_lists_speaks_json() {
         walk(&Cli::command(), "mailfleet", &mut |path, command| {
-            let lists = ["list", "check", "depth", "show", "audit", "explain", "parse", "doctor"];
+            let lists = ["list", "check", "depth", "show", "replay", "audit", "explain", "parse", "doctor"];
             if lists.contains(&command.get_name()) && path != "mailfleet config check" {
                 assert!(command.get_arguments().any(|arg| arg.get_id() == "json"), "{path} has no --json");
             }

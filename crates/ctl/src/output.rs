@@ -39,6 +39,9 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(serde_json::to_string(value)?)
 }
 
+/// comfy-table's places for characters, of which only the line under the header is set.
+const HEADER_RULE: &str = "     ──            ";
+
 /// Rows under headings. Cells are made fit for a terminal here, so that no caller can forget it.
 #[derive(Debug)]
 pub struct Rows {
@@ -67,10 +70,10 @@ impl Rows {
         self.rows.len()
     }
 
-    /// The table: with lines on a terminal, plain columns elsewhere.
+    /// The table: with a line under its headings on a terminal, plain columns elsewhere.
     pub fn render(&self, terminal: bool) -> String {
         let mut table = Table::new();
-        table.load_preset(if terminal { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
+        table.load_preset(if terminal { HEADER_RULE } else { presets::NOTHING });
         table.set_header(&self.headings).add_rows(&self.rows);
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
@@ -101,7 +104,10 @@ mod tests {
         assert!(plain.is_ascii() || plain.contains('·'), "{plain}");
         assert!(!plain.contains('\u{1b}') && !plain.contains('─'), "{plain}");
         assert_eq!(plain.lines().count(), 2);
-        assert!(rows.render(true).contains('─'));
+        rows.push(["low".into(), "0".into()]);
+        let drawn = rows.render(true);
+        let ruled: Vec<bool> = drawn.lines().map(|line| line.contains('─')).collect();
+        assert_eq!(ruled, [false, true, false, false], "one line, under the headings:\n{drawn}");
     }
 
     #[test]

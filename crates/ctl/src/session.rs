@@ -1,7 +1,7 @@
 //! Sessions with an account's IMAP server. Everything here blocks: call it off the async threads.
 
 use anyhow::Context as _;
-use mailfleet_imap::{Config, Endpoint, KillSwitch, MailSource, UidInfo};
+use mailfleet_imap::{Config, Endpoint, KillSwitch, MailSource, UidInfo, Waits};
 use mailfleet_store::Account;
 
 /// A logged-in session for an account.
@@ -13,6 +13,7 @@ pub fn open(account: &Account, config: &Config) -> anyhow::Result<Box<dyn MailSo
         tls: account.tls,
         ca_file: account.ca_file.clone(),
         config: config.clone(),
+        waits: Waits::default(),
     };
     Ok(mailfleet_imap::connect(&endpoint, &account.username, &password, &KillSwitch::new())?)
 }

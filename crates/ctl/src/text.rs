@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::Value;
 
 /// Replaces what could move the cursor, colour the screen or reverse the line: a mail's subject is written by a
 /// stranger. C0 and C1 controls, bidirectional overrides and line separators become `·`.
@@ -33,6 +34,30 @@ pub fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
+/// A time in JSON: RFC 3339, UTC as `Z`, milliseconds. Every command's JSON has this format and no other.
+pub fn json_time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The times within JSON that was stored or travelled, in the format of [`json_time`]: numbers under `at_ms` become
+/// `at`, and the texts under the names of the letters' own times are written anew. Bounded by the depth of the value.
+pub fn with_json_times(value: Value) -> Value {
+    match value {
+        Value::Array(items) => items.into_iter().map(with_json_times).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| json_field(name, value)).collect(),
+        other => other,
+    }
+}
+
+fn json_field(name: String, value: Value) -> (String, Value) {
+    let text = value.as_str().and_then(|text| DateTime::parse_from_rfc3339(text).ok());
+    match (name.as_str(), value.as_i64().and_then(DateTime::from_timestamp_millis), text) {
+        ("at_ms", Some(at), _) => ("at".to_owned(), json_time(at).into()),
+        ("died" | "closed" | "created", _, Some(at)) => (name, json_time(at.with_timezone(&Utc)).into()),
+        _ => (name, with_json_times(value)),
+    }
+}
+
 /// A duration as one number and its unit, for people.
 pub fn age(age: Duration) -> String {
     match age.as_secs() {
@@ -42,6 +67,11 @@ pub fn age(age: Duration) -> String {
         s @ 7_200..=172_799 => format!("{} h", s / 3_600),
         s => format!("{} d", s / 86_400),
     }
+}
+
+/// A number with its noun: `1 mailbox`, `2 mailboxes`.
+pub fn count(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// A size in bytes with a unit, for people.
@@ -123,10 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn every_time_in_json_has_one_format() {
+        let stored = serde_json::json!([{ "at_ms": 1_000, "error": "e" },
+            { "died": "2026-08-01T12:00:00.123456+02:00", "closed": null, "history": [{ "at_ms": 2 }], "reason": "died" }]);
+        let want = serde_json::json!([{ "at": "1970-01-01T00:00:01.000Z", "error": "e" },
+            { "died": "2026-08-01T10:00:00.123Z", "closed": null, "history": [{ "at": "1970-01-01T00:00:00.002Z" }],
+              "reason": "died" }]);
+        assert_eq!(with_json_times(stored), want);
+    }
+
+    #[test]
     fn sizes_and_ages_read_well() {
         assert_eq!(size(512), "512 B");
         assert_eq!(size(60 * 1_048_576), "60 MiB");
         assert_eq!(age(Duration::from_millis(250)), "250 ms");
         assert_eq!(age(Duration::from_secs(7_200)), "2 h");
+        assert_eq!([0, 1, 2].map(|n| count(n, "mail", "mails")), ["0 mails", "1 mail", "2 mails"]);
     }
 }

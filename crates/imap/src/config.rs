@@ -19,13 +19,39 @@ pub struct Endpoint {
     pub ca_file: Option<PathBuf>,
     /// Timeouts and limits.
     pub config: Config,
+    /// How a wait for new mail is cut up.
+    pub waits: Waits,
 }
 
 impl Endpoint {
     /// A server with the default timeouts and no certificates of its own.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16, tls: TlsMode) -> Self {
-        Self { host: host.into(), port, tls, ca_file: None, config: Config::default() }
+        Self {
+            host: host.into(),
+            port,
+            tls,
+            ca_file: None,
+            config: Config::default(),
+            waits: Waits::default(),
+        }
+    }
+}
+
+/// How [`MailSource::wait`](crate::MailSource::wait) is cut up. No section of the configuration of its own: whoever
+/// watches mailboxes decides it, by the same keys as its own rhythm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// How long one IDLE lasts before it is renewed, which proves that the connection still lives. Well below the
+    /// 29 minutes of RFC 2177, because NAT boxes forget connections sooner. Default 100 s.
+    pub idle: Duration,
+    /// How often a server without IDLE is asked. Default 30 s.
+    pub poll: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(100), poll: Duration::from_secs(30) }
     }
 }
 
@@ -44,11 +70,6 @@ pub struct Config {
     /// single bytes cannot hold a connection for ever while a slow link may take as long as it needs. Bytes per
     /// second, default 1,024.
     pub min_bytes_per_second: u32,
-    /// How long one IDLE lasts before it is renewed, which proves that the connection still lives. Well below the
-    /// 29 minutes of RFC 2177, because NAT boxes forget connections sooner. Milliseconds, default 110,000.
-    pub idle_slice_ms: u64,
-    /// How often a server without IDLE is asked. Milliseconds, default 30,000.
-    pub poll_interval_ms: u64,
     /// A longer mail is not kept: it is reported as oversize. Bytes, default 50 MiB.
     pub max_message_bytes: u64,
     /// How many UIDs one page of a listing spans. Default 2,000.
@@ -62,8 +83,6 @@ impl Default for Config {
             read_timeout_ms: 60_000,
             write_timeout_ms: 30_000,
             min_bytes_per_second: 1024,
-            idle_slice_ms: 110_000,
-            poll_interval_ms: 30_000,
             max_message_bytes: 50 * 1024 * 1024,
             list_window: 2_000,
         }
@@ -96,14 +115,6 @@ impl Config {
                 1..=u64::from(u32::MAX),
                 "at least 1",
             ),
-            // RFC 2177: a server may log a client off after 30 minutes.
-            (
-                "idle_slice_ms",
-                self.idle_slice_ms,
-                100..=1_740_000,
-                "between 100 ms and 29 minutes (RFC 2177)",
-            ),
-            ("poll_interval_ms", self.poll_interval_ms, 100..=3_600_000, timeout),
             ("max_message_bytes", self.max_message_bytes, 1..=1 << 30, "between 1 byte and 1 GiB"),
             ("list_window", u64::from(self.list_window), 1..=100_000, "between 1 and 100,000 UIDs"),
         ];
@@ -126,14 +137,6 @@ impl Config {
     pub(crate) const fn write_timeout(&self) -> Duration {
         Duration::from_millis(self.write_timeout_ms)
     }
-
-    pub(crate) const fn idle_slice(&self) -> Duration {
-        Duration::from_millis(self.idle_slice_ms)
-    }
-
-    pub(crate) const fn poll_interval(&self) -> Duration {
-        Duration::from_millis(self.poll_interval_ms)
-    }
 }
 
 #[cfg(test)]
@@ -147,9 +150,14 @@ mod tests {
 
     #[test]
     fn a_setting_that_cannot_work_is_named() {
-        let config = Config { idle_slice_ms: 3_600_000, ..Config::default() };
+        let config = Config { read_timeout_ms: 3_600_001, ..Config::default() };
         let text = config.validate().unwrap_err().to_string();
-        assert!(text.contains("idle_slice_ms") && text.contains("29 minutes"), "{text}");
+        assert!(text.contains("imap.read_timeout_ms") && text.contains("1 hour"), "{text}");
+    }
+
+    #[test]
+    fn an_idle_ends_before_a_server_may_log_us_off() {
+        assert!(Waits::default().idle < Duration::from_secs(29 * 60), "RFC 2177");
     }
 
     #[test]

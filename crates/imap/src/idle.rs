@@ -35,9 +35,9 @@ impl Session {
             }
             // Without an open mailbox there is nothing to idle on.
             if self.can_idle && self.selected {
-                self.idle_slice(left.min(self.config.idle_slice()), interrupt)?;
+                self.idle_slice(left.min(self.waits.idle), interrupt)?;
             } else {
-                self.quiet_slice(left.min(self.config.poll_interval()), interrupt)?;
+                self.quiet_slice(left.min(self.waits.poll), interrupt)?;
             }
             if self.take_news() {
                 return Ok(Wake::NewMail);

@@ -37,7 +37,7 @@ mod uid_set;
 mod wire;
 
 pub use batches::batches;
-pub use config::{Config, ConfigError, Endpoint};
+pub use config::{Config, ConfigError, Endpoint, Waits};
 pub use connect::connect;
 pub use error::{Error, Result, TlsProblem};
 pub use interrupt::Interrupt;

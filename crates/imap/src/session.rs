@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailfleet_model::Uid;
 
-use crate::config::{Config, Endpoint};
+use crate::config::{Config, Endpoint, Waits};
 use crate::error::{Error, Result};
 use crate::framer::{Frame, FrameError, MAX_SKIP_BYTES};
 use crate::interrupt::Interrupt;
@@ -26,6 +26,7 @@ pub(crate) struct Session {
     pub(crate) shared: Shared,
     pub(crate) imap: imap::Session<Shared>,
     pub(crate) config: Config,
+    pub(crate) waits: Waits,
     pub(crate) host: String,
     pub(crate) user: String,
     kill: KillSwitch,
@@ -60,6 +61,7 @@ impl Session {
             shared,
             imap,
             config: endpoint.config.clone(),
+            waits: endpoint.waits,
             host: endpoint.host.clone(),
             user: user.to_owned(),
             kill,

@@ -122,7 +122,8 @@ pub trait MailSource: Send {
     /// All mailboxes of the account, as told; may be empty for a moment on some servers, so never delete by it.
     fn list_mailboxes(&mut self) -> Result<Vec<MailboxInfo>>;
 
-    /// Waits until the open mailbox has news, by IDLE or by asking every `poll_interval_ms`. News that came with any
+    /// Waits until the open mailbox has news, by IDLE or by asking now and then (see
+    /// [`Waits`](crate::Waits)). News that came with any
     /// answer since the last `examine`, and that no wait has told yet, end it at once. A listing takes no news back,
     /// because only its reader knows whether the end of the mailbox was what it looked at: it costs one look more
     /// where it was, and no mail waits where it was not.

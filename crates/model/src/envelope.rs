@@ -47,6 +47,10 @@ pub struct Envelope {
     pub at: MailRef,
     /// Size of the raw mail in bytes, as fetched.
     pub size: u64,
+    /// Message-ID as [`lookup_message_id`](crate::lookup_message_id) keeps it, for finding a mail that waits; `None`
+    /// where the mail has none or nobody looked. Never trusted for identity: the consumer reads the mail itself.
+    #[serde(default)]
+    pub message_id: Option<String>,
     /// IMAP flags at the time of the fetch, such as `\Seen`.
     #[serde(default)]
     pub flags: Vec<String>,
@@ -131,6 +135,7 @@ mod tests {
                 uid: Uid::new(2).unwrap(),
             },
             size: 3,
+            message_id: Some("a@b".into()),
             flags: vec!["\\Seen".into()],
             internal_date_ms: Some(-1),
             enqueued_at_ms: 5,
@@ -142,6 +147,14 @@ mod tests {
     #[test]
     fn an_envelope_reads_back_as_it_was_written() {
         assert_eq!(Envelope::decode(&envelope().encode()).unwrap(), envelope());
+    }
+
+    #[test]
+    fn an_envelope_that_was_written_without_a_message_id_is_read() {
+        let mut json = serde_json::to_value(envelope()).unwrap();
+        json.as_object_mut().unwrap().remove("message_id").unwrap();
+        let read = Envelope::decode(json.to_string().as_bytes()).unwrap();
+        assert_eq!(read, Envelope { message_id: None, ..envelope() });
     }
 
     #[test]

@@ -26,5 +26,5 @@ pub use job::{JobId, MailRef};
 pub use lane::{Lane, LaneWeights, UnknownLane};
 pub use outcome::{Direction, LedgerOutcome, UnknownOutcome};
 pub use secret::{Secret, SecretError, SecretSource};
-pub use storage_key::{MESSAGE_ID_MAX_CHARS, StorageKey};
+pub use storage_key::{MESSAGE_ID_MAX_CHARS, StorageKey, lookup_message_id};
 pub use tls_mode::{TlsMode, UnknownTlsMode};

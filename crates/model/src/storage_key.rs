@@ -11,6 +11,21 @@ use crate::ids::{AccountId, TenantId};
 /// A Message-ID longer than this is cut in the key; the hash still tells two apart.
 pub const MESSAGE_ID_MAX_CHARS: usize = 200;
 
+/// A Message-ID as envelopes and dead letters keep it, so that a mail can be found by it: without angle brackets and
+/// control characters, cut like the one in a key. Idempotent; `None` where nothing is left.
+#[must_use]
+pub fn lookup_message_id(id: &str) -> Option<String> {
+    let id: String = id.chars().filter(|c| !c.is_control()).collect();
+    // Cut before the ends are trimmed: a cut may bring a bracket or a blank to the end.
+    let id: String = id.trim_start_matches(outside_an_id).chars().take(MESSAGE_ID_MAX_CHARS).collect();
+    let id = id.trim_end_matches(outside_an_id);
+    (!id.is_empty()).then(|| id.to_owned())
+}
+
+fn outside_an_id(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '<' | '>')
+}
+
 /// `email_<message-id, or "none">_<32 hex of SHA-256>`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -95,6 +110,21 @@ mod tests {
             assert!(head.starts_with("email_") && head.chars().count() <= 6 + MESSAGE_ID_MAX_CHARS);
         }
         assert!(StorageKey::inbound(None, account(1), b"mail").as_str().starts_with("email_none_"));
+    }
+
+    #[test]
+    fn a_message_id_is_kept_for_lookup_without_brackets_and_controls_and_cut() {
+        assert_eq!(lookup_message_id(" <a@b>\r\n").as_deref(), Some("a@b"));
+        assert_eq!(lookup_message_id("a\0@\u{7f}b").as_deref(), Some("a@b"));
+        for nothing in ["", "  ", "<>", "<\0>"] {
+            assert_eq!(lookup_message_id(nothing), None, "{nothing:?}");
+        }
+        for long in ["ä".repeat(10_000), format!("<{}>", "x".repeat(199)), format!("{} >y", "x".repeat(198))]
+        {
+            let kept = lookup_message_id(&long).unwrap();
+            assert!(kept.chars().count() <= MESSAGE_ID_MAX_CHARS);
+            assert_eq!(lookup_message_id(&kept), Some(kept.clone()), "the same again");
+        }
     }
 
     #[test]

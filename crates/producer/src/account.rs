@@ -159,6 +159,7 @@ impl Worker {
             tls: self.base.account.tls,
             ca_file: self.base.account.ca_file.clone(),
             config: self.base.services.config.imap.clone(),
+            waits: self.base.services.config.producer.waits(),
         };
         let session = mailfleet_imap::connect(
             &endpoint,

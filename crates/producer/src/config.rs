@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
+use mailfleet_imap::Waits;
 use mailfleet_runtime::{AdminConfig, LogConfig, Settings, Shell, ShutdownConfig, Unread};
 use serde::Deserialize;
 
@@ -123,6 +124,11 @@ impl ProducerConfig {
         Duration::from_secs(self.poll_seconds)
     }
 
+    /// How a session cuts up its waits.
+    pub const fn waits(&self) -> Waits {
+        Waits { idle: self.idle(), poll: self.poll_every() }
+    }
+
     /// The time between two looks at the table of accounts.
     pub const fn refresh_every(&self) -> Duration {
         Duration::from_secs(self.accounts_refresh_seconds)
@@ -167,6 +173,7 @@ mod tests {
     #[test]
     fn the_defaults_are_valid() {
         ProducerConfig::default().validate(50 << 20).unwrap();
+        assert_eq!(ProducerConfig::default().waits(), Waits::default());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mailfleet_imap::{Fetched, MailSource};
 use mailfleet_mime::Peek;
 use mailfleet_model::{
     Class, Counters, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, MailboxId, StorageKey,
-    Uid, UidValidity,
+    Uid, UidValidity, lookup_message_id,
 };
 use mailfleet_queue::{Enqueued, NewJob};
 use mailfleet_store::{Account, NewDeadLetter};
@@ -138,7 +138,7 @@ impl Place<'_> {
         let letters: Vec<NewDeadLetter> = mails
             .iter()
             .map(|&(uid, size)| {
-                let envelope = self.envelope(uid, size, Vec::new(), None);
+                let envelope = self.envelope(uid, size, None, Vec::new(), None);
                 NewDeadLetter {
                     job: envelope.job_id(),
                     at: Some(envelope.at),
@@ -171,6 +171,7 @@ impl Place<'_> {
         &self,
         uid: Uid,
         size: u64,
+        message_id: Option<&str>,
         mut flags: Vec<String>,
         internal_date_ms: Option<i64>,
     ) -> Envelope {
@@ -180,6 +181,7 @@ impl Place<'_> {
             kind: Kind::Mail,
             at: self.at(uid),
             size,
+            message_id: message_id.and_then(lookup_message_id),
             flags,
             internal_date_ms,
             enqueued_at_ms: self.services.clock.now_ms(),
@@ -221,10 +223,11 @@ impl Place<'_> {
         let answers = self.answers_us(&peeked)?;
         let mut asked = Vec::with_capacity(mails.len());
         let mut jobs = Vec::with_capacity(mails.len());
-        for ((mail, (_, facts)), answers_us) in mails.into_iter().zip(peeked).zip(answers) {
+        for ((mail, (peek, facts)), answers_us) in mails.into_iter().zip(peeked).zip(answers) {
             let lane = facts.lane(rules, answers_us);
             asked.push((mail.uid, mail.internal_date_ms, lane));
-            let envelope = self.envelope(mail.uid, mail.size, mail.flags, mail.internal_date_ms);
+            let id = peek.message_id.as_deref();
+            let envelope = self.envelope(mail.uid, mail.size, id, mail.flags, mail.internal_date_ms);
             jobs.push(NewJob { envelope, lane, raw: mail.raw.into() });
         }
         let answers = self.services.block_on(self.services.queue.enqueue(jobs))?;

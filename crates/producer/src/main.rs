@@ -5,11 +5,12 @@
 //! - `ingest` takes UIDs to jobs in the queue, on the lane that `priority` chooses;
 //! - `plan` is the arithmetic of the cursor, which moves only over what was enqueued;
 //! - `redis_watch` notices when Redis may have lost something; `replays` brings back dead letters that were lost on their
-//!   second way; `startup` refuses what waiting cannot mend.
+//!   second way; `dead_letters` shows how many are open; `startup` refuses what waiting cannot mend.
 
 mod account;
 mod config;
 mod control;
+mod dead_letters;
 mod descriptors;
 mod fleet;
 mod ingest;
@@ -90,6 +91,8 @@ async fn start(process: Process<Config>) -> anyhow::Result<()> {
     process.components.spawn("redis watch", watch);
     let replays = replays::watch(Arc::clone(&services), process.shutdown.clone());
     process.components.spawn("lost replays", replays);
+    let dead_letters = dead_letters::watch(Arc::clone(&services), process.shutdown.clone());
+    process.components.spawn("dead letters", dead_letters);
     let fleet = Fleet::new(services, process.shutdown.clone(), accounts_beat, store_beat);
     process.components.spawn("fleet", fleet.run());
     Ok(())

@@ -2,7 +2,7 @@
 
 use mailfleet_model::Lane;
 use mailfleet_runtime::metrics::SECONDS;
-use mailfleet_runtime::{CounterFamily, DepthGauges, Label, Metrics};
+use mailfleet_runtime::{AgeGauges, CounterFamily, DepthGauges, Label, Metrics};
 use prometheus::{Histogram, IntCounter};
 
 /// What the queue said to one mail.
@@ -82,10 +82,12 @@ pub struct ProducerMetrics {
     pub accounts: DepthGauges,
     /// Mails on the server, without outcome, without live job, older than a minute; absent where unknown.
     pub unaccounted: DepthGauges,
+    /// Open dead letters by reason; absent while PostgreSQL cannot be asked.
+    pub dead_open: DepthGauges,
     /// Entries by lane and state; absent where unknown.
     pub depth: DepthGauges,
-    /// Age of the oldest entry of a lane in milliseconds; absent where unknown or empty.
-    pub oldest_age_ms: DepthGauges,
+    /// Age of the oldest entry of a lane; zero where it is empty, absent where unknown.
+    pub oldest_age: AgeGauges,
 }
 
 impl ProducerMetrics {
@@ -124,14 +126,21 @@ impl ProducerMetrics {
                 "Messages on the server without outcome and without live job, older than 60 s; absent while unknown.",
                 &["account", "mailbox"],
             )?,
+            dead_open: metrics.depths(
+                "mailfleet_dead_letters_open",
+                "Open dead letters by reason (the most frequent ones by name, the rest as `other`, which is always there \
+                 while the numbers are known); use max over replicas.",
+                &["reason"],
+            )?,
             depth: metrics.depths(
                 "mailfleet_queue_entries",
-                "Entries by lane and state (waiting, in_flight, delayed); use max over replicas.",
+                "Entries by lane and state (waiting, in_flight, delayed, released); absent while unknown; use max over replicas.",
                 &["queue", "lane", "state"],
             )?,
-            oldest_age_ms: metrics.depths(
-                "mailfleet_queue_oldest_age_milliseconds",
-                "Age of the oldest entry of a lane; use max over replicas.",
+            oldest_age: metrics.ages(
+                "mailfleet_queue_oldest_age_seconds",
+                "Age of the oldest entry of a lane that could be taken now; 0 where there is none, absent while unknown; \
+                 use max over replicas.",
                 &["queue", "lane"],
             )?,
         })

@@ -73,13 +73,13 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown, beat: Beat) -> a
             services.sweep_all();
         }
         if !there {
-            show(&services, None);
+            show(&services, &Depth::default());
         } else if depth_at <= Instant::now() {
             depth_at = Instant::now() + DEPTH_EVERY;
             let Some(depth) = shutdown.unless_stopping(Box::pin(services.queue.depth())).await else {
                 return Ok(());
             };
-            show(&services, depth.ok().as_ref());
+            show(&services, &depth.unwrap_or_default());
         }
         if !shutdown.sleep(LOOK_EVERY).await {
             return Ok(());
@@ -88,24 +88,13 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown, beat: Beat) -> a
 }
 
 /// Shows the depth; what is not known is absent.
-fn show(services: &Services, depth: Option<&Depth>) {
+fn show(services: &Services, depth: &Depth) {
     let (metrics, queue) = (&services.metrics, services.config.queue.queue.as_str());
-    let Some(depth) = depth else {
-        metrics.depth.clear();
-        metrics.oldest_age_ms.clear();
-        return;
-    };
+    for (lane, state, entries) in depth.series() {
+        metrics.depth.set(&[queue, lane.as_str(), state], entries);
+    }
     for lane in Lane::ALL {
-        let of = depth.lane(lane);
-        for (state, value) in [
-            ("waiting", of.waiting),
-            ("in_flight", of.in_flight),
-            ("delayed", of.delayed),
-            ("released", of.released),
-        ] {
-            metrics.depth.set(&[queue, lane.as_str(), state], value);
-        }
-        metrics.oldest_age_ms.set(&[queue, lane.as_str()], of.oldest_age_ms);
+        metrics.oldest_age.set(&[queue, lane.as_str()], depth.lane(lane).oldest_age());
     }
 }
 

@@ -9,7 +9,7 @@ use mailfleet_model::Backoff;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log_gate::LogGate;
 use crate::queue::Queue;
 
@@ -73,8 +73,8 @@ async fn listen(queue: &Queue, ring: &watch::Sender<u64>, failures: &mut u32) ->
         let subscribed =
             tokio::time::timeout(queue.config().response_timeout(), listener.subscribe(&keys.bell)).await;
         subscribed
-            .map_err(|_| Error::NoConnection { doing: DOING, reason: "timed out" })?
-            .map_err(Error::redis(DOING))?;
+            .map_err(|_| queue.link().no_connection(DOING, "timed out"))?
+            .map_err(queue.link().said(DOING))?;
     }
     *failures = 0;
     // What was enqueued while nobody listened rang in vain.
@@ -82,7 +82,7 @@ async fn listen(queue: &Queue, ring: &watch::Sender<u64>, failures: &mut u32) ->
     let mut rings = listener.on_message();
     while let Ok(message) = tokio::time::timeout(SILENCE, rings.next()).await {
         if message.is_none() {
-            return Err(Error::NoConnection { doing: DOING, reason: "the connection ended" });
+            return Err(queue.link().no_connection(DOING, "the connection ended"));
         }
         ring.send_modify(|count| *count += 1);
     }

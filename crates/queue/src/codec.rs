@@ -26,7 +26,7 @@ fn store(raw: Bytes, inline_bytes: usize) -> Result<Stored> {
         return Ok(Stored { bytes: raw, encoding: Encoding::Identity, inline: true });
     }
     let packed = zstd::bulk::compress(&raw, LEVEL)
-        .map_err(|source| Error::Codec { doing: "compress a mail", source })?;
+        .map_err(|cause| Error::Codec { doing: "compress a mail", cause })?;
     // It pays from an eighth saved; below that, reading it back costs more than it is worth.
     if packed.len() <= raw.len() - raw.len() / 8 {
         let inline = packed.len() <= inline_bytes;
@@ -37,7 +37,7 @@ fn store(raw: Bytes, inline_bytes: usize) -> Result<Stored> {
 
 /// Reads a stored mail back. The size written in the frame is checked before memory is asked for.
 fn load(stored: Bytes, encoding: Encoding) -> Result<Bytes> {
-    let bad = |text: String| Error::Codec { doing: "read a mail back", source: std::io::Error::other(text) };
+    let bad = |text: String| Error::Codec { doing: "read a mail back", cause: std::io::Error::other(text) };
     match encoding {
         Encoding::Identity => Ok(stored),
         Encoding::Zstd => {
@@ -49,7 +49,7 @@ fn load(stored: Bytes, encoding: Encoding) -> Result<Bytes> {
                 return Err(bad(format!("the zstd frame says {size} bytes, more than {MAX_RAW_BYTES}")));
             }
             let raw = zstd::bulk::decompress(&stored, size)
-                .map_err(|source| Error::Codec { doing: "read a mail back", source })?;
+                .map_err(|cause| Error::Codec { doing: "read a mail back", cause })?;
             Ok(raw.into())
         }
     }
@@ -78,7 +78,7 @@ async fn off_runtime<T: Send + 'static>(
         return Ok(work());
     }
     let failed =
-        |error| Error::Machine { doing: "run the compression thread", source: std::io::Error::other(error) };
+        |error| Error::Machine { doing: "run the compression thread", cause: std::io::Error::other(error) };
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
 

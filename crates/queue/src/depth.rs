@@ -1,5 +1,7 @@
 //! How much of everything there is. One definition for metrics, command line and autoscaling.
 
+use std::time::Duration;
+
 use mailfleet_model::Lane;
 use redis::Value;
 
@@ -44,13 +46,36 @@ impl Depth {
             Lane::Low => &self.lanes[2],
         }
     }
+
+    /// Every number of entries with its lane and the word for its state: what metrics show. The words and their number
+    /// are fixed, also where nothing is known.
+    pub fn series(&self) -> impl Iterator<Item = (Lane, &'static str, Option<u64>)> {
+        Lane::ALL.into_iter().flat_map(|lane| self.lane(lane).states().map(|(state, n)| (lane, state, n)))
+    }
 }
 
 impl LaneDepth {
+    /// The numbers by state.
+    #[must_use]
+    pub const fn states(&self) -> [(&'static str, Option<u64>); 4] {
+        [
+            ("waiting", self.waiting),
+            ("in_flight", self.in_flight),
+            ("delayed", self.delayed),
+            ("released", self.released),
+        ]
+    }
+
     /// All entries of the lane, whatever their state.
     #[must_use]
     pub fn total(&self) -> Option<u64> {
-        Some(self.waiting? + self.in_flight? + self.delayed? + self.released?)
+        self.states().into_iter().try_fold(0, |sum, (_, entries)| Some(sum + entries?))
+    }
+
+    /// Age of the oldest entry that could be taken now.
+    #[must_use]
+    pub fn oldest_age(&self) -> Option<Duration> {
+        self.oldest_age_ms.map(Duration::from_millis)
     }
 
     fn merge(self, other: Self) -> Self {
@@ -124,5 +149,16 @@ mod tests {
         assert_eq!(known.total(), Some(10));
         let sum = known.merge(unknown);
         assert_eq!((sum.waiting, sum.in_flight, sum.oldest_age_ms, sum.total()), (None, Some(4), None, None));
+    }
+
+    #[test]
+    fn the_series_names_every_lane_and_state_also_where_nothing_is_known() {
+        let nothing: Vec<_> = Depth::default().series().collect();
+        assert_eq!(nothing.len(), Lane::ALL.len() * 4);
+        assert!(nothing.iter().all(|(.., entries)| entries.is_none()));
+        let mut depth = Depth::default();
+        depth.lanes[2].released = Some(7);
+        let known: Vec<_> = depth.series().filter(|(.., entries)| entries.is_some()).collect();
+        assert_eq!(known, [(Lane::Low, "released", Some(7))]);
     }
 }

@@ -1,6 +1,5 @@
 //! What can go wrong with the queue, and whose fault it is.
 
-use deadpool_redis::PoolError;
 use mailfleet_model::{Class, Classify, JobId};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
@@ -9,25 +8,29 @@ use crate::config::ConfigError;
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An error of the queue.
+/// An error of the queue. Its text is one whole line; there is no chain of causes behind it that would say it again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Redis is away, is not ready, refused, or failed.
-    #[error("cannot {doing}: Redis: {source}")]
+    #[error("cannot {doing}: Redis at {place}: {}", what_it_said(said))]
     Redis {
         /// What was being done, as it follows "cannot".
         doing: &'static str,
+        /// Host and port of the server, without the login.
+        place: String,
         /// What Redis or the connection said.
-        source: RedisError,
+        said: RedisError,
     },
     /// No connection became free (or could be made) in time.
-    #[error("cannot {doing}: no connection to Redis within the response timeout ({reason})")]
+    #[error("cannot {doing}: no connection to Redis at {place} within the response timeout ({reason})")]
     NoConnection {
         /// What was being done.
         doing: &'static str,
+        /// Host and port of the server, without the login.
+        place: String,
         /// Which wait ended it.
         reason: &'static str,
     },
@@ -50,35 +53,36 @@ pub enum Error {
         limit: usize,
     },
     /// A raw mail could not be compressed or read back.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {cause}")]
     Codec {
         /// What was being done.
         doing: &'static str,
         /// What zstd said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
     /// The machine refused a thread or a runtime.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {cause}")]
     Machine {
         /// What was being done.
         doing: &'static str,
         /// What the system said.
-        source: std::io::Error,
+        cause: std::io::Error,
     },
 }
 
 impl Error {
-    pub(crate) fn redis(doing: &'static str) -> impl FnOnce(RedisError) -> Self {
-        move |source| Self::Redis { doing, source }
-    }
-
-    pub(crate) fn pool(doing: &'static str) -> impl FnOnce(PoolError) -> Self {
-        move |error| match error {
-            PoolError::Backend(source) => Self::Redis { doing, source },
-            PoolError::Timeout(_) => Self::NoConnection { doing, reason: "timed out" },
-            PoolError::Closed => Self::NoConnection { doing, reason: "the pool is closed" },
-            PoolError::NoRuntimeSpecified => Self::NoConnection { doing, reason: "no runtime" },
-            PoolError::PostCreateHook(_) => Self::NoConnection { doing, reason: "a hook failed" },
+    /// What a human is to do about what Redis said, where that is known; the end of this error's text, for those who show
+    /// the two apart.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self {
+            Self::Redis { said, .. } => remedy(said),
+            Self::Config(_)
+            | Self::NoConnection { .. }
+            | Self::Answer { .. }
+            | Self::TooLarge { .. }
+            | Self::Codec { .. }
+            | Self::Machine { .. } => None,
         }
     }
 
@@ -93,7 +97,7 @@ impl Classify for Error {
     fn class(&self) -> Class {
         match self {
             Self::Config(error) => error.class(),
-            Self::Redis { source, .. } => redis_class(source),
+            Self::Redis { said, .. } => redis_class(said),
             Self::NoConnection { .. } => Class::Outage,
             Self::Answer { .. } | Self::Codec { .. } | Self::Machine { .. } => Class::Fault,
             Self::TooLarge { .. } => Class::Hostile,
@@ -146,13 +150,62 @@ fn redis_class(error: &RedisError) -> Class {
     Class::Fault
 }
 
+/// One line: the server's code and words, or those of the connection, and what to do where a human has to.
+///
+/// The library's own text doubles the code's name for what a server said, and names its kinds of error where a plain
+/// sentence stands already.
+fn what_it_said(error: &RedisError) -> String {
+    let text = match (error.code(), error.detail()) {
+        (Some(code), Some(detail)) => format!("{code} {detail}"),
+        _ => error.to_string().replace(&format!(" - {:?}", error.kind()), ""),
+    };
+    let mut line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if is_forbidden(error) {
+        // Which line of which script it was matters for a mistake of ours, not for a right that is missing.
+        line.truncate(line.find(" script: ").unwrap_or(line.len()));
+    }
+    if let Some(remedy) = remedy(error) {
+        line = format!("{}; {remedy}", line.trim_end_matches(['.', ' ']));
+    }
+    line
+}
+
+/// Whether the server's access rules refuse something. Within a script, Redis says so without a code of its own: 7.0 in
+/// the first of these phrases, later versions in the second.
+fn is_forbidden(error: &RedisError) -> bool {
+    let in_script = ["The user executing the script can't", "ACL failure in script"];
+    error.code() == Some("NOPERM")
+        || error.detail().is_some_and(|detail| in_script.iter().any(|phrase| detail.contains(phrase)))
+}
+
+fn remedy(error: &RedisError) -> Option<&'static str> {
+    match (error.kind(), error.code()) {
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => {
+            Some("correct user and password in queue.url (redis://user:password@host:port)")
+        }
+        _ if is_forbidden(error) => Some(
+            "give the user of queue.url its rights on the server: ACL SETUSER <user> ~mailfleet:* &mailfleet:* +@all \
+             -@dangerous +info (ACL LOG shows what was refused)",
+        ),
+        (_, Some("WRONGTYPE")) => Some(
+            "something else uses our keys: free them, or give the queue another database in queue.url (…/1) or another \
+             queue.queue",
+        ),
+        _ if error.is_connection_refusal() => Some("start it, or correct host and port in queue.url"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn redis(said: RedisError) -> Error {
+        Error::Redis { doing: "test", place: "h:1".to_owned(), said }
+    }
+
     fn server_error(code: &str) -> Error {
-        let source = redis::make_extension_error(code.to_owned(), Some("text".to_owned()));
-        Error::Redis { doing: "test", source }
+        redis(redis::make_extension_error(code.to_owned(), Some("text".to_owned())))
     }
 
     #[test]
@@ -168,12 +221,27 @@ mod tests {
             assert_eq!(server_error(code).class(), Class::Fault, "{code}");
         }
         let denied = RedisError::from((ErrorKind::AuthenticationFailed, "WRONGPASS"));
-        assert_eq!(Error::Redis { doing: "log in", source: denied }.class(), Class::Fault);
+        assert_eq!(redis(denied).class(), Class::Fault);
     }
 
     #[test]
     fn a_broken_connection_is_an_outage() {
         let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
-        assert!(Error::Redis { doing: "test", source: broken.into() }.is_outage());
+        assert!(redis(broken.into()).is_outage());
+    }
+
+    #[test]
+    fn an_error_says_everything_once_in_one_line_and_has_no_causes_behind_it() {
+        let text = |error: &Error| {
+            assert!(std::error::Error::source(error).is_none());
+            error.to_string()
+        };
+        assert_eq!(text(&server_error("OOM")), "cannot test: Redis at h:1: OOM text");
+        let said = (ErrorKind::Client, "cannot do it", "line one\nline two".to_owned());
+        assert_eq!(text(&redis(said.into())), "cannot test: Redis at h:1: cannot do it: line one line two");
+        let broken = std::io::Error::other("cable cut");
+        assert_eq!(text(&redis(broken.into())), "cannot test: Redis at h:1: cable cut");
+        let cause = std::io::Error::other("no memory");
+        assert_eq!(text(&Error::Codec { doing: "pack", cause }), "cannot pack: no memory");
     }
 }

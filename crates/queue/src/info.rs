@@ -50,7 +50,7 @@ impl Queue {
         let doing = "read the server's INFO";
         let text = match read(self.link(), doing).await {
             Ok(text) => text,
-            Err(Error::Redis { source, .. }) if source.code() == Some("NOPERM") => String::new(),
+            Err(Error::Redis { said, .. }) if said.code() == Some("NOPERM") => String::new(),
             Err(error) => return Err(error),
         };
         let own = |key| value(&text, key).map(str::to_owned);

@@ -31,7 +31,7 @@ pub struct Keeper {
 impl Consumer {
     /// Starts the keep-alive of everything this consumer holds, every third of a lease. One is enough for all clones.
     pub fn spawn_keeper(&self) -> Result<Keeper> {
-        let machine = |source| Error::Machine { doing: "start the keeper", source };
+        let machine = |cause| Error::Machine { doing: "start the keeper", cause };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(machine)?;
         let stop = Arc::new(Notify::new());
         let (shared, stopped) = (Arc::clone(&self.0), Arc::clone(&stop));
@@ -99,8 +99,8 @@ async fn renew(shared: &Shared, connection: &mut Option<MultiplexedConnection>) 
         None => connection.insert(queue.link().dedicated(DOING, queue.config().lease() / 2).await?),
     };
     let from = Instant::now();
-    let pong: Result<String> = redis::cmd("PING").query_async(connection).await.map_err(Error::redis(DOING));
-    queue.link().noted(from, pong)?;
+    let pong = redis::cmd("PING").query_async::<String>(connection).await;
+    queue.link().noted(from, pong.map_err(queue.link().said(DOING)))?;
     for (partition, keys) in (0u16..).zip(queue.partitions()) {
         for chunk in shared.held.snapshot(partition).chunks(CHUNK) {
             let mut script = script(&SCRIPTS.keep_alive, keys);
@@ -109,7 +109,7 @@ async fn renew(shared: &Shared, connection: &mut Option<MultiplexedConnection>) 
                 script.arg(lane_number(key.lane)).arg(&key.id);
             }
             let from = Instant::now();
-            let answer = script.invoke_async(connection).await.map_err(Error::redis(DOING));
+            let answer = script.invoke_async(connection).await.map_err(queue.link().said(DOING));
             let replies: Vec<i64> = queue.link().noted(from, answer)?;
             let lost =
                 chunk.iter().zip(replies).filter(|((key, _), reply)| *reply == 0 && shared.held.lose(key));

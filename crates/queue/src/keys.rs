@@ -31,6 +31,16 @@ impl Keys {
         &self.shared
     }
 
+    /// The stream of a lane.
+    pub(crate) fn lane(&self, lane: Lane) -> &str {
+        let [high, normal, low, ..] = &self.shared;
+        match lane {
+            Lane::High => high,
+            Lane::Normal => normal,
+            Lane::Low => low,
+        }
+    }
+
     pub(crate) fn dead(&self) -> &str {
         let [_, _, _, _, dead, _, _] = &self.shared;
         dead

@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
-use redis::aio::MultiplexedConnection;
+use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, ScriptInvocation, TlsCertificates,
+    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
+    TlsCertificates,
 };
 use rustls::crypto::CryptoProvider;
 
 use crate::config::{Config, ConfigError};
 use crate::error::{Error, Result};
+use crate::pool::{Pool, PoolError, Taken};
 use crate::reach::Reach;
 
 pub(crate) struct Link {
@@ -18,35 +19,29 @@ pub(crate) struct Link {
     pool: Pool,
     pub(crate) reach: Reach,
     timeout: Duration,
+    place: String,
 }
 
 impl Link {
     /// Prepares everything; nothing is connected yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
         let client = client(config)?;
-        if matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. }) {
+        let address = client.get_connection_info().addr();
+        if matches!(address, ConnectionAddr::TcpTls { .. }) {
             // The client library takes the process' provider and panics where there is none. One that the process has
             // chosen stays; losing a race against another installer is as good as winning it.
             if CryptoProvider::get_default().is_none() {
                 let _ = rustls::crypto::ring::default_provider().install_default();
             }
         }
-        let timeout = config.response_timeout();
-        let manager =
-            Manager::new_with_config(client.get_connection_info().clone(), connection_config(timeout))
-                .map_err(Error::redis("prepare the connection pool"))?;
-        let pool = Pool::builder(manager)
-            .max_size(config.pool_size)
-            .timeouts(Timeouts { wait: Some(timeout), create: Some(timeout), recycle: Some(timeout) })
-            .runtime(Runtime::Tokio1)
-            .build()
-            .map_err(|error| ConfigError { field: "pool_size", problem: error.to_string() })?;
-        Ok(Self { client, pool, reach: Reach::new(config.lease()), timeout })
+        let (timeout, place) = (config.response_timeout(), place(address));
+        let pool = Pool::new(client.clone(), connection_config(timeout), config.pool_size, timeout)?;
+        Ok(Self { client, pool, reach: Reach::new(config.lease()), timeout, place })
     }
 
-    /// A pooled connection.
-    pub(crate) async fn connection(&self, doing: &'static str) -> Result<Connection> {
-        self.pool.get().await.map_err(Error::pool(doing)).inspect_err(|error| self.note_failure(error))
+    /// Host and port of the server, or the path of its socket; never the login.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
     }
 
     /// A connection of its own, outside the pool, whose answers are waited for no longer than `timeout`.
@@ -57,14 +52,14 @@ impl Link {
     ) -> Result<MultiplexedConnection> {
         let config = connection_config(timeout.min(self.timeout));
         let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        connected.map_err(Error::redis(doing)).inspect_err(|error| self.note_failure(error))
+        connected.map_err(self.said(doing)).inspect_err(|error| self.note_failure(error))
     }
 
     /// A connection that only listens. It has no answers to time out; its silence is covered by polling.
-    pub(crate) async fn listener(&self, doing: &'static str) -> Result<redis::aio::PubSub> {
+    pub(crate) async fn listener(&self, doing: &'static str) -> Result<PubSub> {
         match tokio::time::timeout(self.timeout, self.client.get_async_pubsub()).await {
-            Ok(connected) => connected.map_err(Error::redis(doing)),
-            Err(_) => Err(Error::NoConnection { doing, reason: "timed out" }),
+            Ok(connected) => connected.map_err(self.said(doing)),
+            Err(_) => Err(self.no_connection(doing, "timed out")),
         }
     }
 
@@ -74,10 +69,10 @@ impl Link {
         doing: &'static str,
         script: &ScriptInvocation<'_>,
     ) -> Result<T> {
-        let mut connection = self.connection(doing).await?;
+        let mut taken = self.take(doing).await?;
         let from = Instant::now();
-        let answer = script.invoke_async(&mut *connection).await;
-        self.noted(from, answer.map_err(Error::redis(doing)))
+        let answer = script.invoke_async(taken.redis()).await;
+        self.concluded(doing, from, &taken, answer)
     }
 
     /// Runs one command on a pooled connection.
@@ -86,10 +81,10 @@ impl Link {
         doing: &'static str,
         command: &redis::Cmd,
     ) -> Result<T> {
-        let mut connection = self.connection(doing).await?;
+        let mut taken = self.take(doing).await?;
         let from = Instant::now();
-        let answer = command.query_async(&mut *connection).await;
-        self.noted(from, answer.map_err(Error::redis(doing)))
+        let answer = command.query_async(taken.redis()).await;
+        self.concluded(doing, from, &taken, answer)
     }
 
     /// Runs a pipeline of reads on a pooled connection.
@@ -98,10 +93,33 @@ impl Link {
         doing: &'static str,
         pipeline: &redis::Pipeline,
     ) -> Result<T> {
-        let mut connection = self.connection(doing).await?;
+        let mut taken = self.take(doing).await?;
         let from = Instant::now();
-        let answer = pipeline.query_async(&mut *connection).await;
-        self.noted(from, answer.map_err(Error::redis(doing)))
+        let answer = pipeline.query_async(taken.redis()).await;
+        self.concluded(doing, from, &taken, answer)
+    }
+
+    async fn take(&self, doing: &'static str) -> Result<Taken> {
+        let failed = |error| match error {
+            PoolError::Backend(said) => self.said(doing)(said),
+            PoolError::Timeout(_) => self.no_connection(doing, "timed out"),
+            PoolError::Closed => self.no_connection(doing, "the pool is closed"),
+            PoolError::NoRuntimeSpecified => self.no_connection(doing, "no runtime"),
+            PoolError::PostCreateHook(_) => self.no_connection(doing, "a hook failed"),
+        };
+        self.pool.get().await.map_err(failed).inspect_err(|error| self.note_failure(error))
+    }
+
+    /// Takes in what a call that began at `from` says about its connection and about Redis being there.
+    fn concluded<T>(
+        &self,
+        doing: &'static str,
+        from: Instant,
+        taken: &Taken,
+        answer: RedisResult<T>,
+    ) -> Result<T> {
+        let answer = answer.inspect_err(|error| self.pool.judge(taken, error));
+        self.noted(from, answer.map_err(self.said(doing)))
     }
 
     /// Writes down what a call that began at `from` says about Redis being there.
@@ -113,10 +131,30 @@ impl Link {
         result
     }
 
+    /// What Redis or the connection said, as an error that names this server.
+    pub(crate) fn said(&self, doing: &'static str) -> impl FnOnce(RedisError) -> Error + '_ {
+        move |said| Error::Redis { doing, place: self.place.clone(), said }
+    }
+
+    /// No connection to this server.
+    pub(crate) fn no_connection(&self, doing: &'static str, reason: &'static str) -> Error {
+        Error::NoConnection { doing, place: self.place.clone(), reason }
+    }
+
     fn note_failure(&self, error: &Error) {
         if error.is_outage() {
             self.reach.failed();
         }
+    }
+}
+
+fn place(address: &ConnectionAddr) -> String {
+    match address {
+        // An IPv6 address needs its brackets to be told from its port.
+        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } if host.contains(':') => {
+            format!("[{host}]:{port}")
+        }
+        _ => address.to_string(),
     }
 }
 
@@ -139,4 +177,25 @@ fn client(config: &Config) -> Result<Client> {
 /// The library's own response timeout is 500 ms, far too short for a large mail.
 fn connection_config(timeout: Duration) -> AsyncConnectionConfig {
     AsyncConnectionConfig::new().set_response_timeout(Some(timeout)).set_connection_timeout(Some(timeout))
+}
+
+#[cfg(test)]
+mod tests {
+    use mailfleet_model::Secret;
+
+    use super::*;
+
+    #[test]
+    fn the_place_is_host_and_port_and_never_the_login() {
+        for (url, place) in [
+            ("redis://127.0.0.1:6379/0", "127.0.0.1:6379"),
+            ("redis://user:geheim@redis.example:6380", "redis.example:6380"),
+            ("redis://:geheim@h", "h:6379"),
+            ("redis://[::1]:7000", "[::1]:7000"),
+            ("redis+unix:///run/redis.sock?pass=geheim", "/run/redis.sock"),
+        ] {
+            let config = Config { url: Secret::new(url), ..Config::default() };
+            assert_eq!(Link::new(&config).unwrap().place(), place);
+        }
+    }
 }

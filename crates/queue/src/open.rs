@@ -258,6 +258,7 @@ const fn stand_in(at: MailRef) -> Envelope {
         kind: Kind::Mail,
         at,
         size: 0,
+        message_id: None,
         flags: Vec::new(),
         internal_date_ms: None,
         enqueued_at_ms: 0,

@@ -45,6 +45,12 @@ impl Queue {
         &self.0.config
     }
 
+    /// Host and port of Redis (or the path of its socket), for messages; never user or password.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        self.link().place()
+    }
+
     /// The worker's side, under a name that no other living or dead process has.
     #[must_use]
     pub fn consumer(&self, name: ConsumerName) -> Consumer {

@@ -29,6 +29,13 @@ impl Consumer {
     /// one at a time. Deliveries whose [`exhausted_crashes`](Delivery::exhausted_crashes) is set are to be
     /// dead-lettered, not run.
     pub async fn reclaim(&self, max: usize) -> Result<Vec<Delivery>> {
+        self.reclaim_and_forget(max, FORGET_AFTER.max(self.0.queue.config().lease() * 10)).await
+    }
+
+    /// [`Self::reclaim`], and with it names of other consumers that hold nothing and gave no sign for `forget_after`
+    /// are taken off the lists of the group. A reclaim is such a sign. That is tidiness alone: a name that was only
+    /// quiet is there again with the next entry that its consumer takes.
+    pub async fn reclaim_and_forget(&self, max: usize, forget_after: Duration) -> Result<Vec<Delivery>> {
         let queue = &self.0.queue;
         let max = max.min(RECLAIM_MAX);
         if max == 0
@@ -39,7 +46,7 @@ impl Consumer {
         }
         let _taking = self.0.taking.lock().await;
         let config = queue.config();
-        let forget_ms = FORGET_AFTER.max(config.lease() * 10).as_millis();
+        let forget_ms = u64::try_from(forget_after.as_millis()).unwrap_or(u64::MAX);
         let mut deliveries: Vec<Delivery> = Vec::new();
         for (partition, keys) in (0u16..).zip(queue.partitions()) {
             let held = self.0.held.held_members(partition);
@@ -50,7 +57,7 @@ impl Consumer {
                 .arg(config.lease_ms)
                 .arg(max - deliveries.len().min(max));
             script.arg(config.max_crashes).arg(config.max_claim_bytes).arg(self.0.held.alone_left());
-            script.arg(u64::try_from(forget_ms).unwrap_or(u64::MAX)).arg(held.len()).arg(held);
+            script.arg(forget_ms).arg(held.len()).arg(held);
             let was_due = self.0.held.adopt_due();
             self.0.held.set_adopt_due(true);
             let answer: Value = queue.link().run(DOING, &script).await?;

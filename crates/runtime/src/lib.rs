@@ -35,7 +35,7 @@ pub use component::Components;
 pub use config::{ConfigError, Loaded, Loader, Settings, Shell, Unread, load_config};
 pub use health::{Beat, Health, State};
 pub use log_gate::LogGate;
-pub use metrics::{CounterFamily, DepthGauges, HistogramFamily, Label, LabelSet, Metrics};
+pub use metrics::{AgeGauges, CounterFamily, DepthGauges, HistogramFamily, Label, LabelSet, Metrics};
 pub use process::Process;
 pub use reach::reach;
 pub use run::{EXIT_CONFIG, EXIT_FAILURE, Spec, check_config, fail, load, run, run_command};

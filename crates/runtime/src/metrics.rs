@@ -3,13 +3,18 @@
 //! - Counters and histograms exist at zero for every value of their labels from the start, so that a dashboard never
 //!   shows a gap and a rate is right from the first event on. Label values come from enums ([`Label`]), so their
 //!   number is bounded.
-//! - A depth that is not known is *absent* ([`DepthGauges`]): zero would tell an autoscaler to go home.
+//! - A depth or an age that is not known is *absent* ([`DepthGauges`], [`AgeGauges`]): zero would tell an autoscaler to
+//!   go home.
+//! - Times are in seconds, everywhere.
 
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use mailfleet_model::{Class, Lane};
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
-use prometheus::{Opts, Registry};
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
 
 /// Buckets for durations in seconds, from half a millisecond to a minute.
 pub const SECONDS: &[f64] =
@@ -155,6 +160,11 @@ impl Metrics {
         Ok(DepthGauges { family: self.register(IntGaugeVec::new(Opts::new(name, help), labels)?)? })
     }
 
+    /// Ages in seconds by free labels, absent like [`depths`](Self::depths) while they are unknown.
+    pub fn ages(&self, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<AgeGauges> {
+        Ok(AgeGauges { family: self.register(GaugeVec::new(Opts::new(name, help), labels)?)? })
+    }
+
     fn register<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> prometheus::Result<C> {
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
@@ -212,6 +222,23 @@ impl DepthGauges {
     /// Nothing is known any more: the server that was asked is away.
     pub fn clear(&self) {
         self.family.reset();
+    }
+}
+
+/// Ages in seconds that are absent while they are unknown.
+#[derive(Debug, Clone)]
+pub struct AgeGauges {
+    family: GaugeVec,
+}
+
+impl AgeGauges {
+    /// Shows `age`, or takes the gauge away when it is not known.
+    pub fn set(&self, labels: &[&str], age: Option<Duration>) {
+        match age {
+            Some(age) => self.family.with_label_values(labels).set(age.as_secs_f64()),
+            // The error says that it was absent already.
+            None => drop(self.family.remove_label_values(labels)),
+        }
     }
 }
 
@@ -274,6 +301,17 @@ mod tests {
         assert!(after.contains("queue_entries{lane=\"low\"} 7"), "{after}");
         depth.clear();
         assert!(!text(&metrics).contains("queue_entries{"));
+    }
+
+    #[test]
+    fn an_age_is_in_seconds_and_absent_while_it_is_unknown() {
+        let metrics = Metrics::default();
+        let age = metrics.ages("oldest_age_seconds", "Age by lane.", &["lane"]).unwrap();
+        age.set(&["high"], Some(Duration::from_millis(1_500)));
+        age.set(&["low"], None);
+        assert!(text(&metrics).contains("oldest_age_seconds{lane=\"high\"} 1.5"));
+        age.set(&["high"], None);
+        assert!(!text(&metrics).contains("oldest_age_seconds{"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use mailfleet_model::{
     AccountId, JobId, LedgerOutcome, MailRef, MailboxId, StorageKey, TenantId, Uid, UidValidity,
+    lookup_message_id,
 };
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -20,6 +21,15 @@ const MAX_MAILS: i64 = 100;
 const MAX_LEDGER: i64 = 1_000;
 /// The hex digits at the end of a key.
 const HASH_DIGITS: usize = 32;
+
+/// What the keys of mails without a Message-ID begin with.
+const NO_MESSAGE_ID: &str = "email_none_";
+/// Tells the mails whose Message-ID is the word that stands for having none from those that have none: by the header,
+/// which is text, or an array where it is repeated.
+const HEADER_IS_NONE: &str = "EXISTS (SELECT 1 FROM jsonb_array_elements_text( \
+     CASE jsonb_typeof(c.headers->'message-id') WHEN 'array' THEN c.headers->'message-id' \
+     WHEN 'string' THEN jsonb_build_array(c.headers->'message-id') ELSE '[]' END) AS h(id) \
+     WHERE btrim(h.id, E' \\t\\r\\n<>') = 'none')";
 
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +128,7 @@ fn key_prefix(message_id: &str) -> String {
 }
 
 impl Store {
-    /// Everything known of what is asked for; empty where nothing is.
+    /// Everything known of what is asked for; empty where nothing is, and for an empty Message-ID.
     pub async fn explain(&self, what: &Explain) -> Result<Vec<Explained>> {
         match what {
             Explain::Job(job) => self.explain_job(job).await,
@@ -126,6 +136,7 @@ impl Store {
                 let mails = self.mails("m.storage_key = $1::text", &[&key.as_str()]).await?;
                 self.with_ledger(mails, Vec::new()).await
             }
+            Explain::MessageId(id) if lookup_message_id(id).is_none() => Ok(Vec::new()),
             Explain::MessageId(id) => {
                 let prefix = key_prefix(id);
                 // In collation C the keys with a prefix are a range of the index: up to the byte after its last, `_`.
@@ -133,7 +144,12 @@ impl Store {
                 let length = i32::try_from(prefix.chars().count() + HASH_DIGITS).unwrap_or(i32::MAX);
                 let condition = "m.storage_key COLLATE \"C\" >= $1::text AND m.storage_key COLLATE \"C\" < $2::text \
                      AND starts_with(m.storage_key::text, $1::text) AND length(m.storage_key) = $3::integer";
-                let mails = self.mails(condition, &[&prefix, &end, &length]).await?;
+                let mails = if prefix == NO_MESSAGE_ID {
+                    let condition = format!("{condition} AND {HEADER_IS_NONE}");
+                    self.mails(&condition, &[&prefix, &end, &length]).await?
+                } else {
+                    self.mails(condition, &[&prefix, &end, &length]).await?
+                };
                 self.with_ledger(mails, self.dead_letters_by_message_id(id).await?).await
             }
         }

@@ -250,6 +250,7 @@ pub fn job((account, mailbox): (AccountId, MailboxId), uid: u32, raw: Vec<u8>) -
         kind: Kind::Mail,
         at,
         size: raw.len() as u64,
+        message_id: None,
         flags: Vec::new(),
         internal_date_ms: Some(1_700_000_000_000),
         enqueued_at_ms: 1_700_000_000_000,

@@ -69,7 +69,13 @@ pub struct Missing {
     /// Its size in bytes.
     pub size: u64,
     /// When the server took it in, where the server says so.
+    #[serde(serialize_with = "time")]
     pub internal_date: Option<DateTime<Utc>>,
+}
+
+#[expect(clippy::ref_option, reason = "the shape that serde asks for")]
+fn time<S: serde::Serializer>(at: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(crate::text::json_time).serialize(serializer)
 }
 
 impl Audited {

@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::doctor::{Finding, Level, dead, imap, postgres, redis};
 use crate::failure::Exit;
 use crate::output::{self, OutputArgs, Rows};
+use crate::text;
 
 /// Look at Redis, PostgreSQL and every account's IMAP server; say what is wrong and what to do
 ///
@@ -41,13 +42,44 @@ fn print(findings: &[Finding], output: OutputArgs) -> anyhow::Result<()> {
         rows.push([finding.level.as_str().to_owned(), finding.area.clone(), finding.found.clone()]);
     }
     rows.print("nothing looked at")?;
-    for finding in findings.iter().filter(|finding| finding.level != Level::Ok) {
-        output::line(format_args!(
-            "\n{}: {}\n  {}",
-            finding.level.as_str(),
-            crate::text::printable(&finding.area),
-            crate::text::printable(&finding.remedy)
-        ))?;
+    for (remedy, findings) in by_remedy(findings) {
+        output::line("")?;
+        for Finding { level, area, found, .. } in findings {
+            output::line(text::printable(&format!("{}: {area}: {found}", level.as_str())))?;
+        }
+        output::line(format_args!("  what to do: {}", text::printable(remedy)))?;
     }
     Ok(())
+}
+
+/// What is not well, by what to do about it, in the order of the findings.
+fn by_remedy(findings: &[Finding]) -> Vec<(&str, Vec<&Finding>)> {
+    let mut groups: Vec<(&str, Vec<&Finding>)> = Vec::new();
+    for finding in findings.iter().filter(|finding| finding.level != Level::Ok) {
+        match groups.iter_mut().find(|(remedy, _)| *remedy == finding.remedy) {
+            Some((_, group)) => group.push(finding),
+            None => groups.push((&finding.remedy, vec![finding])),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_right_by_the_same_step_is_told_under_one_remedy() {
+        let all = [
+            Finding::error("postgres", "a is missing", "run it"),
+            Finding::ok("redis", "fine"),
+            Finding::warn("redis", "off", "turn it on"),
+            Finding::error("postgres", "b is missing", "run it"),
+        ];
+        let groups = by_remedy(&all);
+        assert_eq!(
+            groups.iter().map(|(remedy, found)| (*remedy, found.len())).collect::<Vec<_>>(),
+            [("run it", 2), ("turn it on", 1)]
+        );
+    }
 }

@@ -1,14 +1,16 @@
 //! `mailfleet explain`: what became of a mail.
 
-use anyhow::bail;
-use mailfleet_model::{JobId, StorageKey};
+use anyhow::anyhow;
+use chrono::DateTime;
+use mailfleet_model::{JobId, StorageKey, lookup_message_id};
 use mailfleet_queue::{Location, Queue, State};
 use mailfleet_store::{Explain, Explained, ExplainedMail, LedgerEntry};
 use serde_json::{Value, json};
 
-use crate::commands::{dead, queue};
+use crate::commands::dead::{self, Owners};
+use crate::commands::queue;
 use crate::context::Context;
-use crate::failure::Exit;
+use crate::failure::{self, Exit};
 use crate::output::{self, OutputArgs};
 use crate::text;
 
@@ -17,80 +19,190 @@ const LEDGER_SHOWN: usize = 10;
 
 /// Say what became of a mail: stored, dead-lettered, in the queue, or unknown
 ///
-/// Exit code 1 when nothing is known of it.
+/// A job is looked up in the queue; for a Message-ID its entries are read one after another. Exit code 1 when nothing is
+/// known of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     mailfleet explain '<20260801.1234@acme.example>'\n  \
     mailfleet explain m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1700000000:42")]
 pub struct Args {
     /// A Message-ID (with or without its brackets), a job, or a storage key
-    #[arg(value_name = "MESSAGE-ID|JOB|STORAGE-KEY")]
-    what: String,
+    #[arg(value_name = "MESSAGE-ID|JOB|STORAGE-KEY", value_parser = read)]
+    what: Explain,
+    /// For a Message-ID: how many entries of the queue are looked at, at most
+    #[arg(
+        long, value_name = "ENTRIES", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    search: u32,
     #[command(flatten)]
     output: OutputArgs,
 }
 
+/// What the queue says.
+#[derive(Debug)]
+enum Queued {
+    /// It was asked.
+    Known {
+        /// The jobs in it and where they are.
+        places: Vec<(JobId, Location)>,
+        /// For a Message-ID.
+        searched: Option<Searched>,
+    },
+    /// It could not be asked, which is not the same as "not in it".
+    Unknown(String),
+}
+
+/// How far the queue was searched.
+#[derive(Debug, Clone, Copy)]
+struct Searched {
+    looked_at: usize,
+    whole: bool,
+}
+
 /// Looks in PostgreSQL and in the queue; a job that PostgreSQL does not know yet is in the queue alone.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
-    let what = read(&args.what);
-    let explained = context.store()?.explain(&what).await?;
-    let mut jobs: Vec<JobId> = explained.iter().flat_map(jobs_of).collect();
-    if let Explain::Job(job) = &what {
-        jobs.push(job.clone());
+    let store = context.store()?;
+    let explained = store.explain(&args.what).await?;
+    let queued = match ask(&context.queue()?, args, &explained).await {
+        Ok(known) => known,
+        Err(error) => Queued::Unknown(format!("Redis cannot be asked: {}", failure::one_line(&error.into()))),
+    };
+    if args.output.json {
+        let has_letter = explained.iter().any(|explained| explained.dead_letter.is_some());
+        let owners = if has_letter { Owners::read(&store).await? } else { Owners::default() };
+        output::json(&json!({
+            "mails": explained.iter().map(|explained| to_json(explained, &owners)).collect::<Vec<_>>(),
+            "queue": queued.places_json(),
+            "search": queued.search_json(),
+        }))?;
     }
-    jobs.sort();
-    jobs.dedup();
-    let places = locate(&context.queue()?, jobs).await?;
-    if explained.is_empty() && places.is_empty() {
-        bail!(
-            "nothing is known of {}: not stored, not dead-lettered, not in the queue; `mailfleet audit` says whether it \
-             still is in its mailbox",
-            args.what
-        );
+    if explained.is_empty() && queued.places().is_empty() {
+        return Err(unknown(&args.what, &queued));
     }
     if args.output.json {
-        output::json(&json!({
-            "mails": explained.iter().map(to_json).collect::<Vec<_>>(),
-            "queue": places.iter().map(|(job, place)| place_json(job, place)).collect::<Vec<_>>(),
-        }))?;
         return Ok(Exit::Clean);
     }
     explained.iter().try_for_each(print)?;
-    if places.is_empty() {
-        output::line("queue       nothing of it is in the queue")?;
+    for (job, place) in queued.places() {
+        field("queue", &format!("{job} {}", queue::place(place)))?;
     }
-    for (job, place) in &places {
-        output::line(format_args!("queue       {job} {}", queue::place(place)))?;
+    if queued.places().is_empty() {
+        field("queue", &queued.absent(&args.what))?;
     }
     Ok(Exit::Clean)
 }
 
 /// What was given: a job and a key have shapes of their own, all else is a Message-ID.
-fn read(text: &str) -> Explain {
+fn read(text: &str) -> Result<Explain, String> {
     let text = text.trim();
     if let Ok(job) = JobId::parse(text) {
-        return Explain::Job(job);
+        return Ok(Explain::Job(job));
     }
     let hash = text.rsplit_once('_').map(|(_, hash)| hash).unwrap_or_default();
     if text.starts_with("email_") && hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Explain::Key(StorageKey::from_stored(text.to_owned()));
+        return Ok(Explain::Key(StorageKey::from_stored(text.to_owned())));
     }
-    Explain::MessageId(text.to_owned())
+    match lookup_message_id(text) {
+        Some(_) => Ok(Explain::MessageId(text.to_owned())),
+        None => Err("a Message-ID, a job or a storage key is wanted; this is empty".to_owned()),
+    }
 }
 
-fn jobs_of(explained: &Explained) -> impl Iterator<Item = JobId> + '_ {
-    let letters = explained.dead_letter.iter().map(|letter| letter.job.clone());
-    explained.ledger.iter().map(|entry| entry.job.clone()).chain(letters)
+/// What was asked for, as it was given.
+fn asked(what: &Explain) -> &str {
+    match what {
+        Explain::Job(job) => job.as_str(),
+        Explain::MessageId(id) => id,
+        Explain::Key(key) => key.as_str(),
+    }
 }
 
-async fn locate(queue: &Queue, jobs: Vec<JobId>) -> anyhow::Result<Vec<(JobId, Location)>> {
-    let mut places = Vec::new();
+/// The error where neither PostgreSQL nor the queue has anything of it.
+fn unknown(what: &Explain, queued: &Queued) -> anyhow::Error {
+    let hint = match queued {
+        Queued::Known { .. } => "; `mailfleet audit` says whether it still is in its mailbox",
+        Queued::Unknown(_) => "",
+    };
+    anyhow!("{} is neither stored nor dead-lettered; the queue: {}{hint}", asked(what), queued.absent(what))
+}
+
+/// Asks the queue: about the jobs that are known, and for a Message-ID about the entries that PostgreSQL does not know.
+async fn ask(queue: &Queue, args: &Args, explained: &[Explained]) -> mailfleet_queue::Result<Queued> {
+    let mut jobs: Vec<JobId> = explained.iter().flat_map(jobs_of).collect();
+    let (mut places, mut searched) = (Vec::new(), None);
+    match &args.what {
+        Explain::Job(job) => jobs.push(job.clone()),
+        Explain::MessageId(id) => {
+            let most = usize::try_from(args.search).unwrap_or(usize::MAX);
+            let found = queue.find_message(id, most).await?;
+            searched = Some(Searched { looked_at: found.looked_at, whole: found.whole });
+            places = found.jobs;
+        }
+        Explain::Key(_) => {}
+    }
+    jobs.sort();
+    jobs.dedup();
+    jobs.retain(|job| places.iter().all(|(found, _)| found != job));
     for job in jobs {
         if let Some(place) = queue.locate(&job).await? {
             places.push((job, place));
         }
     }
-    Ok(places)
+    Ok(Queued::Known { places, searched })
+}
+
+impl Queued {
+    fn places(&self) -> &[(JobId, Location)] {
+        match self {
+            Self::Known { places, .. } => places,
+            Self::Unknown(_) => &[],
+        }
+    }
+
+    /// In words, where nothing of it was found.
+    fn absent(&self, what: &Explain) -> String {
+        match self {
+            Self::Known { searched: None, .. } if matches!(what, Explain::Key(_)) => {
+                "no job of this key is known; asked for its Message-ID, the queue is searched".to_owned()
+            }
+            Self::Unknown(why) => format!("not known, {why}"),
+            Self::Known { searched: None, .. } => "no job of it is there".to_owned(),
+            Self::Known { searched: Some(Searched { looked_at: 0, whole: true }), .. } => {
+                "not in it, it is empty".to_owned()
+            }
+            Self::Known { searched: Some(Searched { looked_at, whole: true }), .. } => {
+                format!("not in it, all {looked_at} entries were looked at")
+            }
+            Self::Known { searched: Some(Searched { looked_at, whole: false }), .. } => {
+                format!(
+                    "not among the {looked_at} entries looked at, and there are more (--search looks at more)"
+                )
+            }
+        }
+    }
+
+    /// The places; null where they are not known.
+    fn places_json(&self) -> Value {
+        match self {
+            Self::Known { places, .. } => places.iter().map(|(job, place)| place_json(job, place)).collect(),
+            Self::Unknown(_) => Value::Null,
+        }
+    }
+
+    fn search_json(&self) -> Value {
+        match self {
+            Self::Known { searched: None, .. } => Value::Null,
+            Self::Known { searched: Some(Searched { looked_at, whole }), .. } => {
+                json!({ "looked_at": looked_at, "whole": whole })
+            }
+            Self::Unknown(why) => json!({ "error": why }),
+        }
+    }
+}
+
+fn jobs_of(explained: &Explained) -> impl Iterator<Item = JobId> + '_ {
+    let letters = explained.dead_letter.iter().map(|letter| letter.job.clone());
+    explained.ledger.iter().map(|entry| entry.job.clone()).chain(letters)
 }
 
 fn print(explained: &Explained) -> anyhow::Result<()> {
@@ -148,37 +260,41 @@ fn ledger_line(entry: &LedgerEntry) -> String {
     )
 }
 
-fn to_json(explained: &Explained) -> Value {
+fn to_json(explained: &Explained, owners: &Owners) -> Value {
     let mail = explained.mail.as_ref().map(|mail| {
         json!({
             "storage_key": mail.key, "tenant_id": mail.tenant, "account_id": mail.account, "direction": mail.direction,
             "message_type": mail.message_type, "status": mail.status, "from": mail.from, "to": mail.to,
             "subject": mail.subject, "attachments": mail.attachments, "raw_size_bytes": mail.raw_size_bytes,
-            "created": mail.created, "processed": mail.processed,
+            "created": mail.created.map(text::json_time), "processed": mail.processed.map(text::json_time),
         })
     });
     let ledger: Vec<Value> = explained.ledger.iter().map(entry_json).collect();
-    json!({ "mail": mail, "ledger": ledger, "dead_letter": explained.dead_letter.as_ref().map(dead::to_json) })
+    let letter = explained.dead_letter.as_ref().map(|letter| dead::to_json(letter, owners));
+    json!({ "mail": mail, "ledger": ledger, "dead_letter": letter })
 }
 
 fn entry_json(entry: &LedgerEntry) -> Value {
     json!({
         "job": entry.job, "account": entry.account_name, "mailbox": entry.mailbox_name,
         "uidvalidity": entry.uidvalidity, "uid": entry.uid, "outcome": entry.outcome, "policy": entry.policy,
-        "recorded": entry.recorded,
+        "recorded": text::json_time(entry.recorded),
     })
 }
 
 fn place_json(job: &JobId, place: &Location) -> Value {
     let mut value = json!({
-        "job": job, "lane": place.lane, "counters": place.counters, "history": place.history, "entry": place.entry_id,
+        "job": job, "lane": place.lane, "counters": place.counters,
+        "history": text::with_json_times(json!(place.history)), "entry": place.entry_id,
     });
     let (state, more) = match &place.state {
         State::Waiting => ("waiting", json!({})),
         State::InFlight { consumer, idle_ms } => {
             ("in_flight", json!({ "consumer": consumer, "idle_ms": idle_ms }))
         }
-        State::Delayed { due_ms } => ("delayed", json!({ "due_ms": due_ms })),
+        State::Delayed { due_ms } => {
+            ("delayed", json!({ "due": DateTime::from_timestamp_millis(*due_ms).map(text::json_time) }))
+        }
         State::Dead => ("dead", json!({})),
     };
     if let (Some(object), Value::Object(more)) = (value.as_object_mut(), more) {
@@ -194,12 +310,27 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_told_by_its_shape() {
-        assert!(matches!(read("m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1:42"), Explain::Job(_)));
-        assert!(matches!(read("email_a@b_0123456789abcdef0123456789abcdef"), Explain::Key(_)));
+        assert!(matches!(read("m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1:42"), Ok(Explain::Job(_))));
+        assert!(matches!(read("email_a@b_0123456789abcdef0123456789abcdef"), Ok(Explain::Key(_))));
         for id in
             ["<a@b>", "a@b", "email_a@b", "m:not:a:job:id", "email_a@b_0123456789abcdef0123456789abcdeg"]
         {
-            assert!(matches!(read(id), Explain::MessageId(_)), "{id}");
+            assert!(matches!(read(id), Ok(Explain::MessageId(_))), "{id}");
         }
+        for nothing in ["", "  ", "<>", " <\u{0}> "] {
+            assert!(read(nothing).is_err_and(|error| error.contains("empty")), "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn not_in_the_queue_is_said_only_where_the_whole_queue_was_looked_at() {
+        let known = |looked_at, whole| Queued::Known {
+            places: Vec::new(),
+            searched: Some(Searched { looked_at, whole }),
+        };
+        let id = Explain::MessageId("a@b".to_owned());
+        assert!(known(7, true).absent(&id).starts_with("not in it, all 7"));
+        assert!(known(7, false).absent(&id).starts_with("not among the 7"));
+        assert!(Queued::Unknown("Redis is away".to_owned()).absent(&id).starts_with("not known"));
     }
 }

@@ -12,3 +12,4 @@ pub mod parse;
 mod parse_summary;
 pub mod queue;
 pub mod tenant;
+pub mod values;

@@ -19,13 +19,17 @@ pub fn summary(name: &str, size: usize, parsed: &Parsed) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(out, "  {label:<12}{}", text::cut(value, 200));
     };
+    if size == 0 {
+        field("empty", "the file has no bytes: there is no mail in it");
+        return out;
+    }
     field("type", &kind(mail));
     field("from", &mail.from.as_ref().map_or_else(|| "(none)".to_owned(), address));
     field("to", &addresses(&mail.to));
     if !mail.cc.is_empty() {
         field("cc", &addresses(&mail.cc));
     }
-    field("subject", &mail.subject);
+    field("subject", if mail.subject.trim().is_empty() { "(none)" } else { &mail.subject });
     field("date", &mail.date.map_or_else(|| "(none that can be read)".to_owned(), text::time));
     field("message-id", mail.message_id.as_deref().unwrap_or("(none)"));
     if let Some(parent) = mail.in_reply_to.first() {
@@ -80,6 +84,9 @@ fn addresses(all: &[Address]) -> String {
 
 fn body(mail: &Mail) -> String {
     let content = mail.content_text();
+    if content.trim().is_empty() {
+        return "(none)".to_owned();
+    }
     let first = content.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     format!(
         "{} characters ({}): {}",

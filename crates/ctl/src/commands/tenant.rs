@@ -6,6 +6,7 @@ use mailfleet_model::TenantId;
 use mailfleet_store::Store;
 use serde_json::json;
 
+use crate::commands::values;
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::output::{self, OutputArgs, Rows};
@@ -25,12 +26,13 @@ enum Command {
     #[command(after_help = "Example:\n  mailfleet tenant add acme --domain acme.example --domain acme.test")]
     Add {
         /// A name, unique among the tenants
+        #[arg(value_parser = values::name)]
         name: String,
         /// The tenant's id on the platform; a new one is made where none is given
         #[arg(long, value_name = "UUID")]
         id: Option<TenantId>,
         /// A domain whose mail is this tenant's; may be given several times
-        #[arg(long = "domain", value_name = "DOMAIN", value_parser = domain)]
+        #[arg(long = "domain", value_name = "DOMAIN", value_parser = values::domain)]
         domains: Vec<String>,
         #[command(flatten)]
         output: OutputArgs,
@@ -57,7 +59,7 @@ enum DomainCommand {
         /// The tenant's name or id
         tenant: String,
         /// The domains
-        #[arg(required = true, value_name = "DOMAIN", value_parser = domain)]
+        #[arg(required = true, value_name = "DOMAIN", value_parser = values::domain)]
         domains: Vec<String>,
     },
 }
@@ -110,35 +112,4 @@ pub async fn find(store: &Store, name: &str) -> anyhow::Result<TenantId> {
         .with_context(|| {
             format!("there is no tenant `{name}`; `mailfleet tenant list` shows those there are")
         })
-}
-
-/// A domain as it is compared: lower case, without a trailing dot. Labels of RFC 1035 §2.3.1, and UTF-8 (RFC 6531).
-fn domain(text: &str) -> Result<String, String> {
-    let domain = text.trim_end_matches('.').to_lowercase();
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
-    };
-    if domain.len() <= 253 && domain.split('.').all(label) {
-        return Ok(domain);
-    }
-    Err(format!("`{text}` is not a domain: give the part after the @, such as acme.example"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_domain_is_taken_as_it_is_compared() {
-        assert_eq!(domain("ACME.Example."), Ok("acme.example".into()));
-        assert_eq!(domain("bücher.example"), Ok("bücher.example".into()));
-        for bad in
-            ["", ".", "sales@acme.example", "@acme.example", "acme example", "-a.example", "a..b", "*.a"]
-        {
-            assert!(domain(bad).is_err(), "{bad}");
-        }
-    }
 }

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use mailfleet_mime::{Limits, MessageType, parse};
 use mailfleet_testkit::DovecotServer;
 
 use super::servers::{CATCH_ALL, SALES};
 
 /// A mail above this is left out: the demo is about variety, not about bulk.
 const MAX_BYTES: usize = 1 << 20;
+
+/// A corpus file: its name and its bytes.
+type Named = (String, Vec<u8>);
 
 /// One mail to deliver.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,30 +26,46 @@ pub struct Delivery {
     pub raw: Vec<u8>,
 }
 
-/// Chooses `count` mails out of the corpus: the same ones on every run, from all sets in turn, no two alike.
+/// Chooses `count` mails out of the corpus: the same ones on every run, from all sets in turn, no two alike, and one of
+/// each kind there is.
 ///
 /// Within a set the picks are spread evenly over the sorted names, so that a set of hundreds of bounces shows
 /// more than the first letter of its alphabet.
 pub fn choose(corpus: Vec<(String, Vec<u8>)>, count: usize, domain: &str) -> Vec<Delivery> {
-    let mut sets: BTreeMap<String, Vec<(String, Vec<u8>)>> = BTreeMap::new();
     let mut seen = HashSet::new();
-    for (name, raw) in corpus {
-        if !raw.is_empty() && raw.len() <= MAX_BYTES && seen.insert(raw.clone()) {
-            sets.entry(set_of(&name)).or_default().push((name, raw));
-        }
+    let fit = |raw: &Vec<u8>| !raw.is_empty() && raw.len() <= MAX_BYTES;
+    let corpus = corpus.into_iter().filter(|(_, raw)| fit(raw) && seen.insert(raw.clone()));
+    let (mut of_each, rest) = one_of_each(corpus.collect());
+    of_each.truncate(count);
+    let mut sets: BTreeMap<String, Vec<(String, Vec<u8>)>> = BTreeMap::new();
+    for (name, raw) in rest {
+        sets.entry(set_of(&name)).or_default().push((name, raw));
     }
     let mut turns: Vec<Vec<(String, Vec<u8>)>> = sets.into_values().map(spread).collect();
     let mut chosen = Vec::with_capacity(count);
-    while chosen.len() < count && turns.iter().any(|set| !set.is_empty()) {
-        for (name, raw) in turns.iter_mut().filter_map(Vec::pop) {
-            if chosen.len() < count {
-                let shared = chosen.len() % 2 == 1;
-                let raw = if shared { delivered_to(&raw, chosen.len(), domain) } else { raw };
-                chosen.push(Delivery { name, shared, raw });
-            }
-        }
+    let most = count - of_each.len();
+    while chosen.len() < most && turns.iter().any(|set| !set.is_empty()) {
+        let round: Vec<_> = turns.iter_mut().filter_map(Vec::pop).take(most - chosen.len()).collect();
+        chosen.extend(round);
     }
-    chosen
+    // At the end: what is special comes in while the fleet runs, on the lane of its kind.
+    chosen.extend(of_each);
+    let deliver = |(number, (name, raw)): (usize, (String, Vec<u8>))| {
+        let shared = number % 2 == 1;
+        Delivery { name, shared, raw: if shared { delivered_to(&raw, number, domain) } else { raw } }
+    };
+    chosen.into_iter().enumerate().map(deliver).collect()
+}
+
+/// Takes the first mail of each message type, and the first reply, out of the corpus.
+fn one_of_each(corpus: Vec<Named>) -> (Vec<Named>, Vec<Named>) {
+    let mut met = HashSet::new();
+    corpus.into_iter().partition(|(_, raw)| {
+        let mail = parse(raw, &Limits::default()).mail;
+        let is_new = met.insert(mail.message_type.as_str());
+        let is_reply = !mail.in_reply_to.is_empty() && mail.message_type == MessageType::Email;
+        is_new || is_reply && met.insert("reply")
+    })
 }
 
 /// Delivers mails one by one, over IMAP; one that IMAP's APPEND refuses goes the way of an MTA, into the Maildir.
@@ -120,6 +140,29 @@ mod tests {
         let chosen = choose(corpus(), 10_000, "acme.example");
         assert_eq!(chosen.len(), 303);
         assert_eq!(chosen.iter().map(|d| &d.name).collect::<HashSet<_>>().len(), 303);
+    }
+
+    #[test]
+    fn each_kind_that_the_corpus_has_is_delivered_and_a_reply() {
+        let kinds = |mails: &[Vec<u8>]| {
+            let mut kinds: Vec<&str> =
+                mails.iter().map(|raw| parse(raw, &Limits::default()).mail.message_type.as_str()).collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            kinds
+        };
+        let corpus = mailfleet_testkit::corpus();
+        let all: Vec<Vec<u8>> = corpus
+            .iter()
+            .map(|(_, raw)| raw.clone())
+            .filter(|raw| !raw.is_empty() && raw.len() <= MAX_BYTES)
+            .collect();
+        let chosen: Vec<Vec<u8>> = choose(corpus, 20, "acme.example").into_iter().map(|d| d.raw).collect();
+        assert_eq!(kinds(&chosen), kinds(&all));
+        assert!(kinds(&chosen).len() > 2, "{:?}", kinds(&chosen));
+        let replies =
+            chosen.iter().filter(|raw| !parse(raw, &Limits::default()).mail.in_reply_to.is_empty()).count();
+        assert!(replies > 0);
     }
 
     #[test]

@@ -54,22 +54,22 @@ pub(super) fn look_around(servers: &Servers, fleet: &Fleet, config: &Path) -> an
     let me = std::env::current_exe().map_or_else(|_| "mailfleet".to_owned(), |me| me.display().to_string());
     output::line("\nThe fleet stays up until Ctrl-C. Look around:")?;
     let psql = servers.postgres.psql_program();
-    output::line(format_args!("  rows      {} {}", psql.display(), servers.postgres.url(DATABASE)))?;
+    output::line(format_args!("  rows        {} {}", psql.display(), servers.postgres.url(DATABASE)))?;
     for member in &fleet.members {
         output::line(format_args!(
-            "  {:<9} http://{}/metrics, log {}",
+            "  {:<11} http://{}/metrics, log {}",
             member.name(),
             member.admin,
             member.log.display()
         ))?;
     }
     output::line(format_args!(
-        "  imap      127.0.0.1:{}, no TLS, login {SALES} or {CATCH_ALL}, password {}",
+        "  imap        127.0.0.1:{}, no TLS, login {SALES} or {CATCH_ALL}, password {}",
         servers.dovecot.port(),
         mailfleet_testkit::PASSWORD
     ))?;
-    output::line(format_args!("  redis     {}", servers.redis.url()))?;
-    output::line(format_args!("  mailfleet {me} --config {} queue depth", config.display()))
+    output::line(format_args!("  redis       {}", servers.redis.url()))?;
+    output::line(format_args!("  mailfleet   {me} --config {} queue depth", config.display()))
 }
 
 /// Counts by direction and type.

@@ -1,5 +1,7 @@
 //! The doctor's look at the dead letters.
 
+use std::time::Duration;
+
 use mailfleet_queue::Queue;
 use mailfleet_store::Store;
 
@@ -7,13 +9,15 @@ use super::Finding;
 use crate::commands::dead::lost;
 
 const AREA: &str = "dead letters";
+/// A younger replay may be half-way: it is marked in PostgreSQL first and put into the queue second.
+const GRACE: Duration = Duration::from_secs(60);
 
 /// Are there any, and are the replayed ones on their way. Where a server cannot be asked there is a finding about that
 /// server already, and none here.
 pub async fn look(store: &Store, queue: &Queue) -> Vec<Finding> {
     let Ok(open) = store.dead_count().await else { return Vec::new() };
     let mut findings = vec![judge(&open)];
-    if let Ok(lost) = lost(store, queue).await
+    if let Ok(lost) = lost(store, queue, GRACE).await
         && !lost.is_empty()
     {
         findings.push(Finding::warn(

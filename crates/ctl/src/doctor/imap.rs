@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 
 use super::Finding;
 use crate::commands::account::check::{Checked, check};
-use crate::failure;
+use crate::{failure, text};
 
 /// Logins tried at once.
 const AT_ONCE: usize = 16;
@@ -49,16 +49,16 @@ pub async fn look(store: &Store, config: &mailfleet_imap::Config) -> Vec<Finding
 fn judge(checked: &Checked) -> Vec<Finding> {
     let area = format!("imap {}", checked.account);
     if let Some(error) = &checked.error {
-        let remedy = format!("after putting it right: mailfleet account check {}", checked.account);
-        return vec![Finding::error(area, error.clone(), remedy)];
+        let remedy = checked.remedy.as_deref().unwrap_or("the error names the cause");
+        return vec![Finding::error(area, error.clone(), then_check(remedy, checked))];
     }
     let mut findings: Vec<Finding> = checked
         .mailboxes
         .iter()
         .filter_map(|mailbox| {
             let error = mailbox.error.as_ref()?;
-            let remedy =
-                format!("`mailfleet account check {}` shows the mailboxes there are", checked.account);
+            let remedy = mailbox.remedy.as_deref().unwrap_or("the error names the cause");
+            let remedy = then_check(remedy, checked);
             Some(Finding::error(area.clone(), format!("{}: {error}", mailbox.name), remedy))
         })
         .collect();
@@ -67,17 +67,25 @@ fn judge(checked: &Checked) -> Vec<Finding> {
             checked.mailboxes.iter().filter_map(|mailbox| mailbox.messages).map(u64::from).sum();
         findings.push(Finding::ok(
             area.clone(),
-            format!("login works, {messages} messages in {} watched mailboxes", checked.mailboxes.len()),
+            format!(
+                "login works, {} in {}",
+                text::count(messages, "message", "messages"),
+                text::count(checked.mailboxes.len() as u64, "watched mailbox", "watched mailboxes")
+            ),
         ));
     }
     if checked.idle == Some(false) {
         findings.push(Finding::warn(
             area,
             "the server has no IDLE",
-            "nothing to do: new mail is asked for every imap.poll_interval_ms; shorten that where it must be quicker",
+            "nothing to do: new mail is asked for every producer.poll_seconds; shorten that where it must be quicker",
         ));
     }
     findings
+}
+
+fn then_check(remedy: &str, checked: &Checked) -> String {
+    format!("{remedy}; then: mailfleet account check {}", checked.account)
 }
 
 #[cfg(test)]
@@ -91,6 +99,7 @@ mod tests {
             account: "sales".into(),
             ok: false,
             error: Some("refused".into()),
+            remedy: Some("set the password".into()),
             login_ms: None,
             capabilities: Vec::new(),
             idle: None,
@@ -98,6 +107,8 @@ mod tests {
             others: Vec::new(),
         };
         let findings = judge(&checked);
-        assert!(matches!(findings.as_slice(), [one] if one.level == Level::Error && !one.remedy.is_empty()));
+        assert!(
+            matches!(findings.as_slice(), [one] if one.level == Level::Error && one.remedy.contains("set the password"))
+        );
     }
 }

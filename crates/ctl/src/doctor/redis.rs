@@ -8,6 +8,9 @@ use super::Finding;
 const AREA: &str = "redis";
 /// The scripts need what came with this version.
 const OLDEST: (u32, u32) = (7, 0);
+/// The rights that the queue needs.
+const GRANT: &str = "give the user of queue.url its rights on the server: ACL SETUSER <user> ~mailfleet:* &mailfleet:* +@all \
+     -@dangerous +info (ACL LOG shows what was refused)";
 /// From this share of maxmemory on there is a warning, in per cent.
 const FULL_PERCENT: u64 = 80;
 
@@ -16,10 +19,31 @@ pub async fn look(queue: &Queue) -> Vec<Finding> {
     if let Err(error) = queue.ping().await {
         return vec![unreachable(queue, &error)];
     }
-    match queue.server_info().await {
+    let mut findings = match queue.server_info().await {
         Ok(info) => judge(&info),
-        Err(error) => vec![unreachable(queue, &error)],
+        Err(error) => return vec![unreachable(queue, &error)],
+    };
+    // Every move of the queue is a script: one that reads alone shows whether this user may run them.
+    if let Err(error) = queue.depth().await {
+        findings.push(scripts(queue, &error));
     }
+    findings
+}
+
+fn scripts(queue: &Queue, error: &Error) -> Finding {
+    if error.class() == Class::Outage {
+        return unreachable(queue, error);
+    }
+    let text = said(error);
+    let (found, remedy) = if text.contains("NOPERM") || text.contains("ACL") {
+        (text.split("; give the user").next().unwrap_or(&text), GRANT)
+    } else {
+        (
+            text.as_str(),
+            "what Redis says names the cause; another queue.queue or database is one of nobody else",
+        )
+    };
+    Finding::error(AREA, format!("the queue's scripts cannot be run: {found}"), remedy)
 }
 
 fn unreachable(queue: &Queue, error: &Error) -> Finding {
@@ -30,7 +54,9 @@ fn unreachable(queue: &Queue, error: &Error) -> Finding {
             "correct user and password in queue.url, or give the user the rights it needs (ACL LOG on the server)"
         }
     };
-    Finding::error(AREA, format!("{place}: {}", said(error)), remedy)
+    let text = said(error);
+    let found = if text.contains(&place) { text } else { format!("{place}: {text}") };
+    Finding::error(AREA, found, remedy)
 }
 
 /// The error with its causes.

@@ -68,11 +68,37 @@ fn a_wrong_command_line_is_one_line_and_64() {
         (&["tenant", "add", "acme", "--id", "7"], "UUID"),
         (&["tenant", "add", "acme", "--domain", "a@b"], "acme.example"),
         (&["audit", "--older-than", "soon"], "90s"),
+        (&["tenant", "add", ""], "empty"),
+        (&["tenant", "add", "a\nb"], "line breaks"),
+        (&["explain", ""], "empty"),
     ] {
         let said = run(words).with_code(64);
         said.error_naming(&[named]);
         assert_eq!(said.err.lines().count(), 1, "{}", said.err);
     }
+}
+
+#[test]
+fn an_account_that_cannot_be_is_refused_before_anything_is_asked() {
+    let add = |name: &'static str, host: &'static str, more: &[&'static str]| {
+        let words = ["account", "add", name, "--host", host, "--user", "u", "--password-env", "P"];
+        run(&[&words[..], more].concat()).with_code(64)
+    };
+    add("x", "imap.acme.example:993", &["--shared"]).error_naming(&["--port"]);
+    add("x", "imap acme", &["--shared"]).error_naming(&["host"]);
+    add("x", "imap.acme.example\n", &["--shared"]).error_naming(&["host"]);
+    add("", "h", &["--shared"]).error_naming(&["empty"]);
+    add("a\nb", "h", &["--shared"]).error_naming(&["line breaks"]);
+    add("x", "h", &["--shared", "--mailbox", ""]).error_naming(&["mailbox"]);
+    add("x", "h", &["--tenant", "acme", "--recipient-from-to-cc"]).error_naming(&["--recipient-from-to-cc"]);
+}
+
+#[test]
+fn what_every_command_takes_stands_under_its_own_heading() {
+    let help = run(&["queue", "depth", "--help"]).with_code(0).out;
+    let (own, everywhere) = help.split_once("Everywhere:").expect("a heading");
+    assert!(own.contains("--json") && !own.contains("--config <FILE>"), "{help}");
+    assert!(everywhere.contains("--config <FILE>") && everywhere.contains("--check-config"), "{help}");
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn an_unknown_key_is_refused_by_name_with_64() {
         (format!("{SERVERS}[postgrse]\nx = 1\n"), ["postgrse", "postgres"]),
         (format!("{SERVERS}[imap]\nread_timeout = 5\n"), ["imap.read_timeout", "read_timeout_ms"]),
         (format!("{SERVERS}[imap]\nread_timeout_ms = \"soon\"\n"), ["imap.read_timeout_ms", "found text"]),
-        (format!("{SERVERS}[imap]\nidle_slice_ms = 1\n"), ["idle_slice_ms", "29 minutes"]),
+        (format!("{SERVERS}[imap]\nlist_window = 0\n"), ["imap.list_window", "between 1 and 100,000"]),
         ("[queue]\nurl = \"redis://127.0.0.1:1\"\n".to_owned(), ["postgres", "url"]),
     ] {
         let file = file(&text);

@@ -6,6 +6,7 @@ use mailfleet_model::{
 };
 use mailfleet_queue::{ConsumerName, NewJob};
 use mailfleet_store::{DeadOutcome, NewDeadLetter};
+use mailfleet_testkit::RedisServer;
 
 use crate::fleet::{Fleet, dovecot};
 
@@ -35,6 +36,7 @@ fn envelope(at: MailRef) -> Envelope {
         kind: Kind::Mail,
         at,
         size: MAIL.len() as u64,
+        message_id: None,
         flags: Vec::new(),
         internal_date_ms: None,
         enqueued_at_ms: 1,
@@ -231,4 +233,105 @@ async fn explain_finds_a_mail_by_message_id_and_job() {
         .run(&["explain", "<never@seen.example>"])
         .with_code(1)
         .error_naming(&["never@seen.example", "audit"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_only_waits_in_the_queue_is_found_by_its_message_id() {
+    let (fleet, places) = fleet("explain-b", 2).await;
+    let new = |at: MailRef, id: &str| NewJob {
+        envelope: Envelope { message_id: Some(id.to_owned()), ..envelope(at) },
+        lane: Lane::Normal,
+        raw: Bytes::from_static(MAIL),
+    };
+    let jobs = vec![new(places[0], "first@elsewhere.example"), new(places[1], "second@elsewhere.example")];
+    fleet.queue().enqueue(jobs).await.expect("enqueued");
+
+    // No consumer runs: PostgreSQL knows nothing of either.
+    for what in ["<second@elsewhere.example>", "second@elsewhere.example"] {
+        let said = fleet.run(&["explain", what]).with_code(0).out;
+        let job = JobId::mail(&places[1]);
+        assert!(said.contains("waits in the normal lane") && said.contains(job.as_str()), "{said}");
+        let json = &fleet.run(&["explain", what, "--json"]).with_code(0).json()[0];
+        assert_eq!(
+            (&json["queue"][0]["state"], &json["queue"][0]["job"]),
+            (&"waiting".into(), &job.as_str().into())
+        );
+    }
+    fleet.run(&["explain", "third@elsewhere.example"]).with_code(1).error_naming(&[
+        "third@elsewhere.example",
+        "not in it, all 2 entries",
+        "audit",
+    ]);
+    fleet
+        .run(&["explain", "second@elsewhere.example", "--search", "1"])
+        .with_code(1)
+        .error_naming(&["not among the 1 entries looked at", "--search"]);
+    for empty in ["", " ", "<>"] {
+        fleet.run(&["explain", empty]).with_code(64).error_naming(&["empty"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_cannot_be_asked_is_never_said_to_lack_the_mail() {
+    let redis = RedisServer::start().expect("redis");
+    let fleet = Fleet::with_redis(&redis.url());
+    fleet.run(&["migrate"]).with_code(0);
+    redis.pause().expect("paused");
+    let said = fleet.run(&["explain", "<one@elsewhere.example>", "--json"]).with_code(1);
+    assert!(said.json()[0]["queue"].is_null(), "{}", said.out);
+    assert!(!said.err.contains("not in it"), "{}", said.err);
+    said.error_naming(&["one@elsewhere.example", "not known", "Redis cannot be asked"]);
+    redis.resume().expect("resumed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_says_whose_mail_it_is_and_where_it_lies() {
+    let (fleet, places) = fleet("dead-d", 1).await;
+    fleet.run(&["tenant", "add", "acme"]).with_code(0);
+    let id = fleet.sql("SELECT id FROM mailfleet.tenants WHERE name = 'acme'");
+    let tenant = Some(id.parse().expect("a tenant's id"));
+    bury(&fleet, &[NewDeadLetter { tenant, ..letter(places[0], "refused") }]).await;
+
+    let listed = fleet.run(&["dead", "list"]).with_code(0).out;
+    let shown = fleet.run(&["dead", "show", JobId::mail(&places[0]).as_str()]).with_code(0).out;
+    for word in ["catchall", "acme", "one@elsewhere.example"] {
+        assert!(listed.contains(word) && shown.contains(word), "{word} is missing in\n{listed}\n{shown}");
+    }
+    let uid = places[0].uid.get();
+    assert!(shown.contains(&format!("INBOX, UID {uid} ")), "{shown}");
+
+    let json = &fleet.run(&["dead", "list", "--json"]).with_code(0).json()[0];
+    assert_eq!(
+        (&json["account"], &json["tenant"], &json["uid"]),
+        (&"catchall".into(), &"acme".into(), &uid.into())
+    );
+    let died = json["died"].as_str().expect("a time");
+    assert!(died.ends_with('Z') && died.len() == "2026-08-01T12:00:00.000Z".len(), "{died}");
+    let json = &fleet.run(&["dead", "show", &json["id"].to_string(), "--json"]).with_code(0).json()[0];
+    assert_eq!((&json["mailbox"], &json["message_id"]), (&"INBOX".into(), &"one@elsewhere.example".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_speaks_json_and_names_the_reasons_there_are() {
+    let (fleet, places) = fleet("dead-e", 2).await;
+    let bare = NewDeadLetter { raw: None, ..letter(places[0], "refused") };
+    bury(&fleet, &[bare, letter(places[1], "unknown_tenant")]).await;
+
+    fleet.run(&["dead", "replay", "--reason", "nope"]).with_code(1).error_naming(&[
+        "nope",
+        "refused (1)",
+        "unknown_tenant (1)",
+    ]);
+    let dry = &fleet.run(&["dead", "replay", "--all", "--dry-run", "--json"]).with_code(0).json()[0];
+    assert_eq!((&dry["would_replay"], &dry["replayed"]), (&2.into(), &0.into()), "{dry}");
+    let said = fleet.run(&["dead", "replay", "--all", "--json"]).with_code(1);
+    let done = &said.json()[0];
+    assert_eq!(
+        (&done["replayed"], &done["failed"], &done["left"]),
+        (&1.into(), &1.into(), &0.into()),
+        "{done}"
+    );
+    assert_eq!(done["ids"]["replayed"].as_array().map(Vec::len), Some(1), "{done}");
+    // Done already is no slip.
+    fleet.run(&["dead", "replay", "--reason", "unknown_tenant"]).with_code(0);
 }

@@ -35,6 +35,7 @@ fn a_healthy_fleet_has_no_error() {
     }
     assert!(all.iter().all(|finding| finding["level"] != "error"), "{all:#?}");
     let table = fleet.run(&["doctor"]).with_code(0).out;
+    assert!(table.contains("1 message in 1 watched mailbox"), "{table}");
     assert!(table.contains("noeviction") && table.contains("imap sales"), "{table}");
 }
 
@@ -110,4 +111,83 @@ fn a_wrong_imap_password_and_an_unreachable_host_are_errors_of_their_accounts() 
     error_of(&all, "imap away", &[&closed]);
     let all = fleet.run(&["doctor", "--json", "--no-imap"]).with_code(0).json();
     assert!(findings(&all, "imap", "error").is_empty());
+}
+
+#[test]
+fn a_redis_user_without_scripts_is_an_error_with_the_acl_that_helps() {
+    let acl = tempfile::NamedTempFile::new().expect("a file");
+    let users = "user default on nopass ~* &* +@all\nuser fleet on nopass ~* &* +@all -eval -evalsha\n";
+    std::fs::write(acl.path(), users).expect("written");
+    let settings = [("aclfile", acl.path().to_str().expect("UTF-8"))];
+    let redis = RedisServer::start_with(&settings).expect("redis");
+    let fleet = Fleet::with_redis(&redis.url().replace("redis://", "redis://fleet:any@"));
+    fleet.run(&["migrate"]).with_code(0);
+    let all = fleet.run(&["doctor", "--json"]).with_code(1).json();
+    error_of(&all, "redis", &["scripts", "NOPERM", "ACL SETUSER"]);
+}
+
+#[test]
+fn each_way_postgresql_can_refuse_has_a_remedy_of_its_own() {
+    let fleet = Fleet::new();
+    fleet.sql("CREATE ROLE doctor_stranger LOGIN");
+    let text = std::fs::read_to_string(&fleet.config).expect("read");
+    let remedy = |from: &str, to: &str| {
+        std::fs::write(&fleet.config, text.replace(from, to)).expect("written");
+        let all = fleet.run(&["doctor", "--json", "--no-imap"]).with_code(1).json();
+        let remedies: Vec<_> =
+            findings(&all, "postgres", "error").iter().map(|e| e["remedy"].to_string()).collect();
+        remedies.join("\n")
+    };
+    let stranger = remedy("postgres@", "doctor_stranger@");
+    assert!(stranger.contains("GRANT USAGE ON SCHEMA mailfleet"), "{stranger}");
+    let nobody = remedy("postgres@", "doctor_nobody@");
+    assert!(nobody.contains("create the role"), "{nobody}");
+    let nowhere = remedy(&format!("/{}\"\n[imap]", fleet.database), "/doctor_nowhere\"\n[imap]");
+    assert!(nowhere.contains("create the database"), "{nowhere}");
+    for remedy in [stranger, nobody, nowhere] {
+        assert!(!remedy.contains("start PostgreSQL"), "{remedy}");
+    }
+}
+
+#[test]
+fn a_password_that_cannot_be_read_says_where_to_put_it() {
+    let fleet = Fleet::new();
+    let (missing, empty) = (fleet.path("no-such-file"), fleet.path("empty-file"));
+    std::fs::write(&empty, "").expect("written");
+    for (name, option, place) in [
+        ("nofile", "--password-file", missing.as_str()),
+        ("emptyfile", "--password-file", empty.as_str()),
+        ("novariable", "--password-env", "MAILFLEET_NO_SUCH_PASSWORD"),
+    ] {
+        let words = ["account", "add", name, "--shared", "--host", "127.0.0.1", "--user", "u", option, place];
+        fleet.run(&words).with_code(0);
+    }
+    let all = fleet.run(&["doctor", "--json"]).with_code(1).json();
+    for (name, words) in [
+        ("imap nofile", ["write the password into the first line", missing.as_str()]),
+        ("imap emptyfile", ["it is empty", empty.as_str()]),
+        ("imap novariable", ["set MAILFLEET_NO_SUCH_PASSWORD", "mailfleet account check novariable"]),
+    ] {
+        let remedy = findings(&all, name, "error")[0]["remedy"].to_string();
+        assert!(words.iter().all(|word| remedy.contains(word)), "{name}: {remedy}");
+    }
+}
+
+#[test]
+fn findings_stand_beside_what_to_do_about_them_and_cells_are_short() {
+    let bare = Fleet::bare();
+    let said = bare.run(&["doctor", "--no-imap"]).with_code(1).out;
+    assert_eq!(
+        said.matches("run `mailfleet migrate`").count(),
+        1,
+        "one remedy for all that it puts right:\n{said}"
+    );
+    let (found, remedy) =
+        (said.rfind("public.attachments does not exist"), said.find("run `mailfleet migrate`"));
+    assert!(found < remedy, "{said}");
+
+    let fleet = Fleet::new();
+    fleet.sql("ALTER TABLE email_content DROP COLUMN content_html, DROP COLUMN headers");
+    let all = fleet.run(&["doctor", "--json", "--no-imap"]).with_code(1).json();
+    error_of(&all, "postgres", &["public.email_content lacks: content_html, headers"]);
 }

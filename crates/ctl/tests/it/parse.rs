@@ -70,3 +70,15 @@ fn a_file_that_cannot_be_read_stops_none_of_the_others() {
     assert!(lines[1]["error"].is_null());
     assert!(lines[2]["error"].as_str().is_some_and(|e| e.contains("*.eml")));
 }
+
+#[test]
+fn what_is_not_there_is_said_so() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (bare, empty) = (dir.path().join("bare.eml"), dir.path().join("empty.eml"));
+    std::fs::write(&bare, "From: ann@acme.example\n\n").expect("written");
+    std::fs::write(&empty, "").expect("written");
+    let out = run(&["parse", bare.to_str().expect("UTF-8")]).with_code(0).out;
+    assert!(out.lines().any(|line| line.split_whitespace().eq(["subject", "(none)"])), "{out}");
+    let out = run(&["parse", empty.to_str().expect("UTF-8")]).with_code(0).out;
+    assert!(out.contains("no mail in it") && !out.contains("subject"), "{out}");
+}

@@ -66,7 +66,7 @@ fn a_wait_without_news_ends_in_time_and_an_interrupt_before_it() {
 fn idle_is_renewed_in_slices_without_losing_mail() {
     let (server, _) = shared();
     let mut endpoint = plain(server);
-    endpoint.config.idle_slice_ms = 100;
+    endpoint.waits.idle = Duration::from_millis(100);
     let mut source = inbox(&endpoint, "slices");
     let (go, start) = mpsc::channel::<()>();
     let delivery = std::thread::spawn(move || {
@@ -86,7 +86,7 @@ fn a_server_without_idle_is_asked_at_intervals() {
     let server =
         DovecotServer::start_with(&DovecotOptions { capability, ..DovecotOptions::default() }).unwrap();
     let mut endpoint = plain(&server);
-    endpoint.config.poll_interval_ms = 100;
+    endpoint.waits.poll = Duration::from_millis(100);
     let mut source = inbox(&endpoint, "poll");
     assert!(!source.idles());
     assert_eq!(source.capabilities(), ["IMAP4REV1", "UIDPLUS"]);

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mailfleet_imap::{Config, Endpoint, Error, FetchReport, Fetched, KillSwitch, MailSource, connect};
+use mailfleet_imap::{Config, Endpoint, Error, FetchReport, Fetched, KillSwitch, MailSource, Waits, connect};
 use mailfleet_model::{Secret, TlsMode, Uid};
 
 /// The scripted server's side of the connection.
@@ -104,6 +104,11 @@ impl Server {
 
     pub fn with(mut self, change: impl FnOnce(&mut Config)) -> Self {
         change(&mut self.endpoint.config);
+        self
+    }
+
+    pub fn waiting(mut self, change: impl FnOnce(&mut Waits)) -> Self {
+        change(&mut self.endpoint.waits);
         self
     }
 

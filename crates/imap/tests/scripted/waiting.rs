@@ -85,7 +85,7 @@ fn mail_told_between_done_and_its_completion_ends_the_wait() {
         peer.expect("DONE");
         peer.send(format!("* 6 EXISTS\r\n{tag} OK done\r\n"));
     })
-    .with(|config| config.idle_slice_ms = 100);
+    .waiting(|waits| waits.idle = Duration::from_millis(100));
     let before = Instant::now();
     assert_eq!(wait(&server).unwrap(), Wake::NewMail);
     assert!(before.elapsed() < Duration::from_secs(2));
@@ -258,10 +258,8 @@ fn a_connection_that_died_silently_is_noticed_at_the_end_of_a_slice() {
         peer.expect("DONE");
         peer.expect_end();
     })
-    .with(|config| {
-        config.idle_slice_ms = 200;
-        config.read_timeout_ms = 300;
-    });
+    .with(|config| config.read_timeout_ms = 300)
+    .waiting(|waits| waits.idle = Duration::from_millis(200));
     let before = Instant::now();
     let error = wait(&server).unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error:?}");
@@ -336,7 +334,7 @@ fn refuses_to_idle(completion: &'static str, continuation: &'static str) {
         peer.answer("NOOP", "");
         peer.answer("NOOP", "* 6 EXISTS\r\n");
     })
-    .with(|config| config.poll_interval_ms = 100);
+    .waiting(|waits| waits.poll = Duration::from_millis(100));
     let mut source = open(&server);
     assert_eq!(source.wait(LONG, &Interrupt::new().unwrap()).unwrap(), Wake::NewMail);
     assert!(!source.idles());
@@ -363,7 +361,7 @@ fn a_server_without_idle_is_polled_and_its_own_words_are_heard_in_between() {
         peer.answer("NOOP", "");
         peer.send("* OK hello\r\n* 6 EXISTS\r\n");
     })
-    .with(|config| config.poll_interval_ms = 100);
+    .waiting(|waits| waits.poll = Duration::from_millis(100));
     assert_eq!(wait(&server).unwrap(), Wake::NewMail);
     server.finish();
 }

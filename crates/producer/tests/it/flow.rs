@@ -34,6 +34,18 @@ async fn every_mail_is_enqueued_once_on_its_lane_and_stays_unread() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mail_that_waits_is_found_by_its_message_id() {
+    let world = World::new().await;
+    world.dovecot.deliver("ada", &mail("the lost letter", "")).unwrap();
+    world.dovecot.deliver("ada", b"Subject: without any id\r\n\r\nHello.\r\n").unwrap();
+    let _producer = world.producer("");
+    world.until_waiting(2).await;
+    let found = world.queue.find_message("<the.lost.letter@acme.example>", 100).await.unwrap();
+    assert!(found.jobs.len() == 1 && found.looked_at == 2 && found.whole, "{found:?}");
+    assert_eq!(world.drain().await[&found.jobs[0].0].1, "the lost letter");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reply_to_a_message_of_ours_takes_the_high_lane() {
     let world = World::new().await;
     let key = mailfleet_model::StorageKey::outbound("campaign.1@acme.example", world.tenant);

@@ -140,7 +140,7 @@ async fn a_server_that_tells_no_uidnext_is_read_all_the_same() {
     let server = OddServer::start(Oddity { without_uidnext: true, ..six_mails() });
     let (world, account) = world_of(&server).await;
     // Without IDLE this server is asked; often, for this test.
-    let _producer = world.producer("[imap]\npoll_interval_ms = 200\n");
+    let _producer = world.producer("poll_seconds = 1\n");
     world.until_waiting(6).await;
     world.until_cursor(account, "INBOX", 6).await;
     let low = world.queue.depth().await.unwrap().lane(mailfleet_model::Lane::Low).waiting;

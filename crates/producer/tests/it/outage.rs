@@ -16,14 +16,21 @@ async fn postgresql_may_be_away_for_a_while() {
     let producer = world.producer("");
     world.until_waiting(3).await;
     producer.until_metric("mailfleet_sweep_seconds_count", 1.0).await;
+    let none_dead = "mailfleet_dead_letters_open{reason=\"other\"}";
+    producer.until_metric(none_dead, 0.0).await;
     postgres.stop().unwrap();
     world.deliver("ada", "INBOX", "meanwhile", 3);
     producer.process.wait_for_line("cannot reach PostgreSQL", LONG).unwrap();
     eventually("not ready", LONG, || async { (producer.get("/readyz").0 == 503).then_some(()) }).await;
+    eventually("a number that is not known", LONG, || async {
+        producer.metric(none_dead).is_none().then_some(())
+    })
+    .await;
     postgres.start_again().unwrap();
     world.until_waiting(6).await;
     world.until_cursor(world.id("box").await, "INBOX", 6).await;
     eventually("ready again", LONG, || async { (producer.get("/readyz").0 == 200).then_some(()) }).await;
+    producer.until_metric(none_dead, 0.0).await;
     assert!(producer.process.is_running());
     producer.process.sigterm();
     assert!(producer.process.wait_exit(LONG).unwrap().success());

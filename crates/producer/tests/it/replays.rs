@@ -118,6 +118,8 @@ async fn a_replay_that_was_killed_half_way_is_made_good_and_one_under_way_is_lef
     until_swept(&producer).await;
     let live = world.queue.live(&letters.each_ref().map(|letter| letter.job.clone())).await.unwrap();
     assert_eq!(live, [true, false, false, false]);
+    // Opened again, and never closed: what a person on call is told of.
+    producer.until_metric("mailfleet_dead_letters_open{reason=\"unknown_tenant\"}", 2.0).await;
     let mut states = Vec::new();
     for letter in &letters {
         states.push(state(&world, letter).await);

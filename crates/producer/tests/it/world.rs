@@ -271,6 +271,7 @@ pub fn job(at: MailRef, lane: Lane, raw: &[u8]) -> NewJob {
         kind: Kind::Mail,
         at,
         size: raw.len() as u64,
+        message_id: None,
         flags: Vec::new(),
         internal_date_ms: None,
         enqueued_at_ms: 1,

@@ -79,6 +79,7 @@ pub fn envelope(at: MailRef, size: usize) -> Envelope {
         kind: Kind::Mail,
         at,
         size: size as u64,
+        message_id: None,
         flags: vec!["\\Seen".to_owned()],
         internal_date_ms: Some(1),
         enqueued_at_ms: 2,

@@ -1,7 +1,10 @@
 //! The queue against real Redis servers, one for each test.
 
 mod answers;
+mod connections;
 mod enqueue;
+mod errors;
+mod find;
 mod fixture;
 mod odd_entries;
 mod order;

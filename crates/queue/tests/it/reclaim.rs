@@ -168,3 +168,47 @@ async fn a_claim_whose_future_is_dropped_loses_nothing() {
     assert_eq!(seen, (1..=500).collect::<Vec<_>>());
     assert!(f.queue.locate(&id(1)).await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn the_name_of_a_dead_consumer_goes_and_that_of_a_living_idle_one_stays() {
+    let f = Fixture::start();
+    let (watcher, living, dead, holder) = (f.consumer(), f.consumer(), f.consumer(), f.consumer());
+    let keepers = [watcher.spawn_keeper().unwrap(), holder.spawn_keeper().unwrap()];
+    f.enqueue(Lane::Normal, 1..=3).await;
+    // A consumer that holds something is not forgotten, however long it works on it without a claim.
+    let held = claim_one(&holder).await;
+    for consumer in [&dead, &living] {
+        consumer.done(vec![claim_one(consumer).await]).await.unwrap();
+    }
+    let names = || async {
+        let rows: Vec<std::collections::HashMap<String, redis::Value>> =
+            f.redis("XINFO CONSUMERS K:normal consumers").await;
+        let name = |row: &std::collections::HashMap<String, redis::Value>| {
+            redis::from_redis_value::<String>(row["name"].clone()).unwrap()
+        };
+        rows.iter().map(name).collect::<Vec<_>>()
+    };
+    let is_in = |names: &[String], consumer: &mailfleet_queue::Consumer| {
+        names.iter().any(|name| name == consumer.name().as_str())
+    };
+    let before = names().await;
+    assert!([&living, &dead, &holder].iter().all(|consumer| is_in(&before, consumer)), "{before:?}");
+
+    let forget_after = LEASE * 2;
+    eventually("the dead to be forgotten", SOON, || async {
+        assert!(living.claim(1).await.unwrap().is_empty());
+        assert!(living.reclaim(10).await.unwrap().is_empty());
+        assert!(watcher.reclaim_and_forget(10, forget_after).await.unwrap().is_empty());
+        let now = names().await;
+        assert!(is_in(&now, &living) && is_in(&now, &holder), "{now:?}");
+        (!is_in(&now, &dead)).then_some(())
+    })
+    .await;
+    // The default is far longer than any pause of a living consumer.
+    f.enqueue(Lane::Normal, [4]).await;
+    dead.done(vec![claim_one(&dead).await]).await.unwrap();
+    assert!(watcher.reclaim(10).await.unwrap().is_empty());
+    assert!(is_in(&names().await, &dead), "a name that was only quiet is there again");
+    assert_eq!(holder.done(vec![held]).await.unwrap(), [Settled::Done]);
+    drop(keepers);
+}

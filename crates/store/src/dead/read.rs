@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use mailfleet_model::{AccountId, Counters, JobId, MailRef, MailboxId, TenantId};
+use mailfleet_model::{AccountId, Counters, JobId, MailRef, MailboxId, TenantId, lookup_message_id};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -18,12 +18,6 @@ use crate::text;
 const MAX_LIMIT: u32 = 100_000;
 const COLUMNS: &str = "id, job_id, tenant_id, account_id, mailbox_id, uidvalidity, uid, message_id, lane, envelope, \
      raw_size_bytes, reason, class, error, attempts, crashes, drains, history, previous, state, created, died, closed";
-
-/// A Message-ID as the letters keep it: like the storage key, without control characters and cut.
-pub(crate) fn message_id(id: &str) -> String {
-    let id = id.trim().trim_start_matches('<').trim_end_matches('>');
-    id.chars().filter(|c| !c.is_control()).take(mailfleet_model::MESSAGE_ID_MAX_CHARS).collect()
-}
 
 impl Store {
     /// Dead letters, the last to die first, without their raw mails.
@@ -65,7 +59,8 @@ impl Store {
             "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters WHERE message_id = $1 \
              ORDER BY died DESC LIMIT 100"
         );
-        let rows = self.session().await?.query("listing dead letters", &sql, &[&message_id(id)]).await?;
+        let rows =
+            self.session().await?.query("listing dead letters", &sql, &[&lookup_message_id(id)]).await?;
         rows.iter().map(letter).collect()
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use mailfleet_model::{Class, Classify, LedgerOutcome, MailRef};
+use mailfleet_model::{Class, Classify, LedgerOutcome, MailRef, lookup_message_id};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -176,7 +176,7 @@ async fn insert(session: &mut Session, letters: &[&NewDeadLetter]) -> Result<()>
         if reason.is_empty() { "unnamed".to_owned() } else { reason }
     };
     let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
-    let message_id = |letter: &NewDeadLetter| letter.message_id.as_deref().map(super::read::message_id);
+    let message_id = |letter: &NewDeadLetter| letter.message_id.as_deref().and_then(lookup_message_id);
     let jobs = column(letters, |letter| letter.job.as_str());
     let tenants: Vec<Option<Uuid>> = column(letters, |letter| letter.tenant.map(|tenant| tenant.0));
     let accounts: Vec<Option<Uuid>> =

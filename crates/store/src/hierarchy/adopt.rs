@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use super::catalog::{self, FoundTable};
 use super::expected::{ALL, CONTENT, Index, Table};
-use super::{Mismatch, quoted};
+use super::{Mismatch, quoted, remedy};
 use crate::error::{Error, Result};
 use crate::store::LZ4_WHERE_SUPPORTED;
 
@@ -112,11 +112,7 @@ fn adopt(schema: &str, table: &Table, found: &FoundTable, plan: &mut Plan) {
             plan.mismatches.push(Mismatch {
                 place: format!("{place}.{}", column.name),
                 problem: format!("is {}, expected {}", there.full_type, column.shape.wanted()),
-                remedy: format!(
-                    "ALTER TABLE {name} ALTER COLUMN {0} TYPE {1} USING {0}::{1}",
-                    column.name,
-                    column.shape.type_name()
-                ),
+                remedy: remedy::of_column(&name, column, there, &found.unique),
             });
         }
     }
@@ -131,18 +127,20 @@ fn adopt(schema: &str, table: &Table, found: &FoundTable, plan: &mut Plan) {
             });
         }
     }
-    keys(table, found, &place, &name, plan);
+    keys(schema, table, found, plan);
     indexes(schema, table, found, plan);
 }
 
 /// The key must be unique, or the same mail could stand there twice; references are advice.
-fn keys(table: &Table, found: &FoundTable, place: &str, name: &str, plan: &mut Plan) {
+fn keys(schema: &str, table: &Table, found: &FoundTable, plan: &mut Plan) {
+    let place = format!("{schema}.{}", table.name);
+    let name = format!("{}.{}", quoted(schema), quoted(table.name));
     let mut key: Vec<&str> = table.key.to_vec();
     key.sort_unstable();
     let comes = table.indexes.iter().any(|index| index.unique);
     if !comes && !found.unique.iter().any(|columns| *columns == key) {
         plan.mismatches.push(Mismatch {
-            place: place.to_owned(),
+            place: place.clone(),
             problem: format!(
                 "has no primary key or unique index on ({0}), expected one",
                 table.key.join(", ")
@@ -159,10 +157,7 @@ fn keys(table: &Table, found: &FoundTable, place: &str, name: &str, plan: &mut P
             plan.warnings.push(Mismatch {
                 place: format!("{place}.{column}"),
                 problem: format!("does not refer to {} {rest}", CONTENT.name).trim_end().to_owned(),
-                remedy: format!(
-                    "ALTER TABLE {name} ADD FOREIGN KEY ({column}) REFERENCES {} (storage_key) {rest} NOT VALID",
-                    CONTENT.name
-                ),
+                remedy: remedy::of_reference(&name, schema, column, rest, &found.kind),
             });
         }
     }

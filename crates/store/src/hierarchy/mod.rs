@@ -7,6 +7,7 @@
 pub(crate) mod adopt;
 pub(crate) mod catalog;
 pub(crate) mod expected;
+mod remedy;
 
 use std::fmt;
 

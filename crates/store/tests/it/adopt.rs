@@ -91,6 +91,46 @@ async fn each_column_that_does_not_fit_is_named_with_its_remedy_and_nothing_is_c
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_remedy_is_a_statement_that_works_also_where_no_cast_leads_to_the_type() {
+    let (url, store) = platform(
+        "TRUNCATE email_content CASCADE; \
+         ALTER TABLE email_content DROP COLUMN tenant_id, ADD COLUMN tenant_id integer NOT NULL, \
+           DROP COLUMN headers, ADD COLUMN headers json, DROP COLUMN content_text, ADD COLUMN content_text bytea; \
+         ALTER TABLE email_messages DROP COLUMN tenant_id, ADD COLUMN tenant_id varchar(36), \
+           ALTER COLUMN created DROP DEFAULT, ALTER COLUMN created TYPE text, \
+           ALTER COLUMN created SET DEFAULT '2026-01-01', DROP CONSTRAINT email_messages_storage_key_fkey; \
+         ALTER TABLE attachments DROP COLUMN id, ADD COLUMN id bigint NOT NULL, DROP COLUMN content, \
+           ADD COLUMN content text, DROP COLUMN size_bytes, ADD COLUMN size_bytes boolean;",
+    );
+    let Error::Adoption(mismatches) = store.migrate().await.unwrap_err() else { panic!("not an adoption") };
+    let of = |place: &str| {
+        let found = mismatches.iter().find(|mismatch| mismatch.place.ends_with(place));
+        found.map(|mismatch| mismatch.remedy.clone()).unwrap_or_default()
+    };
+    assert_eq!(mismatches.len(), 8, "{mismatches:#?}");
+    for aside in ["email_content.tenant_id", "email_content.content_text", "attachments.size_bytes"] {
+        let remedy = of(aside);
+        assert!(remedy.contains("RENAME COLUMN") && remedy.contains("has no cast to"), "{remedy}");
+        assert!(!remedy.contains("USING"), "{remedy}");
+    }
+    assert!(of("email_messages.tenant_id").contains("USING tenant_id::uuid"), "{mismatches:#?}");
+
+    let (server, database) = (PostgresServer::shared(), url.rsplit('/').next().unwrap());
+    for mismatch in &mismatches {
+        server.psql(database, &mismatch.remedy).unwrap();
+    }
+    store.migrate().await.unwrap();
+    let findings = store.check_schema().await.unwrap();
+    let errors: Vec<_> = findings.iter().filter(|f| f.level == mailfleet_store::Level::Error).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+
+    // The advice on references is a statement too.
+    let advice = findings.iter().find(|finding| finding.found.contains("does not refer to")).unwrap();
+    assert!(advice.remedy.contains("REFERENCES \"platform\".\"email_content\""), "{advice:?}");
+    server.psql(database, &advice.remedy).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_table_or_has_no_key_is_refused_by_name() {
     let (_, view) = platform("DROP TABLE attachments; CREATE VIEW attachments AS SELECT 1 AS id;");
     let text = view.migrate().await.unwrap_err().to_string();

@@ -8,6 +8,7 @@ use mailfleet_model::{SecretSource, TlsMode};
 use mailfleet_store::NewAccount;
 
 use crate::commands::tenant;
+use crate::commands::values;
 use crate::context::Context;
 use crate::failure::{self, Exit};
 use crate::output::{self, OutputArgs};
@@ -29,6 +30,7 @@ use crate::output::{self, OutputArgs};
 )]
 pub struct Args {
     /// A name, unique among the accounts
+    #[arg(value_parser = values::name)]
     name: String,
     /// The tenant it belongs to, by name or id
     #[arg(long)]
@@ -36,8 +38,8 @@ pub struct Args {
     /// It takes mail for many tenants (a catch-all)
     #[arg(long)]
     shared: bool,
-    /// The IMAP server
-    #[arg(long)]
+    /// The IMAP server: a host name or an address
+    #[arg(long, value_parser = values::host)]
     host: String,
     /// Its port; 993 for tls, 143 otherwise, where none is given
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
@@ -46,22 +48,22 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Protection::Tls)]
     tls: Protection,
     /// The login
-    #[arg(long)]
+    #[arg(long, value_parser = values::login)]
     user: String,
     /// File whose first line is the password, as the producer sees it
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
     /// Environment variable of the producer that holds the password
-    #[arg(long, value_name = "VARIABLE")]
+    #[arg(long, value_name = "VARIABLE", value_parser = values::variable)]
     password_env: Option<String>,
     /// A folder to watch; may be given several times
-    #[arg(long = "mailbox", value_name = "FOLDER", default_value = "INBOX")]
+    #[arg(long = "mailbox", value_name = "FOLDER", default_value = "INBOX", value_parser = values::mailbox)]
     mailboxes: Vec<String>,
     /// Certificates (PEM) that the server's certificate is checked against, instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// Where Delivered-To and X-Original-To are missing, let To and Cc decide the tenant (shared accounts only)
-    #[arg(long, requires = "shared")]
+    #[arg(long, conflicts_with = "tenant")]
     recipient_from_to_cc: bool,
     #[command(flatten)]
     output: OutputArgs,

@@ -6,8 +6,9 @@ use mailfleet_model::UidValidity;
 use mailfleet_store::Account;
 use serde::Serialize;
 
+use super::remedy;
 use crate::context::Context;
-use crate::failure::{self, Exit};
+use crate::failure::Exit;
 use crate::output::{self, OutputArgs, Rows};
 use crate::{session, text};
 
@@ -37,6 +38,8 @@ pub struct Checked {
     pub ok: bool,
     /// Why there is no session.
     pub error: Option<String>,
+    /// What to do about that.
+    pub remedy: Option<String>,
     /// Time from the connection attempt to the end of the login, in milliseconds.
     pub login_ms: Option<u64>,
     /// What the server says it can do.
@@ -62,6 +65,8 @@ pub struct Looked {
     pub uidnext: Option<u32>,
     /// Why it could not be opened.
     pub error: Option<String>,
+    /// What to do about that.
+    pub remedy: Option<String>,
 }
 
 /// Checks the accounts one after another and prints each as it is done.
@@ -88,6 +93,7 @@ pub async fn check(account: Account, config: mailfleet_imap::Config) -> Checked 
         account: name,
         ok: false,
         error: Some(format!("the session ended unexpectedly: {crash}")),
+        remedy: Some("report this as a bug".to_owned()),
         login_ms: None,
         capabilities: Vec::new(),
         idle: None,
@@ -102,6 +108,7 @@ fn look(account: &Account, config: &mailfleet_imap::Config) -> Checked {
         account: account.name.clone(),
         ok: false,
         error: None,
+        remedy: None,
         login_ms: None,
         capabilities: Vec::new(),
         idle: None,
@@ -111,7 +118,8 @@ fn look(account: &Account, config: &mailfleet_imap::Config) -> Checked {
     let mut session = match session::open(account, config) {
         Ok(session) => session,
         Err(error) => {
-            checked.error = Some(failure::one_line(&error));
+            let (found, remedy) = remedy::of(&error, account);
+            (checked.error, checked.remedy) = (Some(found), Some(remedy));
             return checked;
         }
     };
@@ -119,8 +127,14 @@ fn look(account: &Account, config: &mailfleet_imap::Config) -> Checked {
     checked.capabilities = session.capabilities().to_vec();
     checked.idle = Some(session.idles());
     for name in &account.mailboxes {
-        let mut looked =
-            Looked { name: name.clone(), messages: None, uidvalidity: None, uidnext: None, error: None };
+        let mut looked = Looked {
+            name: name.clone(),
+            messages: None,
+            uidvalidity: None,
+            uidnext: None,
+            error: None,
+            remedy: None,
+        };
         match session.examine(name) {
             Ok(selected) => {
                 looked.messages = Some(selected.exists);
@@ -129,9 +143,13 @@ fn look(account: &Account, config: &mailfleet_imap::Config) -> Checked {
                 if selected.uidvalidity.is_none() {
                     looked.error =
                         Some("the server gives no UIDVALIDITY, so that its UIDs mean nothing".into());
+                    looked.remedy = Some("watch another mailbox; this one cannot be followed".into());
                 }
             }
-            Err(error) => looked.error = Some(failure::one_line(&error.into())),
+            Err(error) => {
+                let (found, remedy) = remedy::of(&error.into(), account);
+                (looked.error, looked.remedy) = (Some(found), Some(remedy));
+            }
         }
         checked.mailboxes.push(looked);
     }
@@ -156,7 +174,9 @@ fn print(account: &Account, checked: &Checked) -> anyhow::Result<()> {
         super::tls_word(account.tls)
     )))?;
     if let Some(error) = &checked.error {
-        return output::line(format_args!("  login        FAILED: {error}\n"));
+        output::line(text::printable(&format!("  login        FAILED: {error}")))?;
+        let remedy = checked.remedy.as_deref().unwrap_or_default();
+        return output::line(format_args!("  what to do   {}\n", text::printable(remedy)));
     }
     let took = text::age(Duration::from_millis(checked.login_ms.unwrap_or_default()));
     output::line(format_args!("  login        ok, {took}"))?;
@@ -182,6 +202,9 @@ fn print(account: &Account, checked: &Checked) -> anyhow::Result<()> {
         ]);
     }
     rows.print("  no mailbox is watched")?;
+    for remedy in checked.mailboxes.iter().filter_map(|mailbox| mailbox.remedy.as_deref()) {
+        output::line(format_args!("what to do: {}", text::printable(remedy)))?;
+    }
     if !checked.others.is_empty() {
         let shown: Vec<&str> = checked.others.iter().take(OTHERS_SHOWN).map(String::as_str).collect();
         let more = checked.others.len().saturating_sub(OTHERS_SHOWN);

@@ -2,6 +2,7 @@
 
 mod add;
 pub mod check;
+mod remedy;
 
 use anyhow::Context as _;
 use clap::Subcommand;

@@ -3,6 +3,7 @@
 use mailfleet_store::{DeadFilter, DeadLetter, DeadState};
 use serde_json::json;
 
+use super::Owners;
 use crate::commands::tenant;
 use crate::context::Context;
 use crate::failure::{Exit, Usage};
@@ -48,17 +49,22 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
         state: (!args.all).then_some(DeadState::Open),
     };
     let letters = store.dead_letters(&filter).await?;
+    let owners = Owners::read(&store).await?;
     if args.output.json {
-        letters.iter().map(to_json).try_for_each(|letter| output::json(&letter))?;
+        letters.iter().map(|letter| to_json(letter, &owners)).try_for_each(|letter| output::json(&letter))?;
         return Ok(Exit::Clean);
     }
-    let mut rows = Rows::new(&["ID", "DIED", "REASON", "CLASS", "ATTEMPTS", "STATE", "ERROR"]);
+    let name = |name: Option<&str>| text::cut(name.unwrap_or("-"), 30);
+    let headings = ["ID", "DIED", "ACCOUNT", "TENANT", "MESSAGE-ID", "REASON", "ATTEMPTS", "STATE", "ERROR"];
+    let mut rows = Rows::new(&headings);
     for letter in &letters {
         rows.push([
             letter.id.to_string(),
             text::time(letter.died),
+            name(owners.account(letter)),
+            name(owners.tenant(letter)),
+            text::cut(letter.message_id.as_deref().unwrap_or("-"), 40),
             letter.reason.clone(),
-            letter.class.to_string(),
             letter.counters.attempts.to_string(),
             letter.state.as_str().to_owned(),
             text::cut(&letter.error, 60),
@@ -72,12 +78,16 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
 }
 
 /// A letter without its mail.
-pub fn to_json(letter: &DeadLetter) -> serde_json::Value {
+pub fn to_json(letter: &DeadLetter, owners: &Owners) -> serde_json::Value {
     json!({
         "id": letter.id, "job": letter.job, "state": letter.state.as_str(), "lane": letter.lane, "reason": letter.reason,
-        "class": letter.class, "error": letter.error, "counters": letter.counters, "history": letter.history,
-        "tenant_id": letter.tenant, "account_id": letter.account, "message_id": letter.message_id,
-        "raw_size_bytes": letter.raw_size_bytes, "previous": letter.previous, "created": letter.created,
-        "died": letter.died, "closed": letter.closed,
+        "class": letter.class, "error": letter.error, "counters": letter.counters,
+        "history": text::with_json_times(letter.history.clone()),
+        "tenant_id": owners.tenant_id(letter), "tenant": owners.tenant(letter), "account_id": letter.account,
+        "account": owners.account(letter), "mailbox_id": letter.at.map(|at| at.mailbox),
+        "uidvalidity": letter.at.map(|at| at.uidvalidity), "uid": letter.at.map(|at| at.uid),
+        "message_id": letter.message_id, "raw_size_bytes": letter.raw_size_bytes,
+        "previous": text::with_json_times(letter.previous.clone()), "created": text::json_time(letter.created),
+        "died": text::json_time(letter.died), "closed": letter.closed.map(text::json_time),
     })
 }

@@ -1,6 +1,7 @@
 //! `mailfleet dead`: mails that could not be worked off; why, and how they go on.
 
 mod list;
+mod owners;
 mod replay;
 mod show;
 
@@ -10,6 +11,7 @@ use crate::context::Context;
 use crate::failure::Exit;
 
 pub use list::to_json;
+pub use owners::Owners;
 pub use replay::lost;
 
 /// Dead letters: mails that could not be worked off, with the reason

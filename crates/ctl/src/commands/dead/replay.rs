@@ -6,15 +6,19 @@
 //! opens such letters again before it begins. A job that is live already is left alone. So nothing is lost and nothing
 //! doubled, however often it is run.
 
-use anyhow::Context as _;
+use std::collections::HashSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
 use clap::ArgGroup;
 use mailfleet_model::{Envelope, JobId};
 use mailfleet_queue::{Enqueued, NewJob, Queue};
 use mailfleet_store::{DeadFilter, DeadLetter, DeadState, Store};
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{self, Exit};
-use crate::output;
+use crate::output::{self, OutputArgs};
 
 /// Letters replayed in one step.
 const BATCH: usize = 50;
@@ -22,8 +26,8 @@ const BATCH: usize = 50;
 const STEP_BYTES: usize = 16 << 20;
 /// Letters of one run. What is left needs another one.
 const MOST: u32 = 20_000;
-/// Jobs looked up in one question to Redis.
-const JOBS_AT_ONCE: usize = 1_000;
+/// Replayed letters read from PostgreSQL, and looked up in Redis, in one step.
+const PAGE: u32 = 1_000;
 
 /// Put dead letters back into the queue
 ///
@@ -47,45 +51,102 @@ pub struct Args {
     /// Only say what would be replayed
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
-/// What became of the letters.
-#[derive(Debug, Default)]
+/// What became of the letters, by their ids.
+#[derive(Debug, Default, Serialize)]
 struct Tally {
-    queued: usize,
-    live: usize,
-    failed: usize,
-    full: usize,
+    /// Would be replayed; all else is empty then.
+    would_replay: Vec<i64>,
+    /// In the queue now.
+    replayed: Vec<i64>,
+    /// Were in the queue before.
+    already_queued: Vec<i64>,
+    /// Cannot be replayed.
+    failed: Vec<i64>,
+    /// Left for another run: their lane is full.
+    left: Vec<i64>,
+}
+
+impl Tally {
+    /// The counts and the ids.
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "would_replay": self.would_replay.len(), "replayed": self.replayed.len(),
+            "already_queued": self.already_queued.len(), "failed": self.failed.len(), "left": self.left.len(),
+            "ids": self,
+        })
+    }
 }
 
 /// Replays, or says what would be.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let (store, queue) = (context.store()?, context.queue()?);
-    let lost = lost(&store, &queue).await?;
+    let lost = lost(&store, &queue, Duration::ZERO).await?;
     if args.dry_run {
-        let letters = chosen(&store, args).await?;
-        for letter in letters.iter().chain(&lost) {
-            output::line(format_args!("would replay {} ({}, {})", letter.id, letter.reason, letter.job))?;
-        }
-        output::line(format_args!("{} would be replayed", letters.len() + lost.len()))?;
-        return Ok(Exit::Clean);
+        return dry_run(args, chosen(&store, args).await?, lost);
     }
     store.reopen(&lost.iter().map(|letter| letter.id).collect::<Vec<_>>()).await?;
     let letters = chosen(&store, args).await?;
+    if letters.is_empty() && args.letters.is_empty() {
+        known_reason(&store, args).await?;
+    }
     let mut tally = Tally::default();
     for batch in letters.chunks(BATCH) {
         replay(&store, &queue, batch, &mut tally).await?;
-        if tally.full > 0 {
+        if !tally.left.is_empty() {
             failure::say("a lane of the queue is full; run this again when it has drained");
             break;
         }
     }
-    let Tally { queued, live, failed, .. } = tally;
-    let rest = letters.len().saturating_sub(queued + live + failed);
-    output::line(format_args!(
-        "{queued} replayed, {live} were in the queue already, {failed} cannot be replayed, {rest} left"
-    ))?;
-    Ok(Exit::clean_if(failed == 0 && rest == 0))
+    let Tally { replayed, already_queued, failed, .. } = &tally;
+    let settled: HashSet<i64> = [replayed, already_queued, failed].into_iter().flatten().copied().collect();
+    tally.left = letters.iter().map(|letter| letter.id).filter(|id| !settled.contains(id)).collect();
+    let Tally { replayed, already_queued, failed, left, .. } = &tally;
+    if args.output.json {
+        output::json(&tally.to_json())?;
+    } else {
+        output::line(format_args!(
+            "{} replayed, {} were in the queue already, {} cannot be replayed, {} left",
+            replayed.len(),
+            already_queued.len(),
+            failed.len(),
+            left.len()
+        ))?;
+    }
+    Ok(Exit::clean_if(failed.is_empty() && left.is_empty()))
+}
+
+/// Says what would be replayed. A lost letter of the same choice may stand in both lists.
+fn dry_run(args: &Args, mut letters: Vec<DeadLetter>, lost: Vec<DeadLetter>) -> anyhow::Result<Exit> {
+    letters.extend(lost);
+    if args.output.json {
+        let would_replay = letters.iter().map(|letter| letter.id).collect();
+        output::json(&Tally { would_replay, ..Tally::default() }.to_json())?;
+        return Ok(Exit::Clean);
+    }
+    for letter in &letters {
+        output::line(format_args!("would replay {} ({}, {})", letter.id, letter.reason, letter.job))?;
+    }
+    output::line(format_args!("{} would be replayed", letters.len()))?;
+    Ok(Exit::Clean)
+}
+
+/// An error for a reason that no letter has ever had: a slip, not a job that is done already.
+async fn known_reason(store: &Store, args: &Args) -> anyhow::Result<()> {
+    let Some(reason) = &args.reason else { return Ok(()) };
+    let ever = DeadFilter { reason: Some(reason.clone()), limit: 1, state: None, ..DeadFilter::default() };
+    if !store.dead_letters(&ever).await?.is_empty() {
+        return Ok(());
+    }
+    let open: Vec<String> =
+        store.dead_count().await?.into_iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
+    if open.is_empty() {
+        bail!("no open letter with the reason `{reason}`; no letter is open at all");
+    }
+    bail!("no open letter with the reason `{reason}`; there are: {}", open.join(", "))
 }
 
 /// The letters asked for, without their raw mails.
@@ -109,18 +170,22 @@ async fn chosen(store: &Store, args: &Args) -> anyhow::Result<Vec<DeadLetter>> {
     Ok(letters)
 }
 
-/// Replayed letters whose job the queue does not hold. Read before the queue is asked: one that is stored or dies again
-/// in between has left the state by then, and `Store::reopen` passes over it.
-pub async fn lost(store: &Store, queue: &Queue) -> anyhow::Result<Vec<DeadLetter>> {
-    let filter = DeadFilter { limit: MOST, state: Some(DeadState::Replayed), ..DeadFilter::default() };
-    let letters = store.dead_letters(&filter).await?;
-    let mut lost = Vec::new();
-    for chunk in letters.chunks(JOBS_AT_ONCE) {
-        let jobs: Vec<JobId> = chunk.iter().map(|letter| letter.job.clone()).collect();
+/// Letters replayed for at least `since` whose job the queue does not hold, page by page. Read before the queue is asked:
+/// one that is stored or dies again in between has left the state by then, and `Store::reopen` passes over it.
+pub async fn lost(store: &Store, queue: &Queue, since: Duration) -> anyhow::Result<Vec<DeadLetter>> {
+    let (mut lost, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.replayed_letters(since, after, PAGE).await?;
+        // Ids ascend from page to page, which bounds the loop.
+        let Some(end) = page.last().map(|letter| letter.id) else { return Ok(lost) };
+        let jobs: Vec<JobId> = page.iter().map(|letter| letter.job.clone()).collect();
         let live = queue.live(&jobs).await?;
-        lost.extend(chunk.iter().zip(live).filter(|(_, live)| !live).map(|(letter, _)| letter.clone()));
+        lost.extend(page.into_iter().zip(live).filter(|(_, live)| !live).map(|(letter, _)| letter));
+        if lost.len() >= MOST as usize {
+            return Ok(lost);
+        }
+        after = end;
     }
-    Ok(lost)
 }
 
 /// Replays one batch, in steps of bounded bytes.
@@ -130,7 +195,7 @@ async fn replay(store: &Store, queue: &Queue, batch: &[DeadLetter], tally: &mut 
         let job = match job(store, letter).await? {
             Ok(job) => job,
             Err(why) => {
-                tally.failed += 1;
+                tally.failed.push(letter.id);
                 failure::say(&format!("{} cannot be replayed: {why}", letter.id));
                 continue;
             }
@@ -182,16 +247,14 @@ async fn put(
     let mut refused = Vec::new();
     for (id, answer) in ids.iter().zip(answers) {
         match answer {
-            Enqueued::Queued => tally.queued += 1,
-            Enqueued::AlreadyLive => tally.live += 1,
-            Enqueued::LaneFull => {
-                tally.full += 1;
-                refused.push(*id);
-            }
+            Enqueued::Queued => tally.replayed.push(*id),
+            Enqueued::AlreadyLive => tally.already_queued.push(*id),
+            Enqueued::LaneFull => refused.push(*id),
         }
     }
     if !refused.is_empty() {
         store.reopen(&refused).await?;
+        tally.left.extend(refused);
     }
     Ok(())
 }

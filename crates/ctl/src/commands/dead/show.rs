@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use chrono::DateTime;
 use mailfleet_mime::{Limits, Mail, parse};
 use mailfleet_model::JobId;
 use mailfleet_store::{DeadLetter, Store};
 
+use super::Owners;
 use crate::context::Context;
 use crate::failure::{self, Exit, Usage};
 use crate::output::{self, OutputArgs};
@@ -48,20 +50,31 @@ pub struct Args {
 
 /// Shows one letter.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
-    let letter = find(&context.store()?, &args.letter).await?;
+    let store = context.store()?;
+    let letter = find(&store, &args.letter).await?;
+    let owners = Owners::read(&store).await?;
+    let mailbox = mailbox(&store, &letter).await?;
     if let Some(path) = &args.raw {
         write_raw(&letter, path)?;
     }
     if args.output.json {
-        let mut value = super::list::to_json(&letter);
-        if let (Some(object), Some(raw)) = (value.as_object_mut(), &letter.raw) {
-            object.insert("preview".to_owned(), preview(raw).into());
+        let mut value = super::to_json(&letter, &owners);
+        if let Some(object) = value.as_object_mut() {
+            object.insert("mailbox".to_owned(), mailbox.into());
+            object.insert("preview".to_owned(), letter.raw.as_ref().map(|raw| preview(raw)).into());
         }
         output::json(&value)?;
         return Ok(Exit::Clean);
     }
-    print(&letter)?;
+    print(&letter, &owners, mailbox.as_deref())?;
     Ok(Exit::Clean)
+}
+
+/// The name of the folder it was in.
+async fn mailbox(store: &Store, letter: &DeadLetter) -> anyhow::Result<Option<String>> {
+    let Some(at) = letter.at else { return Ok(None) };
+    let mut mailboxes = store.mailboxes(at.account).await?.into_iter();
+    Ok(mailboxes.find(|mailbox| mailbox.id == at.mailbox).map(|mailbox| mailbox.name))
 }
 
 /// The letter with its mail, by id or job.
@@ -80,7 +93,7 @@ pub(super) async fn find(store: &Store, name: &str) -> anyhow::Result<DeadLetter
     })
 }
 
-fn print(letter: &DeadLetter) -> anyhow::Result<()> {
+fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow::Result<()> {
     let field =
         |label: &str, value: &str| output::line(format_args!("{label:<10} {}", text::printable(value)));
     field("id", &letter.id.to_string())?;
@@ -96,6 +109,12 @@ fn print(letter: &DeadLetter) -> anyhow::Result<()> {
     if let Some(closed) = letter.closed {
         field(letter.state.as_str(), &text::time(closed))?;
     }
+    field("account", owners.account(letter).unwrap_or("unknown"))?;
+    field("tenant", owners.tenant(letter).unwrap_or("unknown"))?;
+    if let Some(at) = letter.at {
+        let mailbox = mailbox.unwrap_or("unknown");
+        field("mailbox", &format!("{mailbox}, UID {} (UIDVALIDITY {})", at.uid, at.uidvalidity))?;
+    }
     field("message-id", letter.message_id.as_deref().unwrap_or("unknown"))?;
     field("lane", letter.lane.as_str())?;
     let counters = letter.counters;
@@ -104,7 +123,7 @@ fn print(letter: &DeadLetter) -> anyhow::Result<()> {
         &format!("{} attempts, {} crashes, {} drains", counters.attempts, counters.crashes, counters.drains),
     )?;
     for attempt in letter.history.as_array().into_iter().flatten() {
-        field("attempt", &text::cut(&attempt.to_string(), 300))?;
+        field("attempt", &text::cut(&attempt_line(attempt), 300))?;
     }
     match &letter.raw {
         None => field("mail", "its raw bytes are not here: not at hand when it died, or stored by now"),
@@ -112,6 +131,17 @@ fn print(letter: &DeadLetter) -> anyhow::Result<()> {
             field("mail", &text::size(raw.len() as u64))?;
             output::line(format_args!("\n{}", preview(raw)))
         }
+    }
+}
+
+/// One failed attempt: when, who, why.
+fn attempt_line(attempt: &serde_json::Value) -> String {
+    let word = |name: &str| attempt[name].as_str().unwrap_or("?");
+    match attempt["at_ms"].as_i64().and_then(DateTime::from_timestamp_millis) {
+        Some(at) => {
+            format!("{} by {}: {} ({})", text::time(at), word("worker"), word("error"), word("class"))
+        }
+        None => attempt.to_string(),
     }
 }
 
@@ -129,19 +159,18 @@ fn preview(raw: &[u8]) -> String {
     lines.join("\n")
 }
 
-/// Ids are long opaque words too, and what the reader is after.
+/// Ids are long opaque words too, and what the reader is after; the digits of a date are no code.
 fn header(name: &str, value: &str) -> String {
-    if matches!(name, "message-id" | "in-reply-to") { value.to_owned() } else { redact(value) }
+    if matches!(name, "message-id" | "in-reply-to" | "date") { value.to_owned() } else { redact(value) }
 }
 
 fn body(mail: &Mail) -> Vec<String> {
     let content = mail.content_text();
     let mut lines = content.lines().filter(|line| !line.trim().is_empty());
-    let mut shown: Vec<String> = lines
-        .by_ref()
-        .take(PREVIEW_LINES)
-        .map(|line| format!("| {}", text::cut(&redact(line), PREVIEW_CHARS)))
-        .collect();
+    // Redacted as one text: a password may stand on the line after its name.
+    let first = redact(&lines.by_ref().take(PREVIEW_LINES).collect::<Vec<_>>().join("\n"));
+    let mut shown: Vec<String> =
+        first.lines().map(|line| format!("| {}", text::cut(line, PREVIEW_CHARS))).collect();
     if lines.next().is_some() {
         shown.push("| …".to_owned());
     }
@@ -176,13 +205,17 @@ mod tests {
     fn a_preview_names_the_mail_and_gives_no_secret_away() {
         let raw = b"From: Shop <shop@acme.example>\r\nTo: ann@acme.example\r\nSubject: Your code 482913\r\n\
             Message-ID: <20260801.abcdefghijklmnop1234@acme.example>\r\n\
-            List-Unsubscribe: <https://acme.example/u/SECRETTOKEN>\r\nAuthorization: Bearer xyzzy\r\n\r\n\
-            Reset here: https://acme.example/reset?token=TOKEN99\r\n\x1b[31mred\r\n";
+            List-Unsubscribe: <https://acme.example/u/SECRETTOKEN>\r\nAuthorization: Bearer xyzzy\r\n\
+            Date: Tue, 1 Sep 2026 10:00:00 +0000\r\n\r\n\
+            Reset here: https://acme.example/reset?token=TOKEN99\r\ntoken=abc123secret\r\nYour password:\r\n\r\n\
+            hunter2\r\n\x1b[31mred\r\n";
         let shown = preview(raw);
-        for secret in ["482913", "SECRETTOKEN", "xyzzy", "TOKEN99", "\u{1b}"] {
+        for secret in ["482913", "SECRETTOKEN", "xyzzy", "TOKEN99", "abc123secret", "hunter2", "\u{1b}"] {
             assert!(!shown.contains(secret), "{shown}");
         }
-        for wanted in ["shop@acme.example", "20260801.abcdefghijklmnop1234@acme.example", "Reset here"] {
+        for wanted in
+            ["shop@acme.example", "20260801.abcdefghijklmnop1234@acme.example", "1 Sep 2026", "Reset here"]
+        {
             assert!(shown.contains(wanted), "{shown}");
         }
     }

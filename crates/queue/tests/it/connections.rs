@@ -1,0 +1,118 @@
+//! What a call costs, and what a broken connection costs.
+
+use std::time::{Duration, Instant};
+
+use mailfleet_model::Lane;
+use mailfleet_testkit::eventually;
+
+use crate::fixture::{Fixture, SOON, id};
+
+/// Opens as many connections as the pool may have, by as many calls at once.
+async fn fill(f: &Fixture) {
+    let pings: Vec<_> = (0..f.queue.config().pool_size)
+        .map(|_| {
+            let queue = f.queue.clone();
+            tokio::spawn(async move { queue.ping().await })
+        })
+        .collect();
+    for ping in pings {
+        ping.await.unwrap().unwrap();
+    }
+}
+
+async fn pings(f: &Fixture) -> u64 {
+    let stats: String = f.redis("INFO commandstats").await;
+    let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_ping:calls="));
+    calls.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_call_is_one_round_trip_and_no_ping_before_it() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, [1]).await;
+    let before = pings(&f).await;
+    for _ in 0..50 {
+        assert_eq!(f.queue.live(&[id(1)]).await.unwrap(), [true]);
+    }
+    assert_eq!(pings(&f).await, before);
+}
+
+#[tokio::test]
+async fn broken_connections_cost_one_call_at_most_and_are_replaced() {
+    let f = Fixture::start();
+    for round in 0..5 {
+        fill(&f).await;
+        let killed: u64 = f.redis("CLIENT KILL TYPE normal SKIPME yes").await;
+        assert!(killed >= 2, "round {round}: the pool had {killed} connections");
+        let mut failed = 0;
+        for _ in 0..30 {
+            match f.queue.ping().await {
+                Ok(()) => {}
+                Err(error) => {
+                    assert!(error.is_outage(), "{error}");
+                    failed += 1;
+                }
+            }
+        }
+        assert!(failed <= 1, "round {round}: {failed} calls failed");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_between_two_calls_costs_one_of_them_at_most() {
+    let f = Fixture::start();
+    fill(&f).await;
+    f.redis.kill();
+    f.redis.start_again().unwrap();
+    let mut failed = 0;
+    for _ in 0..30 {
+        failed += usize::from(f.queue.ping().await.is_err());
+    }
+    assert!(failed <= 1, "{failed} calls failed");
+}
+
+#[tokio::test]
+async fn a_restart_while_all_was_quiet_costs_no_call() {
+    let f = Fixture::start();
+    for round in 0..3 {
+        fill(&f).await;
+        f.redis.stop().unwrap();
+        f.redis.start_again().unwrap();
+        // The quiet itself: longer than the half second after which a connection is asked before it is used.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        for call in 0..30 {
+            f.queue.ping().await.unwrap_or_else(|error| panic!("round {round}, call {call}: {error}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_costs_one_wait_and_not_one_for_each_connection() {
+    let f = Fixture::start_with(&[], |config| config.response_timeout_ms = 400);
+    fill(&f).await;
+    f.redis.pause().unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let asked = Instant::now();
+    assert!(f.queue.ping().await.unwrap_err().is_outage());
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    f.redis.resume().unwrap();
+    eventually("an answer", SOON, || async { f.queue.ping().await.ok() }).await;
+}
+
+#[tokio::test]
+async fn what_redis_refuses_costs_no_connection() {
+    let f = Fixture::start();
+    f.queue.ping().await.unwrap();
+    let connected = || async { f.redis::<String>("INFO stats").await };
+    let received = |stats: &str| -> u64 {
+        let line = stats.lines().find_map(|line| line.strip_prefix("total_connections_received:")).unwrap();
+        line.trim().parse().unwrap()
+    };
+    let _: String = f.redis("SET K:live rubbish").await;
+    let before = received(&connected().await);
+    for _ in 0..10 {
+        f.queue.locate(&id(1)).await.unwrap_err();
+    }
+    // The question itself has a connection of its own each time.
+    assert_eq!(received(&connected().await), before + 1);
+}
