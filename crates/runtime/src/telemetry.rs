@@ -6,8 +6,9 @@ use std::io::{self, IsTerminal as _};
 use std::panic;
 
 use serde::Deserialize;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{ParseError, filter_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -57,6 +58,12 @@ fn filter(config: &LogConfig, variable: Option<&str>) -> Result<EnvFilter, Confi
     })
 }
 
+/// Whether a line may be written at all, whatever the filter says. Below `info` only our own code speaks: at `debug` the
+/// PostgreSQL driver writes statements with their parameters, which are whole mails.
+fn may_speak(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() <= Level::INFO || metadata.target().starts_with("mailfleet")
+}
+
 /// Installs the log subscriber and a panic hook that logs. Where a subscriber is installed already (tests) it stays.
 pub fn init(config: &LogConfig) -> Result<(), ConfigError> {
     let filter = filter(config, std::env::var(FILTER_VARIABLE).ok().as_deref())?;
@@ -68,7 +75,7 @@ pub fn init(config: &LogConfig) -> Result<(), ConfigError> {
     };
     // A subscriber that reports its own write errors uses eprintln!, which panics when stderr is closed.
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).log_internal_errors(false);
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(may_speak));
     // An error here only says that a subscriber is installed already.
     let _ = if human {
         registry.with(layer.with_ansi(terminal).with_target(false)).try_init()
@@ -88,7 +95,43 @@ pub fn init(config: &LogConfig) -> Result<(), ConfigError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
     use super::*;
+
+    /// Where a test's log lines go.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_filter_makes_foreign_code_write_below_info() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let subscriber = tracing_subscriber::registry()
+            .with(EnvFilter::builder().parse("trace").unwrap())
+            .with(filter_fn(may_speak))
+            .with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!(target: "tokio_postgres::query", "parameters: a whole mail");
+            tracing::info!(target: "tokio_postgres", "a notice");
+            tracing::trace!(target: "mailfleet_store", "our own detail");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("whole mail"), "{text}");
+        assert!(text.contains("a notice") && text.contains("our own detail"), "{text}");
+    }
 
     #[test]
     fn a_broken_filter_names_where_it_came_from() {
