@@ -35,7 +35,7 @@ impl Link {
             }
         }
         let (timeout, place) = (config.response_timeout(), place(address));
-        let pool = Pool::new(client.clone(), connection_config(timeout), config.pool_size, timeout)?;
+        let pool = Pool::new(&client, connection_config(timeout), config.pool_size, timeout)?;
         Ok(Self { client, pool, reach: Reach::new(config.lease()), timeout, place })
     }
 

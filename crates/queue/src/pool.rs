@@ -1,4 +1,4 @@
-//! The pool of connections. A connection that was used a moment ago is taken from it as it is, without asking the server
+//! The pool of connections: deadpool-redis makes and checks them, this module says when a check is needed. A connection that was used a moment ago is taken from it as it is, without asking the server
 //! first: that would double the round trips of every call. What is broken is not handed out all the same:
 //!
 //! - When a call fails on a connection, or a check, every connection made before goes, with no more said: whatever broke
@@ -32,10 +32,9 @@ struct Pooled {
     generation: u64,
 }
 
-/// Makes and checks connections.
+/// Makes connections, and checks those that need it.
 struct Manager {
-    client: Client,
-    config: AsyncConnectionConfig,
+    inner: deadpool_redis::Manager,
     /// Connections of an earlier generation are not used any more.
     generation: AtomicU64,
 }
@@ -43,12 +42,14 @@ struct Manager {
 impl Pool {
     /// An empty pool of at most `size` connections. Waiting for one, and making one, end after `timeout`.
     pub(crate) fn new(
-        client: Client,
+        client: &Client,
         config: AsyncConnectionConfig,
         size: usize,
         timeout: Duration,
     ) -> Result<Self, ConfigError> {
-        managed::Pool::builder(Manager { client, config, generation: AtomicU64::new(0) })
+        let inner = deadpool_redis::Manager::new_with_config(client.get_connection_info().clone(), config)
+            .map_err(|error| ConfigError { field: "url", problem: error.to_string() })?;
+        managed::Pool::builder(Manager { inner, generation: AtomicU64::new(0) })
             .max_size(size)
             // A check of an old connection ends with the response timeout of that connection.
             .timeouts(Timeouts { wait: Some(timeout), create: Some(timeout), recycle: None })
@@ -102,8 +103,7 @@ impl managed::Manager for Manager {
     async fn create(&self) -> Result<Pooled, RedisError> {
         // Read before the connection is made: one that is made while others break may be one of them.
         let generation = self.generation.load(Ordering::Acquire);
-        let redis = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
-        Ok(Pooled { redis, generation })
+        Ok(Pooled { redis: self.inner.create().await?, generation })
     }
 
     async fn recycle(&self, pooled: &mut Pooled, metrics: &Metrics) -> RecycleResult<RedisError> {
@@ -113,13 +113,14 @@ impl managed::Manager for Manager {
         if metrics.last_used() < ASK_AFTER {
             return Ok(());
         }
-        match redis::cmd("PING").query_async::<String>(&mut pooled.redis).await {
-            Err(error) if breaks(&error) => {
-                self.give_up(pooled.generation);
-                Err(RecycleError::Backend(error))
-            }
+        match self.inner.recycle(&mut pooled.redis, metrics).await {
             // A refusal is an answer too: the connection lives.
-            Ok(_) | Err(_) => Ok(()),
+            Ok(()) => Ok(()),
+            Err(RecycleError::Backend(error)) if !breaks(&error) => Ok(()),
+            Err(error) => {
+                self.give_up(pooled.generation);
+                Err(error)
+            }
         }
     }
 }
