@@ -39,6 +39,28 @@ fn an_unknown_key_is_refused_by_name_by_all_three_binaries() {
 }
 
 #[test]
+fn an_unknown_option_and_an_unusable_log_filter_are_one_line_and_64() {
+    let fleet = Fleet::servers();
+    for binary in ["mailfleet-producer", "mailfleet-consumer", "mailfleet"] {
+        let finished = fleet.builder(binary).args(["--check-confg"]).finish(Duration::from_secs(10)).unwrap();
+        refused(&finished, &["--check-confg", "--help"]);
+        assert_eq!(
+            (finished.status.code(), finished.stderr.lines().count()),
+            (Some(64), 1),
+            "{}",
+            finished.stderr
+        );
+    }
+    for binary in ["mailfleet-producer", "mailfleet-consumer"] {
+        let builder =
+            fleet.builder(binary).args(["--check-config"]).env("MAILFLEET_LOG__FILTER", "info,blah=blub");
+        let finished = builder.finish(Duration::from_secs(10)).unwrap();
+        refused(&finished, &["log.filter", "blah=blub"]);
+        assert_eq!(finished.status.code(), Some(64));
+    }
+}
+
+#[test]
 fn a_checked_configuration_shows_no_secret() {
     let fleet = Fleet::servers();
     for binary in ["mailfleet-producer", "mailfleet-consumer", "mailfleet"] {

@@ -112,15 +112,11 @@ async fn check(
     let Some(info) = reach("Redis", shutdown, queue_beat, || queue.server_info()).await? else {
         return Ok(None);
     };
-    match info.maxmemory_policy.as_deref() {
-        Some("noeviction") => {}
-        None => tracing::warn!(
-            "Redis does not tell its eviction policy; it must be `maxmemory-policy noeviction`"
-        ),
-        Some(policy) => bail!(
-            "Redis evicts keys when its memory is full (maxmemory-policy {policy}), which would lose queued mail: set \
-             `maxmemory-policy noeviction` in redis.conf, or now with `redis-cli CONFIG SET maxmemory-policy noeviction`"
-        ),
+    if let Some(why) = info.unfit() {
+        bail!(why);
+    }
+    if info.maxmemory_policy.is_none() {
+        tracing::warn!("Redis does not tell its eviction policy; it must be `maxmemory-policy noeviction`");
     }
     let groups = reach("Redis", shutdown, queue_beat, || queue.ensure_groups()).await?;
     Ok(groups.map(drop))

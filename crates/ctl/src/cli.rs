@@ -90,14 +90,9 @@ impl Command {
     }
 }
 
-/// clap's message as one line: the first paragraph, with its hint, without its usage block.
+/// clap's message as one line that a terminal can take.
 pub fn one_line(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let said =
-        text.split("Usage:").next().unwrap_or(&text).replace("For more information, try '--help'.", "");
-    let line = said.split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = crate::text::printable(line.strip_prefix("error: ").unwrap_or(&line));
-    format!("{} (`--help` says what there is)", line.trim_end_matches('.'))
+    crate::text::printable(&mailfleet_runtime::usage_line(error))
 }
 
 #[cfg(test)]

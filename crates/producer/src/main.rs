@@ -46,7 +46,7 @@ use crate::services::Services;
 /// Nothing is ever marked as read. Accounts are added with `mailfleet account add`; the producer notices without a
 /// restart. SIGTERM finishes the batch in hand and ends; a second SIGTERM ends at once. Run one producer.
 ///
-/// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the configuration cannot be used.
+/// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the configuration or an option cannot be used.
 #[derive(Debug, Parser)]
 #[command(name = "mailfleet-producer", version)]
 struct Cli {
@@ -64,8 +64,10 @@ const SPEC: Spec = Spec {
 const MAX_AGE: Duration = Duration::from_secs(30);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    mailfleet_runtime::run::<Config, _, _>(&SPEC, &cli.args, start)
+    match mailfleet_runtime::parse::<Cli>(SPEC.name) {
+        Ok(cli) => mailfleet_runtime::run::<Config, _, _>(&SPEC, &cli.args, start),
+        Err(code) => code,
+    }
 }
 
 async fn start(process: Process<Config>) -> anyhow::Result<()> {

@@ -30,7 +30,7 @@ mod supervise;
 pub mod telemetry;
 
 pub use admin::AdminConfig;
-pub use args::Args;
+pub use args::{Args, parse, usage_line};
 pub use component::Components;
 pub use config::{ConfigError, Loaded, Loader, Settings, Shell, Unread, load_config};
 pub use health::{Beat, Health, State};

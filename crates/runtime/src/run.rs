@@ -52,7 +52,9 @@ pub fn load<C: Settings>(args: &Args) -> Result<Loaded<C>, ConfigError> {
         Some(file) => ConfigError::Invalid(format!("{}: {error}", file.display())),
         None => ConfigError::Invalid(error),
     };
-    loaded.config.shell().shutdown.validate().map_err(invalid)?;
+    let shell = loaded.config.shell();
+    telemetry::check(&shell.log)?;
+    shell.shutdown.validate().map_err(invalid)?;
     loaded.config.validate().map_err(|error| invalid(chain(&error)))?;
     Ok(loaded)
 }

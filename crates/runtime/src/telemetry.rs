@@ -58,6 +58,11 @@ fn filter(config: &LogConfig, variable: Option<&str>) -> Result<EnvFilter, Confi
     })
 }
 
+/// Whether the filter in force can be used.
+pub fn check(config: &LogConfig) -> Result<(), ConfigError> {
+    filter(config, std::env::var(FILTER_VARIABLE).ok().as_deref()).map(drop)
+}
+
 /// Whether a line may be written at all, whatever the filter says. Below `info` only our own code speaks: at `debug` the
 /// PostgreSQL driver writes statements with their parameters, which are whole mails.
 fn may_speak(metadata: &Metadata<'_>) -> bool {
