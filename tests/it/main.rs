@@ -7,4 +7,5 @@ mod clear_errors;
 mod crashes;
 mod draining;
 mod outages;
+mod quiet_logs;
 mod tenants;

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use mailfleet_runtime::{AdminConfig, LogConfig, Settings, Shell, ShutdownConfig, Unread};
+use mailfleet_runtime::{AdminConfig, Invalid, LogConfig, Settings, Shell, ShutdownConfig, Unread};
 use serde::Deserialize;
 
 /// The whole file. Sections of other binaries are theirs to check.
@@ -49,7 +48,7 @@ impl Default for ConsumerConfig {
 
 impl ConsumerConfig {
     /// Checks every range; the error names the key, what stands there and what may.
-    pub fn validate(&self) -> anyhow::Result<()> {
+    pub fn validate(&self) -> Result<(), Invalid> {
         let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         for (key, value, least, most) in [
             ("workers", wide(self.workers), 1, 64),
@@ -57,7 +56,13 @@ impl ConsumerConfig {
             ("max_message_bytes", self.max_message_bytes, 64 << 10, wide(mailfleet_queue::MAX_RAW_BYTES)),
             ("accounts_refresh_seconds", self.accounts_refresh_seconds, 1, 3_600),
         ] {
-            ensure!((least..=most).contains(&value), "`consumer.{key}` is {value}: give {least} to {most}");
+            if !(least..=most).contains(&value) {
+                return Err(Invalid::within(
+                    "consumer",
+                    key,
+                    format!("is {value}, must be {least} to {most}"),
+                ));
+            }
         }
         Ok(())
     }
@@ -70,22 +75,26 @@ impl ConsumerConfig {
 
 impl Settings for Config {
     const SECRETS: &'static [&'static str] = &["queue.url", "postgres.url"];
+    const ELSEWHERE: &'static [(&'static str, &'static str)] =
+        &[("producer", "mailfleet-producer"), ("imap", "mailfleet-producer")];
 
     fn shell(&self) -> Shell {
         Shell { log: self.log.clone(), admin: self.admin.clone(), shutdown: self.shutdown.clone() }
     }
 
-    fn validate(&self) -> anyhow::Result<()> {
-        self.queue.validate().context("section [queue]")?;
-        self.postgres.validate().context("section [postgres]")?;
+    fn validate(&self) -> Result<(), Invalid> {
+        self.queue.validate().map_err(|error| Invalid::within("queue", error.field, error.problem))?;
+        self.postgres.validate().map_err(|error| Invalid::within("postgres", error.key, error.problem))?;
         self.consumer.validate()?;
         // With fewer, a busy consumer would wait for a connection to ask for a sign of life, and call that an outage.
         let (pool, workers) = (self.postgres.pool_size, self.consumer.workers);
-        ensure!(
-            pool >= workers + 2,
-            "`postgres.pool_size` is {pool}, but `consumer.workers` is {workers}: give the pool at least two more, one \
-             for what is taken over from dead consumers and one for the sign of life"
-        );
+        if pool < workers + 2 {
+            let problem = format!(
+                "is {pool}, but `consumer.workers` is {workers}: give the pool at least two more, one for what is taken \
+                 over from dead consumers and one for the sign of life"
+            );
+            return Err(Invalid::new("postgres.pool_size", problem));
+        }
         Ok(())
     }
 }
@@ -102,6 +111,6 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_name_with_its_range() {
         let config = ConsumerConfig { workers: 0, ..ConsumerConfig::default() };
-        assert_eq!(config.validate().unwrap_err().to_string(), "`consumer.workers` is 0: give 1 to 64");
+        assert_eq!(config.validate().unwrap_err().to_string(), "`consumer.workers`: is 0, must be 1 to 64");
     }
 }

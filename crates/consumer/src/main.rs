@@ -34,7 +34,7 @@ use crate::config::Config;
 /// Run as many as you like: they share the work through the queue. SIGTERM finishes what can be finished within
 /// `shutdown.drain_seconds` and hands back the rest, uncounted; a second SIGTERM ends at once.
 ///
-/// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the configuration or an option cannot be used.
+/// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the command line or the configuration cannot be used.
 #[derive(Debug, Parser)]
 #[command(name = "mailfleet-consumer", version)]
 struct Cli {

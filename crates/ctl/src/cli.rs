@@ -32,7 +32,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FILE", env = "MAILFLEET_CONFIG", help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
 
-    /// Check the configuration, say what is wrong with it, and end
+    /// Check the configuration, say what is wrong with it, else print what is set in it, and end
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     check_config: bool,
 
@@ -88,11 +88,6 @@ impl Command {
             Self::Demo(args) => context.block_on(demo::run(&args)),
         }
     }
-}
-
-/// clap's message as one line that a terminal can take.
-pub fn one_line(error: &clap::Error) -> String {
-    crate::text::printable(&mailfleet_runtime::usage_line(error))
 }
 
 #[cfg(test)]
@@ -174,7 +169,7 @@ mod tests {
             (&["mailfleet", "audit", "--older-than", "soon"], "90s"),
         ] {
             let error = Cli::try_parse_from(words).unwrap_err();
-            let line = one_line(&error);
+            let line = mailfleet_runtime::usage_line(&error);
             assert!(line.contains(want) && line.contains("--help") && !line.contains('\n'), "{line}");
         }
     }

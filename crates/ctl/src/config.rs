@@ -1,7 +1,6 @@
 //! The configuration: one TOML file for the whole fleet, of which this program reads the servers' sections.
 
-use anyhow::Context as _;
-use mailfleet_runtime::{AdminConfig, LogConfig, Settings, Shell, ShutdownConfig, Unread};
+use mailfleet_runtime::{AdminConfig, Invalid, LogConfig, Settings, Shell, ShutdownConfig, Unread};
 use serde::Deserialize;
 
 /// What this program reads. `deploy/config/mailfleet.toml` documents every key.
@@ -28,15 +27,20 @@ pub struct Config {
 
 impl Settings for Config {
     const SECRETS: &'static [&'static str] = &["queue.url", "postgres.url"];
+    const ELSEWHERE: &'static [(&'static str, &'static str)] =
+        &[("producer", "mailfleet-producer"), ("consumer", "mailfleet-consumer")];
 
     fn shell(&self) -> Shell {
         Shell { log: self.log.clone(), admin: self.admin.clone(), shutdown: self.shutdown.clone() }
     }
 
-    fn validate(&self) -> anyhow::Result<()> {
-        self.queue.validate().context("[queue]")?;
-        self.postgres.validate().context("[postgres]")?;
-        self.imap.validate().context("[imap]")
+    fn validate(&self) -> Result<(), Invalid> {
+        self.queue.validate().map_err(|error| Invalid::within("queue", error.field, error.problem))?;
+        self.postgres.validate().map_err(|error| Invalid::within("postgres", error.key, error.problem))?;
+        let imap = |error: mailfleet_imap::ConfigError| {
+            Invalid::within("imap", error.field, format!("is {}, must be {}", error.value, error.expected))
+        };
+        self.imap.validate().map_err(imap)
     }
 }
 

@@ -18,16 +18,13 @@ mod text;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use clap::error::ErrorKind;
-
 use crate::cli::Cli;
 use crate::failure::Exit;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match mailfleet_runtime::parse::<Cli>("mailfleet") {
         Ok(cli) => cli,
-        Err(error) => return answer(&error).into(),
+        Err(code) => return code,
     };
     match cli.run() {
         Ok(exit) => exit.into(),
@@ -35,24 +32,6 @@ fn main() -> ExitCode {
         Err(error) => {
             failure::say(&failure::one_line(&error));
             failure::exit_of(&error).into()
-        }
-    }
-}
-
-/// Prints help or version, or a mistake as one line. A reader that went away is no error.
-fn answer(error: &clap::Error) -> Exit {
-    match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            let _ = error.print();
-            Exit::Clean
-        }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
-            Exit::Usage
-        }
-        _ => {
-            failure::say(&cli::one_line(error));
-            Exit::Usage
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
 use mailfleet_imap::Waits;
-use mailfleet_runtime::{AdminConfig, LogConfig, Settings, Shell, ShutdownConfig, Unread};
+use mailfleet_runtime::{AdminConfig, Invalid, LogConfig, Settings, Shell, ShutdownConfig, Unread};
 use serde::Deserialize;
 
 use crate::priority::{self, Rule};
@@ -80,7 +79,7 @@ impl ProducerConfig {
     /// Checks every range; the error names the key, what stands there and what may.
     ///
     /// `max_message_bytes` is the largest mail that `[imap]` lets in.
-    pub fn validate(&self, max_message_bytes: u64) -> anyhow::Result<()> {
+    pub fn validate(&self, max_message_bytes: u64) -> Result<(), Invalid> {
         let count = u64::try_from(self.batch_count).unwrap_or(u64::MAX);
         let sweeps = u64::try_from(self.sweep_concurrency).unwrap_or(u64::MAX);
         for (key, value, least, most) in [
@@ -94,19 +93,24 @@ impl ProducerConfig {
             ("poll_seconds", self.poll_seconds, 1, 3_600),
             ("accounts_refresh_seconds", self.accounts_refresh_seconds, 1, 3_600),
         ] {
-            ensure!((least..=most).contains(&value), "`producer.{key}` is {value}: give {least} to {most}");
+            if !(least..=most).contains(&value) {
+                return Err(Invalid::within(
+                    "producer",
+                    key,
+                    format!("is {value}, must be {least} to {most}"),
+                ));
+            }
         }
         let most_at_once = self.batch_bytes + max_message_bytes;
-        ensure!(
-            self.memory_bytes >= most_at_once,
-            "`producer.memory_bytes` is {}, less than one batch and one mail may take ({most_at_once}): raise it, or \
-             lower `producer.batch_bytes` or `imap.max_message_bytes`",
-            self.memory_bytes
-        );
-        if let Err(error) = priority::check(&self.priority) {
-            bail!(error);
+        if self.memory_bytes < most_at_once {
+            let problem = format!(
+                "is {}, less than one batch and one mail may take ({most_at_once}): raise it, or lower \
+                 `producer.batch_bytes` or `imap.max_message_bytes`",
+                self.memory_bytes
+            );
+            return Err(Invalid::new("producer.memory_bytes", problem));
         }
-        Ok(())
+        priority::check(&self.priority).map_err(|problem| Invalid::new("producer.priority", problem))
     }
 
     /// The time between two sweeps.
@@ -137,22 +141,26 @@ impl ProducerConfig {
 
 impl Settings for Config {
     const SECRETS: &'static [&'static str] = &["queue.url", "postgres.url"];
+    const ELSEWHERE: &'static [(&'static str, &'static str)] = &[("consumer", "mailfleet-consumer")];
 
     fn shell(&self) -> Shell {
         Shell { log: self.log.clone(), admin: self.admin.clone(), shutdown: self.shutdown.clone() }
     }
 
-    fn validate(&self) -> anyhow::Result<()> {
-        // These errors name their section and key themselves.
-        self.queue.validate()?;
-        self.postgres.validate()?;
-        self.imap.validate()?;
+    fn validate(&self) -> Result<(), Invalid> {
+        self.queue.validate().map_err(|error| Invalid::within("queue", error.field, error.problem))?;
+        self.postgres.validate().map_err(|error| Invalid::within("postgres", error.key, error.problem))?;
+        self.imap.validate().map_err(|error| {
+            Invalid::within("imap", error.field, format!("is {}, must be {}", error.value, error.expected))
+        })?;
         let most = u64::try_from(mailfleet_queue::MAX_RAW_BYTES).unwrap_or(u64::MAX);
-        ensure!(
-            self.imap.max_message_bytes <= most,
-            "`imap.max_message_bytes` is {}, more than the queue carries: give at most {most}",
-            self.imap.max_message_bytes
-        );
+        if self.imap.max_message_bytes > most {
+            let problem = format!(
+                "is {}, more than the queue carries: give at most {most}",
+                self.imap.max_message_bytes
+            );
+            return Err(Invalid::new("imap.max_message_bytes", problem));
+        }
         self.producer.validate(self.imap.max_message_bytes)
     }
 }
@@ -178,8 +186,8 @@ mod tests {
 
     #[test]
     fn a_value_out_of_range_is_refused_by_name_with_its_range() {
-        assert_eq!(refusal(|c| c.idle_seconds = 120), "`producer.idle_seconds` is 120: give 1 to 110");
-        assert_eq!(refusal(|c| c.batch_count = 0), "`producer.batch_count` is 0: give 1 to 1000");
+        assert_eq!(refusal(|c| c.idle_seconds = 120), "`producer.idle_seconds`: is 120, must be 1 to 110");
+        assert_eq!(refusal(|c| c.batch_count = 0), "`producer.batch_count`: is 0, must be 1 to 1000");
         assert!(refusal(|c| c.memory_bytes = 2 << 20).contains("producer.memory_bytes"));
         assert!(refusal(|c| c.priority.clear()).contains("producer.priority"));
     }

@@ -46,7 +46,7 @@ use crate::services::Services;
 /// Nothing is ever marked as read. Accounts are added with `mailfleet account add`; the producer notices without a
 /// restart. SIGTERM finishes the batch in hand and ends; a second SIGTERM ends at once. Run one producer.
 ///
-/// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the configuration or an option cannot be used.
+/// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the command line or the configuration cannot be used.
 #[derive(Debug, Parser)]
 #[command(name = "mailfleet-producer", version)]
 struct Cli {

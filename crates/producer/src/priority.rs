@@ -50,11 +50,9 @@ pub fn default_rules() -> Vec<Rule> {
 /// A list without an end, or with lines that can never be reached, in words.
 pub fn check(rules: &[Rule]) -> Result<(), String> {
     match rules.iter().position(|rule| rule.when == When::Any) {
-        None => {
-            Err("`producer.priority` has no rule for the rest: end the list with `when = \"any\"`".to_owned())
-        }
+        None => Err("has no rule for the rest: end the list with `when = \"any\"`".to_owned()),
         Some(at) if at + 1 < rules.len() => Err(format!(
-            "`producer.priority`: rule {} is `any`, so the {} after it can never hold; move it to the end",
+            "rule {} is `any`, so the {} after it can never hold; move it to the end",
             at + 1,
             rules.len() - at - 1
         )),

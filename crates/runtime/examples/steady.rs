@@ -1,9 +1,9 @@
 //! A process that does nothing, well: the shell in its smallest use, and what the shutdown tests send signals to.
 //!
 //! `steady.mode` says how it behaves; `steady.release` names a file that a draining process waits for, so that a test
-//! decides when the drain is over.
+//! decides when the drain is over. The variable STEADY_ADMIN is the default of `admin.listen`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,15 +12,12 @@ use anyhow::Context as _;
 use clap::Parser;
 use mailfleet_model::{Lane, Secret};
 use mailfleet_runtime::{
-    AdminConfig, Args, LogConfig, Process, Settings, Shell, ShutdownConfig, Spec, Unread, run,
+    AdminConfig, Args, Invalid, LogConfig, Process, Settings, Shell, ShutdownConfig, Spec, Unread, parse, run,
 };
 use serde::Deserialize;
 
-const SPEC: Spec = Spec {
-    name: "steady",
-    version: env!("CARGO_PKG_VERSION"),
-    admin_listen: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-};
+/// What our own log lines are filed under; the lines of all others are held back.
+const OWN: &str = "mailfleet::steady";
 
 #[derive(Parser)]
 struct Cli {
@@ -67,19 +64,31 @@ enum Mode {
 
 impl Settings for Config {
     const SECRETS: &'static [&'static str] = &["steady.token"];
+    const ELSEWHERE: &'static [(&'static str, &'static str)] = &[("redis", "restless")];
 
     fn shell(&self) -> Shell {
         Shell { log: self.log.clone(), admin: self.admin.clone(), shutdown: self.shutdown.clone() }
     }
 
-    fn validate(&self) -> anyhow::Result<()> {
-        anyhow::ensure!(!self.steady.token.expose().is_empty(), "`steady.token` is empty: give one");
-        Ok(())
+    fn validate(&self) -> Result<(), Invalid> {
+        match self.steady.token.expose() {
+            "" => Err(Invalid::new("steady.token", "is empty, give one")),
+            _ => Ok(()),
+        }
     }
 }
 
 fn main() -> ExitCode {
-    run::<Config, _, _>(&SPEC, &Cli::parse().args, start)
+    let default = std::env::var("STEADY_ADMIN").ok().and_then(|address| address.parse().ok());
+    let spec = Spec {
+        name: "steady",
+        version: env!("CARGO_PKG_VERSION"),
+        admin_listen: default.unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)),
+    };
+    match parse::<Cli>(spec.name) {
+        Ok(cli) => run::<Config, _, _>(&spec, &cli.args, start),
+        Err(code) => code,
+    }
 }
 
 async fn start(process: Process<Config>) -> anyhow::Result<()> {
@@ -104,7 +113,7 @@ async fn start(process: Process<Config>) -> anyhow::Result<()> {
         }
         Mode::Drain => components.spawn("steady", async move {
             shutdown.soft.cancelled().await;
-            tracing::info!("steady drains");
+            tracing::info!(target: OWN, "steady drains");
             released(release).await;
             work.get(Lane::Low).inc();
             Ok(())
@@ -115,7 +124,8 @@ async fn start(process: Process<Config>) -> anyhow::Result<()> {
         }),
     }
     beat.ok();
-    tracing::info!("steady started");
+    chatter();
+    tracing::info!(target: OWN, "steady started");
     Ok(())
 }
 
@@ -124,4 +134,16 @@ async fn released(file: PathBuf) {
     while !file.exists() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// What a database client and others say, in both ways in which crates log.
+fn chatter() {
+    let mail = "Dear Ada, this is between us";
+    log::trace!(target: "tokio_postgres::connection", "sending {mail}");
+    log::debug!(target: "tokio_postgres::query", "executing statement s0 with parameters: [{mail:?}]");
+    log::info!(target: "tokio_postgres::connection", "NOTICE: {mail}");
+    tracing::debug!(target: "hyper::proto", mail, "read");
+    tracing::info!(target: "h2", mail, "sent");
+    log::warn!(target: "tokio_postgres::connection", "the connection was odd");
+    tracing::debug!(target: OWN, "steady says much");
 }

@@ -3,6 +3,7 @@
 //! It runs on the supervisor's thread, apart from the worker runtime, so that it can still tell the truth when every
 //! worker thread is stuck. It asks no server: health is what the components last reported.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -25,8 +26,9 @@ use crate::health::Health;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// Address and port of the admin server. Each binary has a default of its own on 127.0.0.1; port 0 takes a free
-    /// one, and the log says which.
+    /// Address and port of the admin server; port 0 takes a free one, and the log says which. A given address that is
+    /// taken is an error. Where none is given each binary has a default of its own on 127.0.0.1, and takes a free port
+    /// when that is taken: two consumers on one host need no configuration.
     pub listen: Option<SocketAddr>,
 }
 
@@ -47,17 +49,35 @@ struct OwnMetrics {
 pub(crate) struct AdminServer {
     listener: TcpListener,
     address: SocketAddr,
+    taken: Option<SocketAddr>,
     router: Router,
 }
 
 impl AdminServer {
-    /// Binds the address. Port 0 takes a free one.
-    pub async fn bind(listen: SocketAddr, registry: Registry, health: Health) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(listen).await.with_context(|| {
+    /// Binds `given`; where that is none `default`, or a free port beside it when it is taken. Port 0 is a free one.
+    pub async fn bind(
+        given: Option<SocketAddr>,
+        default: SocketAddr,
+        registry: Registry,
+        health: Health,
+    ) -> anyhow::Result<Self> {
+        let listen = given.unwrap_or(default);
+        let (listener, taken) = match TcpListener::bind(listen).await {
+            Err(error) if given.is_none() && error.kind() == ErrorKind::AddrInUse => {
+                (TcpListener::bind(SocketAddr::new(default.ip(), 0)).await, Some(default))
+            }
+            listener => (listener, None),
+        };
+        let listener = listener.with_context(|| {
             format!("cannot listen on {listen} for the admin server (set `admin.listen` to a free address)")
         })?;
         let address = listener.local_addr().context("cannot tell the admin server's address")?;
-        Ok(Self { listener, address, router: router(registry, health)? })
+        Ok(Self { listener, address, taken, router: router(registry, health)? })
+    }
+
+    /// The default address, where it was taken and another one had to be bound.
+    pub const fn taken(&self) -> Option<SocketAddr> {
+        self.taken
     }
 
     /// The bound address.

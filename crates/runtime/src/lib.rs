@@ -1,6 +1,6 @@
 //! The process shell of every mailfleet binary: configuration, telemetry, health, metrics, two-stage shutdown.
 //!
-//! A binary declares its settings ([`Settings`]), and its `main` is a call of [`run()`]:
+//! A binary declares its settings ([`Settings`]), and its `main` is a call of [`parse`] and one of [`run()`]:
 //!
 //! 1. [`config`]: one TOML file and `MAILFLEET_` environment variables, read before any port is bound. A key that
 //!    nobody knows is refused by name and origin. Bad configuration ends with [`EXIT_CONFIG`].
@@ -28,16 +28,18 @@ mod run;
 pub mod shutdown;
 mod supervise;
 pub mod telemetry;
+mod usage;
 
 pub use admin::AdminConfig;
-pub use args::{Args, parse, usage_line};
+pub use args::Args;
 pub use component::Components;
-pub use config::{ConfigError, Loaded, Loader, Settings, Shell, Unread, load_config};
+pub use config::{ConfigError, Invalid, Loaded, Loader, Settings, Shell, Unread, load_config};
 pub use health::{Beat, Health, State};
 pub use log_gate::LogGate;
 pub use metrics::{AgeGauges, CounterFamily, DepthGauges, HistogramFamily, Label, LabelSet, Metrics};
 pub use process::Process;
 pub use reach::reach;
-pub use run::{EXIT_CONFIG, EXIT_FAILURE, Spec, check_config, fail, load, run, run_command};
+pub use run::{EXIT_CONFIG, EXIT_FAILURE, Spec, checked, fail, load, run, run_command};
 pub use shutdown::{Shutdown, ShutdownConfig};
 pub use telemetry::{LogConfig, LogFormat};
+pub use usage::{parse, usage_line};

@@ -1,5 +1,6 @@
 //! `run`: from the command line to the exit code.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -12,19 +13,21 @@ use prometheus::{IntGauge, Opts, Registry};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tracing_subscriber::filter::Targets;
 
 use crate::admin::AdminServer;
 use crate::args::Args;
 use crate::component::{Components, chain};
-use crate::config::{ConfigError, Loaded, Loader, Settings, Shell};
+use crate::config::{ConfigError, Invalid, Loaded, Loader, Settings, Shell, sections};
 use crate::health::{HEARTBEAT_EVERY, Health};
 use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::shutdown::Shutdown;
 use crate::supervise::{End, Watched, supervise};
 use crate::telemetry;
+use crate::usage::printable;
 
-/// Exit code of a configuration that cannot be used (EX_USAGE of sysexits.h).
+/// Exit code of a command line or a configuration that cannot be used (EX_USAGE of sysexits.h).
 pub const EXIT_CONFIG: u8 = 64;
 
 /// Exit code of a start, a component or a drain that failed.
@@ -41,22 +44,27 @@ pub struct Spec {
     /// The binary's version: `env!("CARGO_PKG_VERSION")`.
     pub version: &'static str,
     /// Where the admin server listens when `admin.listen` is not set; a port of its own for each binary, so that one
-    /// file serves all of them on one machine.
+    /// file serves all of them on one machine. Where it is taken a free port is.
     pub admin_listen: SocketAddr,
 }
 
-/// Reads and checks the configuration of a binary.
+/// Reads and checks the configuration of a binary, and the log filter in the environment.
 pub fn load<C: Settings>(args: &Args) -> Result<Loaded<C>, ConfigError> {
     let loaded: Loaded<C> = Loader::new(args.config.as_deref(), C::SECRETS).load()?;
-    let invalid = |error: String| match &loaded.file {
-        Some(file) => ConfigError::Invalid(format!("{}: {error}", file.display())),
-        None => ConfigError::Invalid(error),
-    };
-    let shell = loaded.config.shell();
-    telemetry::check(&shell.log)?;
-    shell.shutdown.validate().map_err(invalid)?;
-    loaded.config.validate().map_err(|error| invalid(chain(&error)))?;
+    filter(&loaded)?;
+    let checks = loaded.config.shell().shutdown.validate().and_then(|()| loaded.config.validate());
+    checks.map_err(|Invalid { key, problem }| ConfigError::Value {
+        origin: loaded.origin(&key),
+        key,
+        problem,
+    })?;
     Ok(loaded)
+}
+
+/// The log filter in force.
+fn filter<C: Settings>(loaded: &Loaded<C>) -> Result<Targets, ConfigError> {
+    let variable = std::env::var_os(telemetry::FILTER_VARIABLE);
+    telemetry::filter(&loaded.config.shell().log, variable.as_deref(), || loaded.origin("log.filter"))
 }
 
 /// Runs a long-lived process and returns its exit code.
@@ -75,25 +83,31 @@ where
         Err(error) => return fail(spec.name, &error, EXIT_CONFIG),
     };
     if args.check_config {
-        return check_config(spec.name, &loaded);
+        // A reader that went away (head) is no reason to fail.
+        let _ = write!(std::io::stdout(), "{}", checked(spec.name, &loaded));
+        return ExitCode::SUCCESS;
     }
-    if let Err(error) = telemetry::init(&loaded.config.shell().log) {
-        return fail(spec.name, &error, EXIT_CONFIG);
-    }
+    let filter = match filter(&loaded) {
+        Ok(filter) => filter,
+        Err(error) => return fail(spec.name, &error, EXIT_CONFIG),
+    };
+    let json = telemetry::init(loaded.config.shell().log.format, filter);
     let file = loaded.file.as_ref().map(|file| file.display().to_string());
     tracing::info!(version = spec.version, config = file, pid = std::process::id(), "{} starts", spec.name);
-    match live(spec, loaded.config, start) {
+    let (text, logged) = match live(spec, loaded.config, start) {
         Ok(End::Clean) => {
             tracing::info!("{} ends: drained", spec.name);
-            End::Clean.code()
+            return End::Clean.code();
         }
-        Ok(end @ (End::Failed(_) | End::Cut(_))) => {
-            let (End::Failed(text) | End::Cut(text)) = &end else { return end.code() };
-            let _ = writeln!(std::io::stderr(), "{}: error: {text}", spec.name);
-            end.code()
-        }
-        Err(error) => fail(spec.name, &chain(&error), EXIT_FAILURE),
+        Ok(End::Failed(text)) => (text, true),
+        Ok(End::NotStarted(text) | End::Cut(text)) => (text, false),
+        Err(error) => (chain(&error), false),
+    };
+    // For a reader of JSON the plain line is noise; for a person two lines are one too many.
+    if json && !logged {
+        tracing::error!("{} ends: {text}", spec.name);
     }
+    fail(spec.name, &text, EXIT_FAILURE)
 }
 
 /// Runs one operator command to its end; SIGINT ends the process as usual.
@@ -121,18 +135,25 @@ where
 /// Prints `name: error: …` as one line on stderr and gives the exit code back.
 pub fn fail(name: &str, error: &dyn std::fmt::Display, code: u8) -> ExitCode {
     // Whoever closed stderr does not want to know; eprintln! would panic for it.
-    let _ = writeln!(std::io::stderr(), "{name}: error: {}", error.to_string().replace('\n', " "));
+    let _ = writeln!(std::io::stderr(), "{name}: error: {}", printable(&error.to_string()));
     ExitCode::from(code)
 }
 
-/// What `--check-config` does with a configuration that is valid: prints it on stdout, secrets redacted.
-pub fn check_config<C: Settings>(name: &str, loaded: &Loaded<C>) -> ExitCode {
-    let mut out = std::io::stdout().lock();
+/// What `--check-config` prints of a configuration that is valid: what is set and where, secrets redacted, then which
+/// sections were checked and whose business the others are.
+#[must_use]
+pub fn checked<C: Settings>(name: &str, loaded: &Loaded<C>) -> String {
     let place = loaded.file.as_ref().map_or("no file".to_owned(), |file| file.display().to_string());
-    // A reader that went away (head) is no reason to fail.
-    let _ = write!(out, "{}", loaded.description);
-    let _ = writeln!(out, "# {name}: the configuration is valid ({place})");
-    ExitCode::SUCCESS
+    let elsewhere = |section: &str| C::ELSEWHERE.iter().any(|(other, _)| *other == section);
+    let own: Vec<&str> = sections::<C>().iter().copied().filter(|section| !elsewhere(section)).collect();
+    let mut text = loaded.description.clone();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "# {name}: the configuration is valid ({place})");
+    let _ = writeln!(text, "# checked: {}; keys that are not listed have their defaults", own.join(", "));
+    for (section, other) in C::ELSEWHERE {
+        let _ = writeln!(text, "# not checked: {section}, which `{other} --check-config` checks");
+    }
+    text
 }
 
 /// Builds the two runtimes, supervises, and takes the runtimes down.
@@ -155,7 +176,7 @@ where
     let end = supervisor.block_on(oversee(spec, shell, config, registry, &worker, start));
     match &end {
         // What is left now is untracked: closers of connections and the like.
-        Ok(End::Clean | End::Failed(_)) => worker.shutdown_timeout(LAST_GRACE),
+        Ok(End::Clean | End::NotStarted(_) | End::Failed(_)) => worker.shutdown_timeout(LAST_GRACE),
         // At once: waits for nothing.
         Ok(End::Cut(_)) | Err(_) => worker.shutdown_background(),
     }
@@ -180,9 +201,16 @@ where
     let health = Health::new();
     let shutdown = Shutdown::new(shell.shutdown.drain());
     let components = Components::new(worker.handle().clone(), shutdown.clone());
-    let listen = shell.admin.listen.unwrap_or(spec.admin_listen);
-    let admin = AdminServer::bind(listen, registry.clone(), health.clone()).await?;
-    tracing::info!(admin = %admin.address(), "admin server listens on http://{}", admin.address());
+    let admin =
+        AdminServer::bind(shell.admin.listen, spec.admin_listen, registry.clone(), health.clone()).await?;
+    let address = admin.address();
+    match admin.taken() {
+        None => tracing::info!(admin = %address, "admin server listens on http://{address}"),
+        Some(taken) => tracing::warn!(
+            admin = %address,
+            "{taken} is taken and `admin.listen` is not set, so the admin server listens on http://{address}"
+        ),
+    }
 
     worker.spawn(heartbeat(health.clone()));
     let process = Process {

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::config::Invalid;
+
 /// Section `[shutdown]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,10 +30,10 @@ impl Default for ShutdownConfig {
 
 impl ShutdownConfig {
     /// Checks the range.
-    pub fn validate(&self) -> Result<(), String> {
+    pub fn validate(&self) -> Result<(), Invalid> {
         match self.drain_seconds {
             1..=3600 => Ok(()),
-            other => Err(format!("`shutdown.drain_seconds` is {other}: give 1 to 3600")),
+            other => Err(Invalid::new("shutdown.drain_seconds", format!("is {other}, must be 1 to 3600"))),
         }
     }
 
@@ -141,7 +143,7 @@ mod tests {
     fn a_drain_out_of_range_names_the_key() {
         for drain_seconds in [0, 3601] {
             let error = ShutdownConfig { drain_seconds }.validate().unwrap_err();
-            assert!(error.contains("shutdown.drain_seconds"), "{error}");
+            assert_eq!(error.key, "shutdown.drain_seconds");
         }
         assert!(ShutdownConfig::default().validate().is_ok());
     }

@@ -19,7 +19,9 @@ use crate::shutdown::Shutdown;
 pub(crate) enum End {
     /// Everything returned, and nothing failed.
     Clean,
-    /// Start-up or a component failed; the text is for people.
+    /// Start-up failed; the text is for people. Nobody has logged it yet.
+    NotStarted(String),
+    /// A component failed; the text is for people, and is in the log already.
     Failed(String),
     /// A second signal or the deadline cut off what still ran.
     Cut(String),
@@ -29,7 +31,7 @@ impl End {
     pub fn code(&self) -> ExitCode {
         match self {
             Self::Clean => ExitCode::SUCCESS,
-            Self::Failed(_) | Self::Cut(_) => ExitCode::from(EXIT_FAILURE),
+            Self::NotStarted(_) | Self::Failed(_) | Self::Cut(_) => ExitCode::from(EXIT_FAILURE),
         }
     }
 }
@@ -88,9 +90,9 @@ pub(crate) async fn supervise(mut watched: Watched) -> End {
     };
     shutdown.end();
     // A failure that started the drain is the cause, whatever the drain came to.
-    let failure = failure.or_else(|| watched.components.failure());
+    let failure = failure.map(End::NotStarted).or_else(|| watched.components.failure().map(End::Failed));
     match (failure, cut) {
-        (Some(failure), _) => End::Failed(failure),
+        (Some(failure), _) => failure,
         (None, Some(why)) => End::Cut(format!(
             "{why}: ended at once, {} components still running",
             watched.components.running()
@@ -255,10 +257,10 @@ mod tests {
         let start = async { Err(anyhow::anyhow!("connection refused").context("cannot reach Redis")) };
         assert_eq!(
             bench.end_after(start).await,
-            End::Failed("cannot reach Redis: connection refused".into())
+            End::NotStarted("cannot reach Redis: connection refused".into())
         );
         let end = Bench::new().end_after(async { panic!("boom") }).await;
-        assert_eq!(end, End::Failed("start-up panicked: boom".into()));
+        assert_eq!(end, End::NotStarted("start-up panicked: boom".into()));
     }
 
     #[tokio::test(start_paused = true)]

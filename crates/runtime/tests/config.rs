@@ -184,23 +184,56 @@ fn a_typo_in_a_variable_names_the_variable_and_the_one_that_was_meant() {
     );
     assert!(!error.contains("mailfleet.toml"), "{error}");
     let error = place.error(&[("MAILFLEET_REDSI__URL", PASSWORD)]);
-    assert_names(&error, &["`redsi`", "MAILFLEET_REDSI__URL", "did you mean MAILFLEET_REDIS"]);
+    assert_names(&error, &["`redsi`", "MAILFLEET_REDSI__URL", "did you mean MAILFLEET_REDIS__URL?"]);
     let error = place.error(&[("MAILFLEET_REDIS_URL", PASSWORD)]);
-    assert_names(&error, &["MAILFLEET_REDIS_URL", "two underscores", "did you mean MAILFLEET_REDIS__URL"]);
+    assert_names(&error, &["MAILFLEET_REDIS_URL", "two underscores", "did you mean MAILFLEET_REDIS__URL?"]);
+    let error = place.error(&[("MAILFLEET_REDSI_POOL_SIZE", PASSWORD)]);
+    assert_names(&error, &["two underscores", "did you mean MAILFLEET_REDIS__POOL_SIZE?"]);
+    let error = place.error(&[("MAILFLEET_REDSI", PASSWORD)]);
+    assert_names(&error, &["`redsi`", "two underscores", "as in MAILFLEET_REDIS__KEY"]);
+    let error = place.error(&[("MAILFLEET_SOMETHING", PASSWORD)]);
+    assert_names(&error, &["`something`", "two underscores", "`redis`", "`producer`"]);
 }
 
 #[test]
 fn a_wrong_type_names_the_key_and_never_the_value() {
     for (text, key, wanted) in [
-        ("[redis]\nurl = \"x\"\npool_size = \"hunter2\"", "`redis.pool_size`", "u16"),
-        ("[redis]\nurl = \"x\"\npool_size = 70000", "`redis.pool_size`", "u16"),
+        (
+            "[redis]\nurl = \"x\"\npool_size = \"hunter2\"",
+            "`redis.pool_size`",
+            "whole number from 0 to 65535, found text",
+        ),
+        ("[redis]\nurl = \"x\"\npool_size = 70000", "`redis.pool_size`", "a whole number from 0 to 65535"),
+        ("[redis]\nurl = \"x\"\npool_size = 1.5", "`redis.pool_size`", "found a number with a fraction"),
+        ("[redis]\nurl = \"x\"\nweights = { high = -1 }", "`redis.weights.high`", "a whole number from 0"),
+        ("[redis]\nurl = \"x\"\nweights = 3", "`redis.weights`", "expected a section, found a whole number"),
+        ("[redis]\nurl = \"x\"\n[producer]\npoll = \"hunter2\"", "`producer.poll`", "expected true or false"),
+        ("[redis]\nurl = \"x\"\n[producer]\nmode = 7", "`producer.mode`", "expected"),
+        (
+            "[redis]\nurl = \"x\"\n[producer]\nlimits = { a = \"hunter2\" }",
+            "`producer.limits.a`",
+            "0 or more",
+        ),
+        ("[redis]\nurl = \"x\"\n[producer]\nlisten = 7", "`producer.listen`", "such as 127.0.0.1:9101"),
         ("[redis]\nurl = [\"hunter2\"]", "`redis.url`", "a list"),
         ("redis = \"hunter2\"", "`redis`", "text"),
         ("[redis]\nurl = \"x\"\n[producer]\nmode = \"hunter2\"", "`producer.mode`", "`idle`, `poll`"),
-        ("[redis]\nurl = \"x\"\n[producer]\nlisten = \"hunter2\"", "`producer.listen`", "address"),
-        ("[redis]\nurl = \"x\"\n[producer]\nmailboxes = \"hunter2\"", "`producer.mailboxes`", "a sequence"),
+        (
+            "[redis]\nurl = \"x\"\n[producer]\nlisten = \"hunter2\"",
+            "`producer.listen`",
+            "such as 127.0.0.1:9101",
+        ),
+        ("[redis]\nurl = \"x\"\n[producer]\nmailboxes = \"hunter2\"", "`producer.mailboxes`", "a list"),
+        ("[redis]\nurl = \"x\"\n[producer]\nmailboxes = [7]", "`producer.mailboxes.0`", "expected text"),
     ] {
-        assert_names(&Place::new(text).error(&[]), &[key, wanted, "mailfleet.toml"]);
+        let error = Place::new(text).error(&[]);
+        assert_names(&error, &[key, wanted, "mailfleet.toml): "]);
+        for rust in
+            ["u8", "u16", "u32", "u64", "usize", "struct", "sequence", "boolean", "enum", "variant", "syntax"]
+        {
+            assert!(!error.contains(rust), "`{rust}` is no word of a configuration file: {error}");
+        }
+        assert!(error.starts_with(&format!("{key} (in ")), "{error}");
     }
     let error = Place::new(GOOD).error(&[("MAILFLEET_REDIS__POOL_SIZE", PASSWORD)]);
     assert_names(&error, &["`redis.pool_size`", "MAILFLEET_REDIS__POOL_SIZE"]);
@@ -209,7 +242,19 @@ fn a_wrong_type_names_the_key_and_never_the_value() {
 #[test]
 fn a_missing_key_tells_every_way_to_give_it() {
     let error = Place::new("[redis]").error(&[]);
-    assert_names(&error, &["`redis.url`", "`redis.url_file`", "MAILFLEET_REDIS__URL"]);
+    assert_names(
+        &error,
+        &["`redis.url` (not set): is missing", "mailfleet.toml", "`redis.url_file`", "MAILFLEET_REDIS__URL"],
+    );
+}
+
+#[test]
+fn every_key_has_the_origin_it_came_from() {
+    let loaded = Place::new(GOOD).load(&[("MAILFLEET_REDIS__QUEUE", "q")]).unwrap();
+    let origin = |key: &str| loaded.origin(key).to_string();
+    assert_names(&origin("redis.pool_size"), &["in ", "mailfleet.toml"]);
+    assert_eq!(origin("redis.queue"), "in the environment variable MAILFLEET_REDIS__QUEUE");
+    assert_eq!(origin("producer.poll"), "not set", "a default");
 }
 
 #[test]

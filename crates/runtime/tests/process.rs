@@ -30,6 +30,10 @@ fn program() -> PathBuf {
 
 impl Steady {
     fn start(mode: &str, sections: &str, arguments: &[&str]) -> Self {
+        Self::start_with(mode, sections, arguments, &[])
+    }
+
+    fn start_with(mode: &str, sections: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("steady.toml");
         let release = dir.path().join("release");
@@ -40,6 +44,7 @@ impl Steady {
         fs::write(&config, text).unwrap();
         let mut child = Command::new(program())
             .env_clear()
+            .envs(variables.iter().copied())
             .arg("--config")
             .arg(&config)
             .args(arguments)
@@ -74,6 +79,12 @@ impl Steady {
             }
         }
         panic!("no line with `{word}` in {:#?}", self.seen);
+    }
+
+    /// All lines of a process that has ended.
+    fn rest(&mut self) -> Vec<String> {
+        self.seen.extend(self.lines.iter());
+        self.seen.clone()
     }
 
     fn admin(&mut self) -> SocketAddr {
@@ -195,20 +206,107 @@ fn a_failed_start_is_one_line_with_its_causes() {
     let mut steady = Steady::start("no-start", "", &[]);
     assert_eq!(steady.exit().code(), Some(1));
     assert_eq!(steady.line("error: "), "steady: error: cannot reach the other side: connection refused");
+    let line: Value = serde_json::from_str(&steady.line("steady ends")).unwrap();
+    let message = "steady ends: cannot reach the other side: connection refused";
+    assert_eq!(
+        (&line["level"], &line["message"]),
+        (&"ERROR".into(), &message.into()),
+        "for a reader of JSON"
+    );
+}
+
+#[test]
+fn a_failed_start_is_the_plain_line_alone_where_people_read() {
+    let mut steady = Steady::start("no-start", "[log]\nformat = \"human\"", &[]);
+    assert_eq!(steady.exit().code(), Some(1));
+    steady.line("steady: error: cannot reach");
+    let lines = steady.rest();
+    assert_eq!(lines.iter().filter(|line| line.contains("cannot reach")).count(), 1, "{lines:#?}");
+}
+
+#[test]
+fn a_failure_that_is_in_the_log_is_not_logged_again() {
+    let (mut steady, _) = Steady::started("fail", "");
+    steady.release();
+    assert_eq!(steady.exit().code(), Some(1));
+    let lines = steady.rest();
+    assert_eq!(lines.iter().filter(|line| line.contains("\"ERROR\"")).count(), 1, "{lines:#?}");
 }
 
 #[test]
 fn bad_configuration_ends_with_64_and_one_line() {
     for (more, word) in [
-        ("[steadi]", "unknown key `steadi`"),
-        ("[shutdown]\ndrain_seconds = 0", "`shutdown.drain_seconds` is 0"),
-        ("[log]\nfilter = \"a=b=c\"", "log.filter"),
+        ("[steadi]", "steady.toml): unknown key, did you mean `steady`?"),
+        ("[shutdown]\ndrain_seconds = 0", "`shutdown.drain_seconds` (in "),
+        ("[log]\nfilter = \"a=b=c\"", "`log.filter` (in "),
+        ("[log]\nformat = \"loud\"", "`auto`, `human`, `json`"),
+        ("[admin]\nlisten = \"9102\"", "such as 127.0.0.1:9101"),
     ] {
-        let mut steady = Steady::start("drain", more, &[]);
-        assert_eq!(steady.exit().code(), Some(64), "{more}");
-        let line = steady.line("error: ");
-        assert!(line.starts_with("steady: error: ") && line.contains(word), "{line}");
-        assert!(steady.lines.recv().is_err() && steady.seen.len() == 1, "one line: {:?}", steady.seen);
+        // Nothing that is refused at the start passes the check.
+        for arguments in [&[][..], &["--check-config"]] {
+            refused(Steady::start("drain", more, arguments), word);
+        }
+    }
+}
+
+/// Asserts one line on stderr with this word in it, and 64.
+fn refused(mut steady: Steady, word: &str) {
+    assert_eq!(steady.exit().code(), Some(64), "{word}");
+    let lines = steady.rest();
+    assert_eq!(lines.len(), 1, "one line: {lines:#?}");
+    assert!(lines[0].starts_with("steady: error: ") && lines[0].contains(word), "{word}: {}", lines[0]);
+}
+
+#[test]
+fn a_setting_that_cannot_work_is_refused_with_its_own_origin() {
+    let variable = |name, value| Steady::start_with("drain", "", &["--check-config"], &[(name, value)]);
+    refused(
+        variable("MAILFLEET_SHUTDOWN__DRAIN_SECONDS", "0"),
+        "`shutdown.drain_seconds` (in the environment variable MAILFLEET_SHUTDOWN__DRAIN_SECONDS): is 0",
+    );
+    refused(
+        variable("MAILFLEET_STEADY__TOKEN", ""),
+        "`steady.token` (in the environment variable MAILFLEET_STEADY__TOKEN): is empty",
+    );
+    for filter in ["nonsense=,,", "inof", "mailfleet=loud"] {
+        refused(
+            variable("MAILFLEET_LOG", filter),
+            "`log.filter` (in the environment variable MAILFLEET_LOG)",
+        );
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_one_line_and_64() {
+    for (argument, word) in [("--check-confg", "--check-config"), ("start", "start"), ("--config", "FILE")] {
+        refused(Steady::start("drain", "", &[argument]), word);
+    }
+}
+
+#[test]
+fn no_log_level_makes_foreign_crates_tell_what_they_handle() {
+    for format in ["json", "human"] {
+        for filter in ["trace", "trace,tokio_postgres=trace,hyper=trace,h2=trace"] {
+            let sections = format!("[log]\nformat = \"{format}\"");
+            let mut steady = Steady::start_with("drain", &sections, &[], &[("MAILFLEET_LOG", filter)]);
+            steady.line("steady started");
+            steady.signal("TERM");
+            steady.release();
+            assert_eq!(steady.exit().code(), Some(0));
+            let lines = steady.rest();
+            let all = lines.join("\n");
+            assert!(all.contains("steady says much"), "our own lines follow the filter: {all}");
+            assert!(!all.contains("Dear Ada"), "a mail is in the log: {all}");
+            let odd = lines.iter().find(|line| line.contains("the connection was odd")).unwrap();
+            assert!(odd.contains("WARN"), "{odd}");
+            for place in ["log.file", "log.line", "module_path", ".rs", ".cargo"] {
+                assert!(!odd.contains(place), "`{place}` tells of the machine it was built on: {odd}");
+            }
+            if format == "json" {
+                let odd: Value = serde_json::from_str(odd).unwrap();
+                assert_eq!(odd["target"], "tokio_postgres::connection");
+            }
+        }
     }
 }
 
@@ -220,6 +318,8 @@ fn check_config_prints_the_settings_without_secrets_and_starts_nothing() {
     steady.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
     assert!(out.contains("steady.mode = \"drain\"") && out.contains("configuration is valid"), "{out}");
     assert!(out.contains("steady.token = [redacted]") && !out.contains("hunter2"), "{out}");
+    assert!(out.contains("# checked: log, admin, shutdown, steady; "), "{out}");
+    assert!(out.contains("# not checked: redis, which `restless --check-config` checks"), "{out}");
     let mut steady = Steady::start("drain", "[admin]\nlisten = 7", &["--check-config"]);
     assert_eq!(steady.exit().code(), Some(64));
 }
@@ -232,6 +332,22 @@ fn a_port_that_is_taken_is_named_with_the_key() {
     assert_eq!(steady.exit().code(), Some(1));
     let line = steady.line("error: ");
     assert!(line.contains(&address.to_string()) && line.contains("admin.listen"), "{line}");
+}
+
+#[test]
+fn a_default_port_that_is_taken_gives_way_to_a_free_one() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let default = taken.local_addr().unwrap().to_string();
+    let mut steady = Steady::start_with("drain", "", &[], &[("STEADY_ADMIN", &default)]);
+    let admin = steady.admin();
+    assert_ne!(admin.to_string(), default);
+    assert_eq!(get(admin, "/healthz").0, 200);
+    let line: Value = serde_json::from_str(&steady.line("admin server listens")).unwrap();
+    let message = line["message"].as_str().unwrap();
+    assert!(
+        line["level"] == "WARN" && message.contains(&default) && message.contains("admin.listen"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Say what is wrong with the configuration, else print every setting with its origin; exit 64 if it is wrong
+    /// Say what is wrong with the configuration, else print what is set in it with its origin; exit 64 if it is wrong
     ///
     /// Secrets are never printed, and settings left at their default are not listed.
     /// The sections `producer` and `consumer` are read by those processes:
@@ -32,8 +32,6 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
 
 /// Loads, validates and prints; also behind the global `--check-config`.
 pub fn check(context: &Context) -> anyhow::Result<Exit> {
-    let loaded = context.loaded()?;
-    let place = loaded.file.as_ref().map_or_else(|| "no file".to_owned(), |file| file.display().to_string());
-    output::line(format_args!("{}# mailfleet: the configuration is valid ({place})", loaded.description))?;
+    output::line(mailfleet_runtime::checked("mailfleet", context.loaded()?).trim_end())?;
     Ok(Exit::Clean)
 }

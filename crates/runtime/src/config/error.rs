@@ -1,4 +1,5 @@
-//! Why a configuration is refused. One line each: which key, where it came from, what to do.
+//! Why a configuration is refused. One line each: which key, where it came from, what to do; of a key always in the
+//! shape `` `key` (where it stands): problem ``.
 
 use std::fmt;
 use std::io;
@@ -13,8 +14,8 @@ pub enum Origin {
     File(PathBuf),
     /// The environment variable of this name.
     Variable(String),
-    /// Neither gave it: there is no file, and no variable names it.
-    Nowhere,
+    /// Neither gave it: it has its default, or is missing.
+    NotSet,
 }
 
 impl fmt::Display for Origin {
@@ -22,7 +23,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File(path) => write!(f, "in {}", path.display()),
             Self::Variable(name) => write!(f, "in the environment variable {name}"),
-            Self::Nowhere => f.write_str("in the configuration"),
+            Self::NotSet => f.write_str("not set"),
         }
     }
 }
@@ -49,7 +50,7 @@ pub enum ConfigError {
         problem: String,
     },
     /// A key that nothing reads, most often a typo.
-    #[error("unknown key `{key}` {origin}: {advice}")]
+    #[error("`{key}` ({origin}): unknown key, {advice}")]
     UnknownKey {
         /// The dotted path.
         key: String,
@@ -58,8 +59,8 @@ pub enum ConfigError {
         /// The key that was probably meant, or the ones there are.
         advice: String,
     },
-    /// A value of the wrong type or out of range.
-    #[error("`{key}` {origin}: {problem}")]
+    /// A value that is missing, of the wrong type or out of range, or that does not fit to another one.
+    #[error("`{key}` ({origin}): {problem}")]
     Value {
         /// The dotted path.
         key: String,
@@ -68,18 +69,8 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
-    /// A key without which the binary cannot work.
-    #[error("`{key}` is missing {origin}: {advice}")]
-    Missing {
-        /// The dotted path.
-        key: String,
-        /// Where it was looked for.
-        origin: Origin,
-        /// The ways to give it.
-        advice: String,
-    },
     /// A secret both as a value and as a file.
-    #[error("both `{key}` ({origin}) and `{key}_file` ({file_origin}) are given: keep one of them")]
+    #[error("`{key}` ({origin}): given as `{key}_file` ({file_origin}) too, keep one of them")]
     SecretTwice {
         /// The dotted path of the value.
         key: String,
@@ -89,7 +80,7 @@ pub enum ConfigError {
         file_origin: Origin,
     },
     /// The file of a secret cannot be read.
-    #[error("`{key}` {origin}: {source}")]
+    #[error("`{key}` ({origin}): {source}")]
     SecretFile {
         /// The dotted path, with its `_file`.
         key: String,
@@ -104,9 +95,6 @@ pub enum ConfigError {
         /// The variable, with replacement characters.
         name: String,
     },
-    /// Settings that are fine one by one and wrong together, or out of range.
-    #[error("{0}")]
-    Invalid(String),
 }
 
 impl Classify for ConfigError {
@@ -116,11 +104,9 @@ impl Classify for ConfigError {
             | Self::Syntax { .. }
             | Self::UnknownKey { .. }
             | Self::Value { .. }
-            | Self::Missing { .. }
             | Self::SecretTwice { .. }
             | Self::SecretFile { .. }
-            | Self::NotUtf8 { .. }
-            | Self::Invalid(_) => Class::Fault,
+            | Self::NotUtf8 { .. } => Class::Fault,
         }
     }
 }

@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use super::describe::describe;
 use super::environment::{self, Variable};
 use super::error::{ConfigError, Origin};
+use super::explain::explain;
+use super::origins::Origins;
 use super::secrets::{self, FILE_SUFFIX};
-use super::suggest::nearest;
 
 /// The file that is read when none is given and this one exists.
 pub const DEFAULT_FILE: &str = "mailfleet.toml";
@@ -37,6 +38,15 @@ pub struct Loaded<T> {
     pub file: Option<PathBuf>,
     /// One line per setting: key, value, origin; secrets redacted. Defaults are not listed.
     pub description: String,
+    origins: Origins,
+}
+
+impl<T> Loaded<T> {
+    /// Where the value of a dotted path came from.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.of(key)
+    }
 }
 
 /// Reads one TOML file and the environment.
@@ -72,12 +82,12 @@ impl<'a> Loader<'a> {
             let value = if is_secret(key, self.secrets) { text_of(variable) } else { value_of(variable) };
             insert(&mut tree, key, value);
         }
-        let sources = Sources { file, variables, secrets: self.secrets };
+        let origins = Origins::new(file.clone(), &variables, &tree);
         // The description tells of `url_file`, not of the secret that was read from it.
-        let description = describe(&tree, self.secrets, &|key| sources.origin(key));
-        secrets::resolve(&mut tree, self.secrets, |key| sources.origin(key))?;
-        let config = extract(tree, &sources)?;
-        Ok(Loaded { config, file: sources.file, description })
+        let description = describe(&tree, self.secrets, &|key| origins.of(key));
+        secrets::resolve(&mut tree, self.secrets, |key| origins.of(key))?;
+        let config = extract(tree, &variables, |error| explain(error, &origins, self.secrets))?;
+        Ok(Loaded { config, file, description, origins })
     }
 }
 
@@ -131,36 +141,14 @@ fn insert(tree: &mut Dict, key: &str, value: Value) {
     }
 }
 
-/// What errors need to know about where settings came from.
-struct Sources<'a> {
-    file: Option<PathBuf>,
-    variables: BTreeMap<String, Variable>,
-    secrets: &'a [&'a str],
-}
-
-impl Sources<'_> {
-    /// Where a key came from: its own variable, else one of its parts', else the file.
-    fn origin(&self, key: &str) -> Origin {
-        let within = format!("{key}.");
-        let variable = self
-            .variables
-            .get(key)
-            .or_else(|| {
-                self.variables.iter().find(|(path, _)| key.starts_with(&format!("{path}."))).map(|(_, v)| v)
-            })
-            .or_else(|| self.variables.iter().find(|(path, _)| path.starts_with(&within)).map(|(_, v)| v));
-        match (variable, &self.file) {
-            (Some(variable), _) => Origin::Variable(variable.name.clone()),
-            (None, Some(file)) => Origin::File(file.clone()),
-            (None, None) => Origin::Nowhere,
-        }
-    }
-}
-
 /// Deserialises. A number or a truth value in the environment is offered again as plain text where text was wanted:
 /// a queue may be called `2026`, and a shell has no quotes left to say so.
-fn extract<T: DeserializeOwned>(mut tree: Dict, sources: &Sources<'_>) -> Result<T, ConfigError> {
-    let mut retries = sources.variables.len();
+fn extract<T: DeserializeOwned>(
+    mut tree: Dict,
+    variables: &BTreeMap<String, Variable>,
+    explain: impl FnOnce(figment::Error) -> ConfigError,
+) -> Result<T, ConfigError> {
+    let mut retries = variables.len();
     loop {
         let error = match Value::from(tree.clone()).deserialize::<T>() {
             Ok(config) => return Ok(config),
@@ -169,123 +157,13 @@ fn extract<T: DeserializeOwned>(mut tree: Dict, sources: &Sources<'_>) -> Result
         let key = error.path.join(".");
         let wants_text = matches!(&error.kind, Kind::InvalidType(found, wanted)
             if !matches!(found, Actual::Str(_)) && wanted.contains("string"));
-        match sources.variables.get(&key) {
+        match variables.get(&key) {
             // Bounded: each round turns one variable into text, and text is not turned again.
             Some(variable) if wants_text && retries > 0 => {
                 retries -= 1;
                 insert(&mut tree, &key, text_of(variable));
             }
-            _ => return Err(explain(error, sources)),
+            _ => return Err(explain(error)),
         }
-    }
-}
-
-/// Turns figment's error into ours. Only the shape of a value is told, never the value: a password put into the
-/// wrong key must not be printed either.
-fn explain(mut error: figment::Error, sources: &Sources<'_>) -> ConfigError {
-    // An unknown key is the end of figment's own path; here the path is that of its section.
-    if let Kind::UnknownField(name, _) = &error.kind
-        && error.path.last() == Some(name)
-    {
-        error.path.pop();
-    }
-    let section = error.path.join(".");
-    let at = |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-    let value = |problem: String| ConfigError::Value {
-        origin: sources.origin(&section),
-        key: section.clone(),
-        problem,
-    };
-    match error.kind {
-        Kind::UnknownField(name, known) => {
-            let key = at(&name);
-            let advice = advice(&section, &name, known, sources);
-            ConfigError::UnknownKey { origin: sources.origin(&key), key, advice }
-        }
-        Kind::MissingField(name) => {
-            let key = at(&name);
-            let by_file = if sources.secrets.contains(&key.as_str()) {
-                format!(", name a file in `{key}{FILE_SUFFIX}`")
-            } else {
-                String::new()
-            };
-            let advice = format!("set it{by_file}, or set {}", environment::name_of(&key));
-            ConfigError::Missing {
-                origin: sources.file.clone().map_or(Origin::Nowhere, Origin::File),
-                key,
-                advice,
-            }
-        }
-        Kind::InvalidType(found, wanted) => value(format!("expected {wanted}, found {}", shape(&found))),
-        Kind::InvalidValue(_, wanted) => value(format!("expected {wanted}")),
-        Kind::InvalidLength(count, wanted) => value(format!("expected {wanted}, found {count} values")),
-        Kind::UnknownVariant(_, known) => value(format!("expected one of {}", list(known.iter().copied()))),
-        Kind::DuplicateField(name) => value(format!("`{name}` is given twice")),
-        Kind::ISizeOutOfRange(_) | Kind::USizeOutOfRange(_) => value("the number is out of range".to_owned()),
-        Kind::Unsupported(found) | Kind::UnsupportedKey(found, _) => {
-            value(format!("{} is not supported here", shape(&found)))
-        }
-        Kind::Message(text) if sources.secrets.contains(&section.as_str()) || section.is_empty() => {
-            value(if section.is_empty() { text } else { "not a valid value".to_owned() })
-        }
-        Kind::Message(text) => value(text),
-    }
-}
-
-/// The key that was probably meant, spelled as the origin wants it; else the keys there are.
-fn advice(section: &str, name: &str, known: &[&str], sources: &Sources<'_>) -> String {
-    let at = |name: &str| if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
-    let files: Vec<String> = known
-        .iter()
-        .filter(|known| sources.secrets.contains(&at(known).as_str()))
-        .map(|known| format!("{known}{FILE_SUFFIX}"))
-        .collect();
-    let all: Vec<&str> = known.iter().copied().chain(files.iter().map(String::as_str)).collect();
-    let by_variable = matches!(sources.origin(&at(name)), Origin::Variable(_));
-    let spell = |key: &str| if by_variable { environment::name_of(key) } else { format!("`{key}`") };
-
-    // MAILFLEET_REDIS_URL: one underscore too few.
-    let flat = known.iter().find_map(|known| {
-        let rest = name.strip_prefix(known)?.strip_prefix('_')?;
-        Some(format!("{known}.{rest}"))
-    });
-    if by_variable
-        && section.is_empty()
-        && let Some(key) = flat
-    {
-        return format!("two underscores divide levels, did you mean {}?", spell(&key));
-    }
-    match nearest(name, all.iter().copied()) {
-        Some(meant) => format!("did you mean {}?", spell(&at(meant))),
-        None if all.is_empty() => "there are no keys here".to_owned(),
-        None if section.is_empty() => format!("known sections are {}", list(all)),
-        None => format!("known keys of [{section}] are {}", list(all)),
-    }
-}
-
-fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
-    words.join(", ")
-}
-
-/// What kind of value was found, without the value.
-fn shape(found: &Actual) -> &'static str {
-    match found {
-        Actual::Bool(_) => "true or false",
-        Actual::Unsigned(_) | Actual::Signed(_) => "a whole number",
-        Actual::Float(_) => "a number with a fraction",
-        Actual::Char(_) | Actual::Str(_) => "text",
-        Actual::Seq => "a list",
-        Actual::Map => "a section",
-        Actual::Bytes(_)
-        | Actual::Unit
-        | Actual::Option
-        | Actual::NewtypeStruct
-        | Actual::Enum
-        | Actual::UnitVariant
-        | Actual::NewtypeVariant
-        | Actual::TupleVariant
-        | Actual::StructVariant
-        | Actual::Other(_) => "something else",
     }
 }
