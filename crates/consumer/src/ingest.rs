@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use mailfleet_mime::{Limits, Parsed};
+use mailfleet_mime::{Limits, Parsed, Peek};
 use mailfleet_model::{Class, Direction, Envelope, StorageKey, TenantId};
 use mailfleet_queue::Failure;
 use mailfleet_store::{AttachmentRow, MailRow};
@@ -15,11 +15,8 @@ use sha2::{Digest, Sha256};
 pub struct Prepared {
     /// The rows, complete but for the tenant.
     pub row: MailRow,
-    /// Domains that may own the mail when its account is shared: of the topmost Delivered-To or X-Original-To
-    /// first, then, only for accounts that allow it, of To and Cc.
-    pub delivered_to: Option<String>,
-    /// Domains of To and Cc.
-    pub to_cc: Vec<String>,
+    /// What its top header says about whose it is.
+    pub peek: Peek,
 }
 
 /// Why an entry ends as a dead letter.
@@ -98,11 +95,7 @@ fn read(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Prepared {
         subject: mail.subject,
         key,
     };
-    Prepared {
-        row,
-        delivered_to: mailfleet_mime::peek(raw).delivered_to.as_deref().and_then(domain),
-        to_cc: mail.to.iter().chain(&mail.cc).filter_map(|address| domain(&address.address)).collect(),
-    }
+    Prepared { row, peek: mailfleet_mime::peek(raw) }
 }
 
 fn attachment((attachment, ordinal): (mailfleet_mime::Attachment, u32)) -> AttachmentRow {
@@ -121,30 +114,4 @@ fn attachment((attachment, ordinal): (mailfleet_mime::Attachment, u32)) -> Attac
 fn created(date: Option<DateTime<Utc>>, envelope: &Envelope) -> DateTime<Utc> {
     let received = envelope.internal_date_ms.and_then(DateTime::from_timestamp_millis);
     received.or(date).or_else(|| DateTime::from_timestamp_millis(envelope.enqueued_at_ms)).unwrap_or_default()
-}
-
-/// The lower-case domain of an address.
-fn domain(address: &str) -> Option<String> {
-    let (_, domain) = address.rsplit_once('@')?;
-    let domain = domain.trim().trim_end_matches(['>', '.']).to_ascii_lowercase();
-    (!domain.is_empty()).then_some(domain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_domain_is_what_stands_after_the_last_at_sign_in_lower_case() {
-        for (address, want) in [
-            ("Ada@Acme.Example", Some("acme.example")),
-            ("ada@acme.example.", Some("acme.example")),
-            ("ada@acme.example>", Some("acme.example")),
-            ("\"a@b\"@acme.example", Some("acme.example")),
-            ("ada", None),
-            ("ada@", None),
-        ] {
-            assert_eq!(domain(address).as_deref(), want, "{address}");
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use mailfleet_mime::Limits;
 use mailfleet_queue::{ConsumerName, Queue};
 use mailfleet_runtime::{Beat, LogGate, Process, Shutdown, reach};
@@ -109,17 +109,7 @@ async fn check(
     if reach("PostgreSQL", shutdown, store_beat, || store.require_schema()).await?.is_none() {
         return Ok(None);
     }
-    let Some(info) = reach("Redis", shutdown, queue_beat, || queue.server_info()).await? else {
-        return Ok(None);
-    };
-    if let Some(why) = info.unfit() {
-        bail!(why);
-    }
-    if info.maxmemory_policy.is_none() {
-        tracing::warn!("Redis does not tell its eviction policy; it must be `maxmemory-policy noeviction`");
-    }
-    let groups = reach("Redis", shutdown, queue_beat, || queue.ensure_groups()).await?;
-    Ok(groups.map(drop))
+    reach("Redis", shutdown, queue_beat, || queue.prepare()).await
 }
 
 #[cfg(test)]

@@ -41,16 +41,16 @@ impl Directory {
         mails: &[&Prepared],
     ) -> Result<Vec<Result<TenantId, Rejection>>, mailfleet_store::Error> {
         let owners = self.owners(mails).await?;
-        let candidates: Vec<Vec<&str>> = mails
+        let candidates: Vec<Vec<String>> = mails
             .iter()
             .zip(&owners)
             .map(|(mail, owner)| match owner {
-                Some(Owner::Shared { to_cc }) => candidates(mail, *to_cc),
+                Some(Owner::Shared { to_cc }) => mail.peek.owner_domains(*to_cc),
                 Some(Owner::Tenant(_)) | None => Vec::new(),
             })
             .collect();
-        let asked: BTreeSet<&str> = candidates.iter().flatten().copied().collect();
-        let asked: Vec<String> = asked.into_iter().map(str::to_owned).collect();
+        let asked: BTreeSet<&String> = candidates.iter().flatten().collect();
+        let asked: Vec<String> = asked.into_iter().cloned().collect();
         let found =
             if asked.is_empty() { HashMap::new() } else { self.store.tenants_by_domain(&asked).await? };
         let decided = mails.iter().zip(owners).zip(candidates).map(|((mail, owner), domains)| match owner {
@@ -58,7 +58,7 @@ impl Directory {
             Some(Owner::Tenant(tenant)) => Ok(tenant),
             Some(Owner::Shared { .. }) => domains
                 .iter()
-                .find_map(|domain| found.get(*domain).copied())
+                .find_map(|domain| found.get(domain).copied())
                 .ok_or_else(|| unknown_tenant(&domains)),
         });
         Ok(decided.collect())
@@ -92,17 +92,7 @@ impl Directory {
     }
 }
 
-/// The domains that may decide, best first.
-fn candidates(mail: &Prepared, to_cc: bool) -> Vec<&str> {
-    let delivered = mail.delivered_to.iter();
-    // A delivery header that names a domain nobody owns is not overruled by what the sender wrote into To.
-    if mail.delivered_to.is_some() || !to_cc {
-        return delivered.map(String::as_str).collect();
-    }
-    mail.to_cc.iter().map(String::as_str).collect()
-}
-
-fn unknown_tenant(domains: &[&str]) -> Rejection {
+fn unknown_tenant(domains: &[String]) -> Rejection {
     let error = if domains.is_empty() {
         "the account is shared and the mail has neither Delivered-To nor X-Original-To; nothing says whose it is"
             .to_owned()

@@ -59,15 +59,14 @@ impl Cli {
     /// Runs what was asked for.
     pub fn run(self) -> anyhow::Result<Exit> {
         let context = Context::new(self.config);
-        let done = match self.command {
+        match self.command {
             _ if self.check_config => config::check(&context),
             None => {
                 Self::command().print_help()?;
                 Ok(Exit::Usage)
             }
             Some(command) => command.run(&context),
-        };
-        done.map_err(|error| context.with_place(error))
+        }
     }
 }
 

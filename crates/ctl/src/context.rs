@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
-use mailfleet_model::{Class, Classify, Clock, SystemClock};
+use mailfleet_model::{Clock, SystemClock};
 use mailfleet_queue::Queue;
 use mailfleet_runtime::Loaded;
 use mailfleet_store::Store;
@@ -53,19 +53,6 @@ impl Context {
         Queue::connect(&self.config()?.queue).context("queue")
     }
 
-    /// Names the server where the error is that Redis cannot be reached; PostgreSQL's and IMAP's errors name theirs.
-    pub fn with_place(&self, error: anyhow::Error) -> anyhow::Error {
-        let outage = |cause: &mailfleet_queue::Error| cause.class() == Class::Outage;
-        let redis =
-            error.chain().filter_map(|cause| cause.downcast_ref::<mailfleet_queue::Error>()).any(outage);
-        match self.config() {
-            Ok(config) if redis => {
-                error.context(format!("Redis at {} (queue.url; does it run?)", redis_place(&config.queue)))
-            }
-            _ => error,
-        }
-    }
-
     /// Now.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
@@ -80,33 +67,5 @@ impl Context {
             .build()
             .context("cannot start the async runtime")?
             .block_on(command)
-    }
-}
-
-/// Host and port of `queue.url`, without the login before them.
-pub fn redis_place(config: &mailfleet_queue::Config) -> String {
-    let url = config.url.expose();
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    authority.rsplit_once('@').map_or(authority, |(_, place)| place).to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use mailfleet_model::Secret;
-
-    use super::*;
-
-    #[test]
-    fn the_place_of_redis_is_told_without_its_password() {
-        for (url, place) in [
-            ("redis://127.0.0.1:6379/0", "127.0.0.1:6379"),
-            ("rediss://user:p@ss@redis.example:6380", "redis.example:6380"),
-            ("redis://:geheim@h", "h"),
-        ] {
-            let config =
-                mailfleet_queue::Config { url: Secret::new(url), ..mailfleet_queue::Config::default() };
-            assert_eq!(redis_place(&config), place);
-        }
     }
 }

@@ -32,10 +32,15 @@ impl Address {
     /// The domain in lower case, without a trailing dot; `None` for an address without `@`.
     #[must_use]
     pub fn domain(&self) -> Option<String> {
-        let (_, domain) = self.address.rsplit_once('@')?;
-        let domain = domain.trim().trim_end_matches('.').to_lowercase();
-        (!domain.is_empty()).then_some(domain)
+        domain(&self.address)
     }
+}
+
+/// The domain of an address, in lower case; the remains of brackets and a trailing dot do not belong to it.
+pub(crate) fn domain(address: &str) -> Option<String> {
+    let (_, domain) = address.rsplit_once('@')?;
+    let domain = domain.trim().trim_end_matches(['>', '.']).to_lowercase();
+    (!domain.is_empty()).then_some(domain)
 }
 
 /// Where the text of a mail came from.

@@ -5,7 +5,7 @@ use crate::content_type::Parameterised;
 use crate::defect::Found;
 use crate::header;
 use crate::limits::Limits;
-use crate::mail::Address;
+use crate::mail::{Address, domain};
 use crate::message_id;
 use crate::parse::prepare;
 use crate::words::Decoder;
@@ -27,6 +27,20 @@ pub struct Peek {
     pub delivered_to: Option<String>,
     /// To and Cc.
     pub to_cc: Vec<Address>,
+}
+
+impl Peek {
+    /// The domains that may say whose mail of a shared account this is, best first: that of the topmost delivery header;
+    /// without one those of To and Cc, where the account allows it.
+    ///
+    /// A delivery header that names a domain nobody owns is not overruled by what the sender wrote into To.
+    #[must_use]
+    pub fn owner_domains(&self, to_cc_may_decide: bool) -> Vec<String> {
+        if let Some(delivered) = self.delivered_to.as_deref().and_then(domain) {
+            return vec![delivered];
+        }
+        if to_cc_may_decide { self.to_cc.iter().filter_map(Address::domain).collect() } else { Vec::new() }
+    }
 }
 
 /// Bytes of a mail that are looked at: a header block longer than this is not read to its end.
@@ -91,6 +105,29 @@ mod tests {
         assert_eq!(seen.delivered_to.as_deref(), Some("Box@One.example"));
         let to_cc: Vec<_> = seen.to_cc.into_iter().map(|a| a.address).collect();
         assert_eq!(to_cc, ["a@b", "c@d", "e@f"]);
+    }
+
+    #[test]
+    fn the_delivery_decides_whose_mail_it_is_and_the_sender_only_where_that_is_allowed() {
+        let both = peek(b"Delivered-To: x@One.Example.\nTo: a@two.example\n\n");
+        assert_eq!(both.owner_domains(true), ["one.example"]);
+        let to_alone = peek(b"To: a@two.example, nobody\nCc: b@three.example\n\n");
+        assert_eq!(to_alone.owner_domains(true), ["two.example", "three.example"]);
+        assert_eq!(to_alone.owner_domains(false), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_domain_is_what_stands_after_the_last_at_sign_in_lower_case() {
+        for (address, want) in [
+            ("Ada@Acme.Example", Some("acme.example")),
+            ("ada@acme.example.", Some("acme.example")),
+            ("ada@acme.example>", Some("acme.example")),
+            ("\"a@b\"@acme.example", Some("acme.example")),
+            ("ada", None),
+            ("ada@", None),
+        ] {
+            assert_eq!(domain(address).as_deref(), want, "{address}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! The scan and the sweep both end here. No cursor is moved here; the caller moves it over what is covered.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use mailfleet_imap::{Fetched, MailSource};
 use mailfleet_mime::Peek;
 use mailfleet_model::{
     Class, Counters, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, MailboxId, StorageKey,
-    Uid, UidValidity, lookup_message_id,
+    TenantId, Uid, UidValidity, lookup_message_id,
 };
 use mailfleet_queue::{Enqueued, NewJob};
 use mailfleet_store::{Account, NewDeadLetter};
@@ -190,14 +190,36 @@ impl Place<'_> {
         }
     }
 
-    /// Which of the mails answer a message that this tenant sent through us: one query for all. A shared account's
-    /// tenant is not known here, so its replies take the lane that the other rules give them.
+    /// The tenant of each mail, where it can be told, by the consumer's rule: the account's own, else the owner of the
+    /// domain that the mail was delivered to. One query for all; asked only for mails that are answers.
+    fn tenants(&self, answers: &[Option<&Peek>]) -> Result<Vec<Option<TenantId>>, Problem> {
+        if self.account.tenant.is_some() {
+            return Ok(vec![self.account.tenant; answers.len()]);
+        }
+        let to_cc = self.account.recipient_from_to_cc;
+        let domains: Vec<Vec<String>> =
+            answers.iter().map(|peek| peek.map_or_else(Vec::new, |peek| peek.owner_domains(to_cc))).collect();
+        let asked: Vec<String> = domains.iter().flatten().cloned().collect();
+        let owners = if asked.is_empty() {
+            HashMap::new()
+        } else {
+            self.services.block_on(self.services.store.tenants_by_domain(&asked))?
+        };
+        Ok(domains.iter().map(|of| of.iter().find_map(|domain| owners.get(domain).copied())).collect())
+    }
+
+    /// Which of the mails answer a message that their tenant sent through us: one query for all.
     fn answers_us(&self, mails: &[(Peek, Facts)]) -> Result<Vec<bool>, Problem> {
         let rules = &self.services.config.producer.priority;
-        let parents: Vec<Vec<StorageKey>> = mails
+        let answers: Vec<Option<&Peek>> = mails
             .iter()
-            .map(|(peek, facts)| match self.account.tenant {
-                Some(tenant) if facts.wants_lookup(rules) => priority::parent_keys(peek, tenant),
+            .map(|(peek, facts)| (facts.wants_lookup(rules) && !peek.in_reply_to.is_empty()).then_some(peek))
+            .collect();
+        let parents: Vec<Vec<StorageKey>> = answers
+            .iter()
+            .zip(self.tenants(&answers)?)
+            .map(|(peek, tenant)| match (peek, tenant) {
+                (Some(peek), Some(tenant)) => priority::parent_keys(peek, tenant),
                 _ => Vec::new(),
             })
             .collect();

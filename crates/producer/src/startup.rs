@@ -3,7 +3,6 @@
 //! An outage is waited for: servers start in any order. What waiting cannot mend (a missing migration, a table of
 //! another shape, a Redis that evicts) ends the start with one line that names the remedy.
 
-use anyhow::bail;
 use mailfleet_queue::Queue;
 use mailfleet_runtime::{Beat, Shutdown, reach};
 use mailfleet_store::Store;
@@ -19,15 +18,5 @@ pub async fn check(
     if reach("PostgreSQL", shutdown, store_beat, || store.require_schema()).await?.is_none() {
         return Ok(None);
     }
-    let Some(info) = reach("Redis", shutdown, queue_beat, || queue.server_info()).await? else {
-        return Ok(None);
-    };
-    if let Some(why) = info.unfit() {
-        bail!(why);
-    }
-    if info.maxmemory_policy.is_none() {
-        tracing::warn!("Redis does not tell its eviction policy; it must be `maxmemory-policy noeviction`");
-    }
-    let groups = reach("Redis", shutdown, queue_beat, || queue.ensure_groups()).await?;
-    Ok(groups.map(drop))
+    reach("Redis", shutdown, queue_beat, || queue.prepare()).await
 }

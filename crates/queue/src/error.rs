@@ -24,6 +24,9 @@ pub enum Error {
         /// What Redis or the connection said.
         said: RedisError,
     },
+    /// The server must not carry the queue; the text says why and what to do.
+    #[error("{0}")]
+    Unfit(String),
     /// No connection became free (or could be made) in time.
     #[error("cannot {doing}: no connection to Redis at {place} within the response timeout ({reason})")]
     NoConnection {
@@ -78,6 +81,7 @@ impl Error {
         match self {
             Self::Redis { said, .. } => remedy(said),
             Self::Config(_)
+            | Self::Unfit(_)
             | Self::NoConnection { .. }
             | Self::Answer { .. }
             | Self::TooLarge { .. }
@@ -99,7 +103,7 @@ impl Classify for Error {
             Self::Config(error) => error.class(),
             Self::Redis { said, .. } => redis_class(said),
             Self::NoConnection { .. } => Class::Outage,
-            Self::Answer { .. } | Self::Codec { .. } | Self::Machine { .. } => Class::Fault,
+            Self::Unfit(_) | Self::Answer { .. } | Self::Codec { .. } | Self::Machine { .. } => Class::Fault,
             Self::TooLarge { .. } => Class::Hostile,
         }
     }

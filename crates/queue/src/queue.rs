@@ -8,7 +8,7 @@ use redis::{Script, ScriptInvocation};
 
 use crate::config::Config;
 use crate::consumer::Consumer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::info;
 use crate::keys::{Keys, partition_of};
 use crate::link::Link;
@@ -71,6 +71,23 @@ impl Queue {
             let _: i64 = self.link().run("create the consumer groups", &script).await?;
         }
         Ok(())
+    }
+
+    /// Makes Redis ready to carry the queue, or says why it must not: for the start of a binary.
+    ///
+    /// # Errors
+    /// [`Error::Unfit`] for a server that would throw queued mail away, and whatever creating the groups meets.
+    pub async fn prepare(&self) -> Result<()> {
+        let info = self.server_info().await?;
+        if let Some(why) = info.unfit() {
+            return Err(Error::Unfit(why));
+        }
+        if info.maxmemory_policy.is_none() {
+            tracing::warn!(
+                "Redis does not tell its eviction policy; it must be `maxmemory-policy noeviction`"
+            );
+        }
+        self.ensure_groups().await
     }
 
     /// The identity of the data in Redis: run id, replication id and a mark that FLUSHALL takes with it. When it

@@ -88,8 +88,16 @@ async fn what_hangs_in_a_statement_is_handed_back_uncounted_and_runs_next() {
     until_in_flight(&world, &job).await;
     stop(&consumer, "a statement that hangs");
     assert_handed_back(&world, &job).await;
-    // The server does not notice that its client has gone, and would keep the row locked until its statement times out.
-    world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'");
+    // Nobody ends the statement for it: the server notices that its client has gone, and lets go of the locks.
+    eventually(
+        "the abandoned statement to end, long before its time-out of 30 s",
+        Duration::from_secs(10),
+        || async {
+            let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+            (world.sql(asleep) == "0").then_some(())
+        },
+    )
+    .await;
     world.sql("DROP TRIGGER act ON email_messages");
     let _other = world.consumer("");
     world.until_stored(1).await;

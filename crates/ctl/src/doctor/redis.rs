@@ -8,71 +8,51 @@ use super::Finding;
 const AREA: &str = "redis";
 /// The scripts need what came with this version.
 const OLDEST: (u32, u32) = (7, 0);
-/// The rights that the queue needs.
-const GRANT: &str = "give the user of queue.url its rights on the server: ACL SETUSER <user> ~mailfleet:* &mailfleet:* +@all \
-     -@dangerous +info (ACL LOG shows what was refused)";
 /// From this share of maxmemory on there is a warning, in per cent.
 const FULL_PERCENT: u64 = 80;
 
 /// Is Redis there, is it recent enough, does it keep what it is given.
 pub async fn look(queue: &Queue) -> Vec<Finding> {
     if let Err(error) = queue.ping().await {
-        return vec![unreachable(queue, &error)];
+        return vec![unreachable(&error)];
     }
     let mut findings = match queue.server_info().await {
         Ok(info) => judge(&info),
-        Err(error) => return vec![unreachable(queue, &error)],
+        Err(error) => return vec![unreachable(&error)],
     };
     // Every move of the queue is a script: one that reads alone shows whether this user may run them.
     if let Err(error) = queue.depth().await {
-        findings.push(scripts(queue, &error));
+        findings.push(scripts(&error));
     }
     findings
 }
 
-fn scripts(queue: &Queue, error: &Error) -> Finding {
+fn scripts(error: &Error) -> Finding {
     if error.class() == Class::Outage {
-        return unreachable(queue, error);
+        return unreachable(error);
     }
-    let text = said(error);
-    let (found, remedy) = if text.contains("NOPERM") || text.contains("ACL") {
-        (text.split("; give the user").next().unwrap_or(&text), GRANT)
-    } else {
-        (
-            text.as_str(),
-            "what Redis says names the cause; another queue.queue or database is one of nobody else",
-        )
-    };
+    let (found, remedy) = parts(error);
+    let remedy = remedy
+        .unwrap_or("what Redis says names the cause; another queue.queue or database is one of nobody else");
     Finding::error(AREA, format!("the queue's scripts cannot be run: {found}"), remedy)
 }
 
-fn unreachable(queue: &Queue, error: &Error) -> Finding {
-    let place = crate::context::redis_place(queue.config());
-    let remedy = match error.class() {
+fn unreachable(error: &Error) -> Finding {
+    let (found, remedy) = parts(error);
+    let remedy = remedy.unwrap_or(match error.class() {
         Class::Outage => "start Redis, or correct queue.url (host, port, redis:// or rediss://)",
-        _ => {
-            "correct user and password in queue.url, or give the user the rights it needs (ACL LOG on the server)"
-        }
-    };
-    let text = said(error);
-    let found = if text.contains(&place) { text } else { format!("{place}: {text}") };
+        _ => "correct user and password in queue.url, or give the user the rights it needs (ACL LOG on the server)",
+    });
     Finding::error(AREA, found, remedy)
 }
 
-/// The error with its causes.
-fn said(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    // Bounded by the depth of any sane chain.
-    for _ in 0..8 {
-        let Some(inner) = cause else { break };
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+/// What was found, and what to do where the queue knows it; its errors say both in one line.
+fn parts(error: &Error) -> (String, Option<&'static str>) {
+    let text = error.to_string();
+    let remedy = error.remedy();
+    let found =
+        remedy.and_then(|remedy| text.strip_suffix(remedy)).map(|found| found.trim_end_matches([';', ' ']));
+    (found.unwrap_or(&text).to_owned(), remedy)
 }
 
 fn judge(info: &ServerInfo) -> Vec<Finding> {

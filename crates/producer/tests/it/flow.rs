@@ -67,6 +67,33 @@ async fn a_reply_to_a_message_of_ours_takes_the_high_lane() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reply_to_a_shared_account_takes_the_high_lane_of_the_tenant_it_was_delivered_to() {
+    let world = World::new().await;
+    world.shared_account("catchall", "everybody").await;
+    let other = world.store.add_tenant(None, "beta", &["beta.example".to_owned()]).await.unwrap();
+    // Both tenants may have sent a message of this Message-ID; only beta did.
+    let key = mailfleet_model::StorageKey::outbound("campaign.2@beta.example", other);
+    world.sql(&format!(
+        "INSERT INTO email_content (storage_key, tenant_id) VALUES ('{key}', '{other}'); \
+         INSERT INTO email_messages (storage_key, tenant_id, email_account_id, direction, message_type, status) \
+         SELECT '{key}', '{other}', id, 'outbound', 'email', 'sent' FROM mailfleet.email_accounts LIMIT 1"
+    ));
+    let answer = "In-Reply-To: <campaign.2@beta.example>\r\n";
+    for (subject, domain) in
+        [("ours", "beta.example"), ("not acme's", "acme.example"), ("nobody's", "no.example")]
+    {
+        let head = format!("Delivered-To: x@{domain}\r\n{answer}");
+        world.dovecot.deliver("everybody", &mail(subject, &head)).unwrap();
+    }
+    let _producer = world.producer("");
+    world.until_waiting(3).await;
+    let lanes: Vec<_> = world.drain().await.into_values().collect();
+    assert!(lanes.contains(&(Lane::High, "ours".to_owned())), "{lanes:?}");
+    assert!(lanes.contains(&(Lane::Low, "not acme's".to_owned())), "{lanes:?}");
+    assert!(lanes.contains(&(Lane::Low, "nobody's".to_owned())), "{lanes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn new_mail_wakes_the_idle_connection() {
     let world = World::new().await;
     let producer = world.producer("idle_seconds = 110\n");

@@ -66,10 +66,26 @@ impl<'a> World<'a> {
 
     /// Adds an account at the Dovecot of this world.
     pub async fn account(&self, name: &str, user: &str, mailboxes: &[&str], password: &str) -> AccountId {
+        self.add(name, user, mailboxes, password, Some(self.tenant)).await
+    }
+
+    /// Adds a shared account, whose mail belongs to whom it was delivered to.
+    pub async fn shared_account(&self, name: &str, user: &str) -> AccountId {
+        self.add(name, user, &["INBOX"], "secret", None).await
+    }
+
+    async fn add(
+        &self,
+        name: &str,
+        user: &str,
+        mailboxes: &[&str],
+        password: &str,
+        tenant: Option<TenantId>,
+    ) -> AccountId {
         let file = self.dir.path().join(format!("{name}.password"));
         std::fs::write(&file, password).unwrap();
         let account = NewAccount {
-            tenant: Some(self.tenant),
+            tenant,
             name: name.to_owned(),
             host: "127.0.0.1".to_owned(),
             port: self.dovecot.port(),
