@@ -7,7 +7,7 @@ use crate::defect::Found;
 use crate::words::{self, Decoder};
 
 /// A value with parameters.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Parameterised {
     /// The value before the first `;`, in lower case.
     pub(crate) value: String,

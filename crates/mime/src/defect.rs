@@ -128,6 +128,10 @@ impl Found {
         }
     }
 
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn into_vec(self) -> Vec<Defect> {
         self.0
     }

@@ -8,7 +8,7 @@ use crate::defect::{Defect, Found};
 use crate::limits::Limits;
 
 /// One field as sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Field<'a> {
     /// Lower-case name.
     pub(crate) name: String,
@@ -171,7 +171,7 @@ fn well_known_ahead<'a>(lines: impl Iterator<Item = Line<'a>>) -> bool {
 }
 
 /// White space before text; a line of nothing but white space inside a header block continues a field as well.
-fn is_continuation(line: &[u8]) -> bool {
+pub(crate) fn is_continuation(line: &[u8]) -> bool {
     line.first().is_some_and(|b| matches!(b, b' ' | b'\t'))
 }
 

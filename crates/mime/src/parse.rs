@@ -26,7 +26,7 @@ pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
         decoder.found.note(Defect::TooLarge { bytes: raw.len() });
         undivided(&raw, limits, &mut decoder.found)
     } else {
-        structure::cut(&raw, limits, &mut decoder.found)
+        structure::read(&raw, limits, &mut decoder.found)
     };
     decoder.hint = parts.iter().find_map(|part| part.ctype.token("charset")).unwrap_or_default().to_owned();
     let Assembled { text, html, attachments, reports } = assemble::assemble(&parts, &mut decoder);

@@ -1,6 +1,7 @@
-//! Cuts a mail into its parts in one pass over the lines.
+//! Takes a mail apart: `ordinary` by mailparse where it can, everything else by the cutter here, in one pass over
+//! the lines.
 //!
-//! Every line that begins with `--` is held against the boundaries that are open, innermost first, and must be that
+//! Of the cutter: every line that begins with `--` is held against the boundaries that are open, innermost first, and must be that
 //! boundary exactly (a trailing `--` and white space aside). The work is bounded by lines × `max_depth` whatever the
 //! mail declares: unclosed, nested, repeated or prefix boundaries only decide which part a line falls into.
 
@@ -8,9 +9,10 @@ use crate::content_type::{Parameterised, media_type};
 use crate::defect::{Defect, Found};
 use crate::header::{self, Field, Lines};
 use crate::limits::Limits;
+use crate::ordinary;
 
 /// One part, leaf or multipart.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Part<'a> {
     pub(crate) fields: Vec<Field<'a>>,
     /// Media type in lower case.
@@ -21,6 +23,26 @@ pub(crate) struct Part<'a> {
     /// Index of the multipart it lies in.
     pub(crate) parent: Option<usize>,
     pub(crate) role: Role,
+}
+
+impl<'a> Part<'a> {
+    /// A leaf of this header, still without its body. `before` are the parts read so far, `parent` is one of them.
+    pub(crate) fn of(fields: Vec<Field<'a>>, parent: Option<usize>, before: &[Part<'a>]) -> Self {
+        let in_digest = parent.and_then(|p| before.get(p)).is_some_and(|p| p.mime_type == "multipart/digest");
+        let ctype = header::first(&fields, "content-type").map(Parameterised::read).unwrap_or_default();
+        let fallback = match (in_digest, ctype.token("name")) {
+            // What has a name was meant to be a file, whatever its type was meant to be.
+            (_, Some(_)) => "application/octet-stream",
+            (true, None) => "message/rfc822",
+            (false, None) => "text/plain",
+        };
+        let mime_type = media_type(&ctype.value, fallback);
+        Part { fields, mime_type, ctype, body: &[], parent, role: Role::Leaf }
+    }
+
+    pub(crate) fn is_multipart(&self) -> bool {
+        self.mime_type.starts_with("multipart/")
+    }
 }
 
 /// What a part is to the mail.
@@ -51,14 +73,37 @@ struct Cutter<'a, 'l> {
     open: Vec<Open>,
 }
 
-/// What a line is to the open multiparts.
+/// What a line is to the open multiparts, by their level.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mark {
     Next(usize),
     Close(usize),
 }
 
-/// Cuts `raw` into parts, in the mail's order; the first is the mail itself.
+/// What a line is to one boundary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delimiter {
+    Next,
+    Close,
+}
+
+impl Delimiter {
+    /// Reads `rest`, a line without its leading `--`: the boundary exactly, white space at the end aside.
+    pub(crate) fn read(rest: &[u8], boundary: &[u8]) -> Option<Self> {
+        match rest.strip_prefix(boundary)?.trim_ascii_end() {
+            b"" => Some(Self::Next),
+            b"--" => Some(Self::Close),
+            _ => None,
+        }
+    }
+}
+
+/// The parts of `raw`, in the mail's order; the first is the mail itself.
+pub(crate) fn read<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec<Part<'a>> {
+    ordinary::read(raw, limits).unwrap_or_else(|| cut(raw, limits, found))
+}
+
+/// Cuts `raw` into parts, whatever it is.
 pub(crate) fn cut<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec<Part<'a>> {
     let mut cutter = Cutter { raw, limits, parts: Vec::new(), open: Vec::new() };
     cutter.run(found);
@@ -106,34 +151,20 @@ impl Cutter<'_, '_> {
     fn enter(&mut self, at: usize, found: &mut Found) -> usize {
         let block = header::read(self.raw, at, self.limits, found, |line| self.mark(line).is_some());
         let parent = self.open.last().map(|open| open.part);
-        let in_digest =
-            parent.and_then(|p| self.parts.get(p)).is_some_and(|p| p.mime_type == "multipart/digest");
-        let ctype = block.first("content-type").map(Parameterised::read).unwrap_or_default();
-        let fallback = match (in_digest, ctype.token("name")) {
-            // What has a name was meant to be a file, whatever its type was meant to be.
-            (_, Some(_)) => "application/octet-stream",
-            (true, None) => "message/rfc822",
-            (false, None) => "text/plain",
-        };
-        let mime_type = media_type(&ctype.value, fallback);
-        let mut role = Role::Leaf;
-        if mime_type.starts_with("multipart/") {
-            match ctype.token("boundary") {
+        let mut part = Part::of(block.fields, parent, &self.parts);
+        if part.is_multipart() {
+            match part.ctype.token("boundary") {
                 None => found.note(Defect::NoBoundary),
                 Some(_) if self.open.len() >= self.limits.max_depth => found.note(Defect::TooDeep),
                 Some(boundary) => {
                     let boundary = boundary.as_bytes().to_vec();
-                    self.open.push(Open {
-                        boundary,
-                        part: self.parts.len(),
-                        has_parts: false,
-                        closed: false,
-                    });
-                    role = Role::Container;
+                    let index = self.parts.len();
+                    self.open.push(Open { boundary, part: index, has_parts: false, closed: false });
+                    part.role = Role::Container;
                 }
             }
         }
-        self.parts.push(Part { fields: block.fields, mime_type, ctype, body: &[], parent, role });
+        self.parts.push(part);
         block.body_at
     }
 
@@ -171,17 +202,16 @@ impl Cutter<'_, '_> {
             if open.closed {
                 return None;
             }
-            let after = rest.strip_prefix(open.boundary.as_slice())?.trim_ascii_end();
-            match after {
-                b"" => Some(Mark::Next(level)),
-                b"--" => Some(Mark::Close(level)),
-                _ => None,
-            }
+            Delimiter::read(rest, &open.boundary).map(|delimiter| match delimiter {
+                Delimiter::Next => Mark::Next(level),
+                Delimiter::Close => Mark::Close(level),
+            })
         })
     }
 }
 
-fn without_line_end(body: &[u8]) -> &[u8] {
+/// `body` without the line end that belongs to the boundary behind it.
+pub(crate) fn without_line_end(body: &[u8]) -> &[u8] {
     let body = body.strip_suffix(b"\n").unwrap_or(body);
     body.strip_suffix(b"\r").unwrap_or(body)
 }

@@ -65,6 +65,43 @@ fn nested_levels_over_a_long_body_of_dashes() {
 }
 
 #[test]
+fn nested_levels_over_a_long_text() {
+    for levels in [3, 16, 17, 99] {
+        let text = "x".repeat(70) + "\n";
+        read(&(each(levels, level) + "\n" + &text.repeat(16_000_000 / text.len())));
+    }
+}
+
+#[test]
+fn a_million_lines_that_begin_like_a_boundary() {
+    let lines = "--x\n".repeat(1_000_000);
+    read(&format!("Subject: x\n\n{lines}"));
+    for boundary in ["b", "x", "xx"] {
+        read(&format!("Content-Type: multipart/mixed; boundary={boundary}\n\n--{boundary}\n\n{lines}"));
+    }
+}
+
+#[test]
+fn levels_over_a_body_of_dashes() {
+    for (levels, dashes) in [(1, 999_000), (16, 62_000), (16, 4_000_000)] {
+        let raw = each(levels, |index| {
+            format!("Content-Type: multipart/mixed; boundary={0}{index}\n\n--{0}{index}\n", "-".repeat(70))
+        });
+        read(&format!("{raw}\nx{}", "-".repeat(dashes)));
+    }
+}
+
+#[test]
+fn encoded_words_that_never_end_in_the_type_of_every_part() {
+    for words in [145, 300, 10_000] {
+        let part = format!("--b\nContent-Type: {}\n\nx\n", "=?a?=b ".repeat(words));
+        for parts in [7, 100] {
+            read(&format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\n", part.repeat(parts)));
+        }
+    }
+}
+
+#[test]
 fn sixty_thousand_nested_mails() {
     let parsed = read(&"Content-Type: message/rfc822\n\n".repeat(60_000));
     assert_eq!(parsed.mail.attachments.len(), 1);
