@@ -9,18 +9,19 @@ help: ## List the targets with their purpose
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: packages ## Deliver real mails over IMAP, run the fleet on private servers, show what arrived (KEEP=1 stays up)
+demo: ## Deliver real mails over IMAP, run the fleet on private servers, show what arrived (KEEP=1 stays up)
+	@scripts/packages.sh demo
 	$(CARGO) build --locked --bins
 	target/debug/mailfleet demo $(DEMO_FLAGS)
 
 .PHONY: test
-test: packages nextest ## Run the whole suite on real, private servers
+test: packages python nextest ## Run the whole suite on real, private servers
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) nextest run --locked --workspace
 	$(CARGO) test --locked --workspace --doc
 
 .PHONY: test-slow
-test-slow: packages nextest ## Run the suite and then the long fault runs
+test-slow: packages python nextest ## Run the suite and then the long fault runs
 	$(CARGO) build --locked --workspace --bins
 	MAILFLEET_SLOW=1 $(CARGO) nextest run --locked --workspace --profile slow
 
@@ -44,12 +45,16 @@ doc: ## Build the API documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
 
 .PHONY: packages
-packages: ## Install the Debian packages that tests and demo need, where missing
+packages: ## Install the Debian packages that the tests need, where missing
 	@scripts/packages.sh
 
 .PHONY: nextest
 nextest: ## Install the test runner, where missing
 	@scripts/nextest.sh
+
+.PHONY: python
+python: ## Install what checks the manifests of deploy/ into target/python, where missing
+	@scripts/python.sh
 
 .PHONY: clean
 clean: ## Remove what was built and what the demo left

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that mailfleet's tests and demo need and that are missing, and says so.
-#   scripts/packages.sh            servers and a C compiler (ring and zstd are built from C)
+#   scripts/packages.sh demo       servers and a C compiler (ring and zstd are built from C)
+#   scripts/packages.sh            for the tests: Prometheus, curl and openssl besides
+#   scripts/packages.sh python     Python with venv, for scripts/python.sh; where a good one is, nobody asks for it
 # Without root or sudo, or off Debian, it names what is missing and how to go on without it.
 set -eu
 
@@ -21,6 +23,12 @@ need postgresql '/usr/lib/postgresql/*/bin/initdb'
 need dovecot-imapd /usr/sbin/dovecot
 [ -x /usr/sbin/dovecot ] && [ ! -x /usr/lib/dovecot/imap ] && missing="$missing dovecot-imapd"
 need build-essential /usr/bin/cc
+if [ "${1:-}" != demo ]; then
+    need prometheus /usr/bin/promtool
+    need curl /usr/bin/curl
+    need openssl /usr/bin/openssl
+fi
+[ "${1:-}" = python ] && missing="$missing python3-venv"
 
 [ -z "$missing" ] && exit 0
 

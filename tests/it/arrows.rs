@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mailfleet-imap", &["mailfleet-model"]),
     ("mailfleet-runtime", &["mailfleet-model"]),
     ("mailfleet-testkit", &["mailfleet-model"]),
+    ("mailfleet-webhooks", &["mailfleet-model"]),
     (
         "mailfleet-producer",
         &[
@@ -22,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mailfleet-queue",
             "mailfleet-runtime",
             "mailfleet-store",
+            "mailfleet-webhooks",
         ],
     ),
     (
@@ -39,6 +41,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "mailfleet-store",
             // `mailfleet demo` starts private servers.
             "mailfleet-testkit",
+            // `mailfleet webhook add` checks a secret as the producer will use it.
+            "mailfleet-webhooks",
         ],
     ),
 ];

@@ -1,53 +1,75 @@
-//! One batch from claim to settlement: read, attach, persist, bury, tell Redis; each mail ends in exactly one way.
+//! One batch from claim to settlement: decide, bury, tell Redis; each entry ends in exactly one way.
 //!
-//! The order is fixed: PostgreSQL first, Redis second. Every step may be repeated, because the ledger makes the second
-//! run of a mail a no-op; so a crash between any two steps costs time and nothing else.
+//! The order is fixed: PostgreSQL first, Redis second. Every step may be repeated, because the ledger (for mails) and the
+//! inbox (for events) make the second run of an entry a no-op; so a crash between any two steps costs time and nothing
+//! else.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailfleet_mime::Limits;
 use mailfleet_model::{Backoff, Clock, Lane, TenantId};
 use mailfleet_queue::{Consumer, Delivery, Failure, Settled};
 use mailfleet_runtime::LogGate;
-use mailfleet_store::Store;
+use mailfleet_store::{Error, Store};
 
 use crate::blame::Suspects;
 use crate::gate::Gate;
 use crate::ingest::Rejection;
 use crate::metrics::{ConsumerMetrics, Outcome, wide};
 use crate::settle::Settler;
-use crate::tenants::Directory;
 
 /// How long an undecided entry waits.
 const LATER: Duration = Duration::from_secs(10);
 
-/// What every worker shares.
+/// A kind of work, with what it alone needs. A new kind is an implementation of this, a queue and its workers.
+pub trait Kind: Sized + Send + Sync + 'static {
+    /// What is written to PostgreSQL of one entry.
+    type Row: Send + Sync;
+    /// What PostgreSQL answers of one entry.
+    type Fate: Send;
+
+    /// Brings the entries that go on to their verdicts, through [`Context::write`]. One that gets none comes again,
+    /// uncounted.
+    fn decide(context: &Context<Self>, cases: &mut [Case<'_>]) -> impl Future<Output = ()> + Send;
+
+    /// One call of the store, safe to repeat; answers in the order of `rows`.
+    fn write(
+        context: &Context<Self>,
+        rows: &[Self::Row],
+    ) -> impl Future<Output = Result<Vec<Self::Fate>, Error>> + Send;
+
+    /// Whether something was written that was not there.
+    fn is_new(fate: &Self::Fate) -> bool;
+
+    /// The verdict on an entry of which PostgreSQL has answered; notes in it what is known now.
+    fn judge(context: &Context<Self>, case: &mut Case<'_>, fate: Self::Fate) -> Verdict;
+}
+
+/// What every worker of one kind of work shares.
 #[derive(Debug)]
-pub struct Context {
+pub struct Context<K> {
     /// Redis.
     pub consumer: Consumer,
     /// PostgreSQL.
     pub store: Store,
-    /// Whether PostgreSQL can be used.
-    pub gate: Gate,
-    /// Mails that fail while others do not.
+    /// Whether PostgreSQL can be used; one for all kinds.
+    pub gate: Arc<Gate>,
+    /// Entries that fail while others do not.
     pub suspects: Suspects,
-    /// Whose mail it is.
-    pub directory: Directory,
     /// Moves entries in Redis, waiting out its outages.
-    pub settler: Settler,
+    pub settler: Arc<Settler>,
     /// What is counted.
-    pub metrics: ConsumerMetrics,
-    /// Bounds of the parser.
-    pub limits: Limits,
+    pub metrics: Arc<ConsumerMetrics>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
-    /// For lines about single mails, of which a bad day has thousands.
+    /// For lines about single entries, of which a bad day has thousands.
     pub log: LogGate,
+    /// What this kind of work alone needs.
+    pub kind: K,
 }
 
-/// How the store's part of a mail ended; what Redis must be told.
+/// How the store's part of an entry ended; what Redis must be told.
 #[derive(Debug)]
 pub enum Verdict {
     /// Its effect is committed, or was already.
@@ -67,7 +89,7 @@ pub enum Verdict {
 pub struct Case<'a> {
     /// The entry.
     pub delivery: &'a Delivery,
-    /// Whose mail it is, once that is known.
+    /// Whose it is, once that is known.
     pub tenant: Option<TenantId>,
     /// How it ends, once that is known.
     pub verdict: Option<Verdict>,
@@ -88,17 +110,15 @@ impl<'a> Case<'a> {
     }
 }
 
-impl Context {
-    /// PostgreSQL's half: reads the mails, persists them, writes dead letters. Gives a verdict for each entry.
+impl<K: Kind> Context<K> {
+    /// PostgreSQL's half: does the work, writes dead letters. Gives a verdict for each entry.
     ///
     /// Only borrows the deliveries: a caller that stops polling still has them and can hand them back. What was
-    /// committed by then is found in the ledger by the next run.
+    /// committed by then is found by the next run.
     pub async fn decide(&self, batch: &[Delivery]) -> Vec<Verdict> {
         self.metrics.batch_entries.observe(wide(batch.len()));
         let mut cases: Vec<Case<'_>> = batch.iter().map(Case::new).collect();
-        let mails = self.read(&mut cases).await;
-        let rows = self.attach(&mut cases, mails).await;
-        self.persist(&mut cases, rows).await;
+        K::decide(self, &mut cases).await;
         cases.iter_mut().for_each(last_attempt);
         self.bury(&mut cases).await;
         cases.into_iter().map(|case| case.verdict.unwrap_or(Verdict::Later)).collect()

@@ -5,6 +5,8 @@ use std::time::Duration;
 use mailfleet_runtime::{AdminConfig, Invalid, LogConfig, Settings, Shell, ShutdownConfig, Unread};
 use serde::Deserialize;
 
+use crate::roll_up::AnalyticsConfig;
+
 /// The whole file. Sections of other binaries are theirs to check.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -15,6 +17,8 @@ pub struct Config {
     pub postgres: mailfleet_store::Config,
     /// `[consumer]`.
     pub consumer: ConsumerConfig,
+    /// `[analytics]`.
+    pub analytics: AnalyticsConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[admin]`.
@@ -22,6 +26,7 @@ pub struct Config {
     /// `[shutdown]`.
     pub shutdown: ShutdownConfig,
     producer: Option<Unread>,
+    webhooks: Option<Unread>,
     imap: Option<Unread>,
 }
 
@@ -31,6 +36,8 @@ pub struct Config {
 pub struct ConsumerConfig {
     /// Batches worked on at the same time, each with one PostgreSQL connection; 1 to 64, default 2.
     pub workers: usize,
+    /// Batches of delivery events worked on at the same time, each with one PostgreSQL connection; 1 to 16, default 1.
+    pub event_workers: usize,
     /// Entries in one batch at most, 1 to 1,000, default 200. One batch is one transaction.
     pub batch_count: usize,
     /// Largest mail that is taken apart, in bytes, 64 KiB to 128 MiB, default 50 MiB. A larger one is stored all the
@@ -42,7 +49,13 @@ pub struct ConsumerConfig {
 
 impl Default for ConsumerConfig {
     fn default() -> Self {
-        Self { workers: 2, batch_count: 200, max_message_bytes: 50 << 20, accounts_refresh_seconds: 10 }
+        Self {
+            workers: 2,
+            event_workers: 1,
+            batch_count: 200,
+            max_message_bytes: 50 << 20,
+            accounts_refresh_seconds: 10,
+        }
     }
 }
 
@@ -52,6 +65,7 @@ impl ConsumerConfig {
         let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         for (key, value, least, most) in [
             ("workers", wide(self.workers), 1, 64),
+            ("event_workers", wide(self.event_workers), 1, 16),
             ("batch_count", wide(self.batch_count), 1, 1_000),
             ("max_message_bytes", self.max_message_bytes, 64 << 10, wide(mailfleet_queue::MAX_RAW_BYTES)),
             ("accounts_refresh_seconds", self.accounts_refresh_seconds, 1, 3_600),
@@ -75,8 +89,11 @@ impl ConsumerConfig {
 
 impl Settings for Config {
     const SECRETS: &'static [&'static str] = &["queue.url", "postgres.url"];
-    const ELSEWHERE: &'static [(&'static str, &'static str)] =
-        &[("producer", "mailfleet-producer"), ("imap", "mailfleet-producer")];
+    const ELSEWHERE: &'static [(&'static str, &'static str)] = &[
+        ("producer", "mailfleet-producer"),
+        ("webhooks", "mailfleet-producer"),
+        ("imap", "mailfleet-producer"),
+    ];
 
     fn shell(&self) -> Shell {
         Shell { log: self.log.clone(), admin: self.admin.clone(), shutdown: self.shutdown.clone() }
@@ -86,12 +103,15 @@ impl Settings for Config {
         self.queue.validate().map_err(|error| Invalid::within("queue", error.field, error.problem))?;
         self.postgres.validate().map_err(|error| Invalid::within("postgres", error.key, error.problem))?;
         self.consumer.validate()?;
+        self.analytics.validate()?;
         // With fewer, a busy consumer would wait for a connection to ask for a sign of life, and call that an outage.
-        let (pool, workers) = (self.postgres.pool_size, self.consumer.workers);
-        if pool < workers + 2 {
+        let (pool, workers) = (self.postgres.pool_size, self.consumer.workers + self.consumer.event_workers);
+        let spare = 3 + usize::from(self.analytics.enabled);
+        if pool < workers + spare {
             let problem = format!(
-                "is {pool}, but `consumer.workers` is {workers}: give the pool at least two more, one for what is taken \
-                 over from dead consumers and one for the sign of life"
+                "is {pool}, but `consumer.workers` and `consumer.event_workers` are {workers} together: give the pool at \
+                 least {spare} more, one for each kind of work that is taken over from dead consumers, one for the sign \
+                 of life and one for the roll-ups"
             );
             return Err(Invalid::new("postgres.pool_size", problem));
         }

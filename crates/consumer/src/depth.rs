@@ -1,31 +1,53 @@
-//! Shows the queue's depth. Every replica reads it from Redis itself, so all show the same: dashboards take `max`.
+//! Shows the queues' depths. Every replica reads it from Redis itself, so all show the same: dashboards take `max`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailfleet_model::Lane;
-use mailfleet_queue::Depth;
+use mailfleet_queue::{Consumer, ConsumerStats};
 use mailfleet_runtime::Shutdown;
 use prometheus::IntCounter;
 
 use crate::batch::Context;
 use crate::metrics::ConsumerMetrics;
+use crate::settle::Settler;
 
-/// How often the depth is read.
+/// How often the depths are read.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Reads the depth and the consumer's own numbers until the process stops. It is also what tells whether Redis is
-/// there while nobody claims.
-pub async fn show(context: Arc<Context>, queue: String, shutdown: Shutdown) {
-    // Boxed: a client's future is large, and this one is not waited on in a hurry.
-    while let Some(depth) = shutdown.unless_stopping(Box::pin(context.consumer.queue().depth())).await {
-        match &depth {
-            Ok(_) => context.settler.answered(),
-            Err(error) => context.settler.note(error),
+/// A queue that is shown, and who works on it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The consumer of the queue.
+    pub consumer: Consumer,
+    /// Who is told whether Redis answers.
+    pub settler: Arc<Settler>,
+}
+
+impl Shown {
+    /// The queue that this kind of work comes from.
+    pub fn of<K>(context: &Context<K>) -> Self {
+        Self { consumer: context.consumer.clone(), settler: Arc::clone(&context.settler) }
+    }
+}
+
+/// Reads the depths and the consumers' own numbers until the process stops. It is also what tells whether Redis is there
+/// while nobody claims.
+pub async fn show(queues: Vec<Shown>, metrics: Arc<ConsumerMetrics>, shutdown: Shutdown) {
+    loop {
+        let mut stats = ConsumerStats::default();
+        for Shown { consumer, settler } in &queues {
+            let queue = consumer.queue();
+            // Boxed: a client's future is large, and this one is not waited on in a hurry.
+            let Some(depth) = shutdown.unless_stopping(Box::pin(queue.depth())).await else { return };
+            match &depth {
+                Ok(_) => settler.answered(),
+                Err(error) => settler.note(error),
+            }
+            let depth = depth.unwrap_or_default();
+            let age = |lane| depth.lane(lane).oldest_age();
+            metrics.queue.show(&queue.config().queue, depth.series(), age, depth.backlog());
+            stats += consumer.stats();
         }
-        // What is not known is absent: a zero would tell an autoscaler to go home.
-        let (stats, metrics) = (context.consumer.stats(), &context.metrics);
-        set(metrics, &queue, &depth.unwrap_or_default());
         raise(&metrics.reclaimed, stats.reclaimed);
         raise(&metrics.blob_gone, stats.blob_gone);
         raise(&metrics.leases_lost, stats.leases_lost);
@@ -34,15 +56,6 @@ pub async fn show(context: Arc<Context>, queue: String, shutdown: Shutdown) {
         if !shutdown.sleep(EVERY).await {
             return;
         }
-    }
-}
-
-fn set(metrics: &ConsumerMetrics, queue: &str, depth: &Depth) {
-    for (lane, state, entries) in depth.series() {
-        metrics.depth.set(&[queue, lane.as_str(), state], entries);
-    }
-    for lane in Lane::ALL {
-        metrics.oldest_age.set(&[queue, lane.as_str()], depth.lane(lane).oldest_age());
     }
 }
 

@@ -4,19 +4,37 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use mailfleet_mime::{Limits, Parsed, Peek};
-use mailfleet_model::{Class, Direction, Envelope, StorageKey, TenantId};
+use mailfleet_mime::{Limits, Mail, Parsed, Peek};
+use mailfleet_model::{Class, Direction, Envelope, MailRef, StorageKey, TenantId, lookup_message_id};
 use mailfleet_queue::Failure;
 use mailfleet_store::{AttachmentRow, MailRow};
 use sha2::{Digest, Sha256};
 
+use crate::reports;
+
+/// Most recipients taken from the header of one mail that we sent.
+const MAX_RECIPIENTS: usize = 2_000;
+/// A longer X-Campaign-ID names no campaign.
+const HINT_MAX_CHARS: usize = 200;
+
 /// A mail that was read, and what is still to be known about it.
 #[derive(Debug)]
 pub struct Prepared {
-    /// The rows, complete but for the tenant.
+    /// The rows, complete but for the tenant and what follows from it.
     pub row: MailRow,
     /// What its top header says about whose it is.
     pub peek: Peek,
+}
+
+impl Prepared {
+    /// The rows, of this tenant. A message that we sent is known by tenant and Message-ID, whatever folder its copy lies in.
+    pub fn into_row(self, tenant: TenantId) -> MailRow {
+        let key = match (self.row.direction, &self.row.message_id) {
+            (Direction::Outbound, Some(id)) => StorageKey::outbound(id, tenant),
+            (Direction::Outbound, None) | (Direction::Inbound, _) => self.row.key.clone(),
+        };
+        MailRow { tenant, key, ..self.row }
+    }
 }
 
 /// Why an entry ends as a dead letter.
@@ -50,25 +68,30 @@ pub fn message_id(raw: &[u8]) -> Option<String> {
 /// The parser is total; the panic guard is for the libraries under it, so that a mistake in one of them costs one
 /// mail and not its batch.
 pub fn prepare(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Result<Prepared, Rejection> {
-    catch_unwind(AssertUnwindSafe(|| read(envelope, raw, limits))).map_err(|_| {
+    let Some(at) = envelope.work.mail() else {
+        let error = "an entry that is no mail stands in the queue of mails; find out who writes it";
+        return Err(Rejection::new("malformed_entry", Class::Fault, error));
+    };
+    catch_unwind(AssertUnwindSafe(|| read(envelope, at, raw, limits))).map_err(|_| {
         let error = "the parser panicked on this mail; the raw mail is kept with this letter";
         Rejection::new("parser_panicked", Class::Fault, error)
     })
 }
 
-fn read(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Prepared {
+fn read(envelope: &Envelope, at: MailRef, raw: &Bytes, limits: &Limits) -> Prepared {
     let (key, content_hash, Parsed { mail, defects }) = {
         let parsed = mailfleet_mime::parse(raw, limits);
         // As large as the mail, and gone before the rows are made.
         let canonical = mailfleet_mime::canonical(raw);
         let id = parsed.mail.message_id.as_deref();
-        let key = StorageKey::inbound(id, envelope.at.account, &canonical);
+        let key = StorageKey::inbound(id, at.account, &canonical);
         (key, Sha256::digest(&canonical).into(), parsed)
     };
     if !defects.is_empty() {
         let codes: Vec<&str> = defects.iter().map(mailfleet_mime::Defect::code).collect();
         tracing::debug!(job = %envelope.job_id(), defects = ?codes, "mail read with defects");
     }
+    let message_id = mail.message_id.as_deref().and_then(lookup_message_id);
     let addresses = |list: &[mailfleet_mime::Address]| {
         list.iter()
             .map(|address| address.address.as_str())
@@ -78,7 +101,7 @@ fn read(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Prepared {
     };
     let row = MailRow {
         job: envelope.job_id(),
-        at: envelope.at,
+        at,
         tenant: TenantId(uuid::Uuid::nil()),
         content_hash,
         content_text: mail.content_text(),
@@ -86,7 +109,20 @@ fn read(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Prepared {
         headers: mail.headers_json(),
         raw_size_bytes: raw.len() as u64,
         message_type: mail.message_type.as_str().to_owned(),
-        direction: Direction::Inbound,
+        direction: envelope.direction,
+        message_id,
+        refs: reports::refs(&mail),
+        campaign_hint: mail.header("x-campaign-id").and_then(campaign_hint),
+        enqueued: DateTime::from_timestamp_millis(envelope.enqueued_at_ms),
+        events: match envelope.direction {
+            Direction::Inbound => reports::events(&mail),
+            // Our own mail tells us nothing that we must believe.
+            Direction::Outbound => Vec::new(),
+        },
+        recipients: match envelope.direction {
+            Direction::Inbound => Vec::new(),
+            Direction::Outbound => recipients(&mail),
+        },
         from_email: mail.from.as_ref().map(|from| from.address.clone()).unwrap_or_default(),
         to_email: addresses(&mail.to),
         created: created(mail.date, envelope),
@@ -96,6 +132,19 @@ fn read(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Prepared {
         key,
     };
     Prepared { row, peek: mailfleet_mime::peek(raw) }
+}
+
+/// What X-Campaign-ID says, where it can name a campaign.
+fn campaign_hint(value: &str) -> Option<String> {
+    let value = value.trim();
+    (!value.is_empty() && value.chars().count() <= HINT_MAX_CHARS).then(|| value.to_owned())
+}
+
+/// Everybody that a mail of ours went to.
+fn recipients(mail: &Mail) -> Vec<String> {
+    let all = mail.to.iter().chain(&mail.cc).chain(&mail.bcc);
+    let addresses = all.map(|address| address.address.clone()).filter(|address| address.contains('@'));
+    addresses.take(MAX_RECIPIENTS).collect()
 }
 
 fn attachment((attachment, ordinal): (mailfleet_mime::Attachment, u32)) -> AttachmentRow {

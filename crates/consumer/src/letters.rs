@@ -4,11 +4,11 @@ use mailfleet_model::Class;
 use mailfleet_queue::{Attempt, Delivery, Failure};
 use mailfleet_store::{DeadOutcome, Error, NewDeadLetter};
 
-use crate::batch::{Case, Context, Verdict};
+use crate::batch::{Case, Context, Kind, Verdict};
 use crate::ingest::{Rejection, message_id};
 use crate::metrics::Outcome;
 
-impl Context {
+impl<K: Kind> Context<K> {
     /// Writes the letters of all entries that are to die, in one transaction with their ledger rows.
     pub async fn bury(&self, cases: &mut [Case<'_>]) {
         let (mut indexes, mut letters) = (Vec::new(), Vec::new());
@@ -22,9 +22,9 @@ impl Context {
         if letters.is_empty() {
             return;
         }
-        let outcomes = match self.write(&letters).await {
+        let outcomes = match self.write_letters(&letters).await {
             Ok(outcomes) => outcomes.into_iter().map(Some).collect(),
-            Err(_) => self.write_each(&letters).await,
+            Err(_) => self.write_letters_each(&letters).await,
         };
         for ((index, letter), outcome) in indexes.into_iter().zip(letters).zip(outcomes) {
             let Some(case) = cases.get_mut(index) else { continue };
@@ -43,10 +43,10 @@ impl Context {
     }
 
     /// Each letter by itself, so that one that cannot be written keeps none of the others.
-    async fn write_each(&self, letters: &[NewDeadLetter]) -> Vec<Option<DeadOutcome>> {
+    async fn write_letters_each(&self, letters: &[NewDeadLetter]) -> Vec<Option<DeadOutcome>> {
         let mut outcomes = Vec::with_capacity(letters.len());
         for letter in letters {
-            outcomes.push(match self.write(std::slice::from_ref(letter)).await {
+            outcomes.push(match self.write_letters(std::slice::from_ref(letter)).await {
                 Ok(outcome) => outcome.into_iter().next(),
                 Err(error) => {
                     if let Some(suppressed) = self.log.open() {
@@ -59,7 +59,7 @@ impl Context {
         outcomes
     }
 
-    async fn write(&self, letters: &[NewDeadLetter]) -> Result<Vec<DeadOutcome>, Error> {
+    async fn write_letters(&self, letters: &[NewDeadLetter]) -> Result<Vec<DeadOutcome>, Error> {
         let outcomes = self.gate.through(|| self.store.dead_letter(letters)).await?;
         self.gate.worked();
         Ok(outcomes)
@@ -67,6 +67,7 @@ impl Context {
 
     fn letter(&self, case: &Case<'_>, why: &Rejection) -> NewDeadLetter {
         let delivery = case.delivery;
+        let at = delivery.envelope().work.mail();
         let (mut counters, mut history) = (delivery.counters(), delivery.history().to_vec());
         if let Some(failure) = &why.last {
             counters.attempts = counters.attempts.saturating_add(1);
@@ -80,18 +81,19 @@ impl Context {
         self.suspects.forget(delivery.job_id());
         NewDeadLetter {
             job: delivery.job_id().clone(),
-            at: Some(delivery.envelope().at),
+            at,
             lane: delivery.lane(),
             envelope_json: serde_json::json!(delivery.envelope()),
-            raw: Some(delivery.raw().clone()),
+            // What is no mail has nothing beside its envelope; the replay needs no more.
+            raw: at.map(|_| delivery.raw().clone()),
             reason: why.reason.to_owned(),
             class: why.class,
             error: why.error.clone(),
             counters,
             history: serde_json::json!(history),
             tenant: case.tenant,
-            account: Some(delivery.envelope().at.account),
-            message_id: if delivery.exhausted_crashes() { None } else { message_id(delivery.raw()) },
+            account: at.map(|at| at.account),
+            message_id: at.filter(|_| !delivery.exhausted_crashes()).and_then(|_| message_id(delivery.raw())),
         }
     }
 }
@@ -114,7 +116,7 @@ impl Rejection {
         Self::new(
             reason,
             Class::Data,
-            format!("PostgreSQL refused the rows of this mail ({code}): {message}"),
+            format!("PostgreSQL refused the rows of this entry ({code}): {message}"),
         )
     }
 

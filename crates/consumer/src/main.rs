@@ -1,21 +1,27 @@
 //! `mailfleet-consumer`: claims entries, reads the mails, persists them, and tells Redis.
 //!
-//! - `worker` is the loop; `batch` takes one batch from claim to settlement, PostgreSQL first, Redis second;
-//! - `ingest` turns a raw mail into rows; `tenants` says whose it is; `persist` stores them, `letters` the dead ones;
+//! - `worker` is the loop; `batch` takes one batch from claim to settlement, PostgreSQL first, Redis second; `attempt` is
+//!   one try of it at PostgreSQL. All three serve every kind of work: mails (`persist`) and delivery `events`;
+//! - `ingest` turns a raw mail into rows, `reports` reads what it says of messages of ours; `tenants` says whose it is; `persist` stores them, `letters` the dead ones;
 //! - `gate` holds everybody back while PostgreSQL is away; `blame` tells one bad mail from a bad day;
 //! - `settle` waits out Redis' outages; `deadline` shares out the time of a drain;
-//! - `startup` refuses what waiting cannot mend; `depth` shows the queue's depth.
+//! - `roll_up` keeps the analytics roll-ups, in one replica at a time;
+//! - `startup` refuses what waiting cannot mend; `depth` shows the queues' depths.
 
+mod attempt;
 mod batch;
 mod blame;
 mod config;
 mod deadline;
 mod depth;
+mod events;
 mod gate;
 mod ingest;
 mod letters;
 mod metrics;
 mod persist;
+mod reports;
+mod roll_up;
 mod settle;
 mod startup;
 mod tenants;

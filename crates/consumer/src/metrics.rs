@@ -2,7 +2,7 @@
 
 use mailfleet_model::{Class, Lane};
 use mailfleet_runtime::metrics::SECONDS;
-use mailfleet_runtime::{AgeGauges, CounterFamily, DepthGauges, Label, Metrics};
+use mailfleet_runtime::{CounterFamily, Label, Metrics, QueueGauges};
 use prometheus::{Histogram, IntCounter};
 
 /// How the processing of one entry ended.
@@ -10,9 +10,11 @@ use prometheus::{Histogram, IntCounter};
 pub enum Outcome {
     /// New rows were committed.
     Persisted,
+    /// Delivery events took effect.
+    Applied,
     /// The same mail is there already (another folder, a new UIDVALIDITY): only the ledger grew.
     Duplicate,
-    /// The ledger knew this very message: a redelivery of finished work.
+    /// Its effect was there already, or its row was removed: a redelivery of finished work.
     Redelivered,
     /// Parked with a reason.
     DeadLettered,
@@ -32,6 +34,7 @@ impl Label for Outcome {
     fn all() -> Vec<Self> {
         vec![
             Self::Persisted,
+            Self::Applied,
             Self::Duplicate,
             Self::Redelivered,
             Self::DeadLettered,
@@ -45,6 +48,7 @@ impl Label for Outcome {
     fn value(self) -> &'static str {
         match self {
             Self::Persisted => "persisted",
+            Self::Applied => "applied",
             Self::Duplicate => "duplicate",
             Self::Redelivered => "redelivered",
             Self::DeadLettered => "dead_lettered",
@@ -81,10 +85,8 @@ pub struct ConsumerMetrics {
     pub enqueue_to_commit_seconds: Histogram,
     /// Entries in a claimed batch.
     pub batch_entries: Histogram,
-    /// Entries by lane and state; absent where unknown. Every replica shows the same numbers: use `max`, not `sum`.
-    pub depth: DepthGauges,
-    /// Age of the oldest entry of a lane; zero where it is empty, absent where unknown.
-    pub oldest_age: AgeGauges,
+    /// How full the queues are.
+    pub queue: QueueGauges,
 }
 
 impl ConsumerMetrics {
@@ -132,17 +134,7 @@ impl ConsumerMetrics {
                 "Entries in one claimed batch.",
                 &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0],
             )?,
-            depth: metrics.depths(
-                "mailfleet_queue_entries",
-                "Entries by lane and state (waiting, in_flight, delayed, released); absent while unknown; use max over replicas.",
-                &["queue", "lane", "state"],
-            )?,
-            oldest_age: metrics.ages(
-                "mailfleet_queue_oldest_age_seconds",
-                "Age of the oldest entry of a lane that could be taken now; 0 where there is none, absent while unknown; \
-                 use max over replicas.",
-                &["queue", "lane"],
-            )?,
+            queue: QueueGauges::register(metrics)?,
         })
     }
 }

@@ -1,23 +1,66 @@
-//! From entries to rows in PostgreSQL: parse, attach to a tenant, persist.
+//! Mails, from entries to rows in PostgreSQL: parse, attach to a tenant, persist.
 
 use std::time::Instant;
 
 use bytes::Bytes;
-use mailfleet_model::{Class, Classify as _, Envelope, TenantId};
-use mailfleet_queue::Failure;
+use mailfleet_mime::Limits;
+use mailfleet_model::{Envelope, TenantId};
 use mailfleet_store::{Error, MailRow, Persisted};
 
-use crate::batch::{Case, Context, Verdict};
-use crate::blame::Mark;
+use crate::attempt::{Placed, end};
+use crate::batch::{Case, Context, Kind, Verdict};
 use crate::ingest::{Prepared, Rejection, prepare};
 use crate::metrics::{Outcome, wide};
+use crate::tenants::Directory;
 
-/// Something with its entry's place in the batch.
-pub type Placed<T> = (usize, T);
+/// What work on mails needs.
+#[derive(Debug)]
+pub struct Mails {
+    /// Whose mail it is.
+    pub directory: Directory,
+    /// Bounds of the parser.
+    pub limits: Limits,
+}
 
-impl Context {
+impl Kind for Mails {
+    type Row = MailRow;
+    type Fate = Persisted;
+
+    async fn decide(context: &Context<Self>, cases: &mut [Case<'_>]) {
+        let mails = context.read(cases).await;
+        let rows = context.attach(cases, mails).await;
+        context.write(cases, rows).await;
+    }
+
+    async fn write(context: &Context<Self>, rows: &[MailRow]) -> Result<Vec<Persisted>, Error> {
+        let started = Instant::now();
+        let persisted = context.store.persist(rows).await?;
+        context.metrics.persist_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(persisted)
+    }
+
+    fn is_new(persisted: &Persisted) -> bool {
+        *persisted == Persisted::New
+    }
+
+    fn judge(context: &Context<Self>, case: &mut Case<'_>, persisted: Persisted) -> Verdict {
+        match persisted {
+            Persisted::New => {
+                let enqueued_at_ms = case.delivery.envelope().enqueued_at_ms;
+                let waited = context.clock.now_ms().saturating_sub(enqueued_at_ms).max(0);
+                context.metrics.enqueue_to_commit_seconds.observe(wide(waited) / 1000.0);
+                Verdict::Done(Outcome::Persisted)
+            }
+            Persisted::Duplicate => Verdict::Done(Outcome::Duplicate),
+            Persisted::AlreadyRecorded => Verdict::Done(Outcome::Redelivered),
+            Persisted::Refused { code, message } => Verdict::Dead(Rejection::refused(&code, &message)),
+        }
+    }
+}
+
+impl Context<Mails> {
     /// Parses every mail that is to be read.
-    pub async fn read(&self, cases: &mut [Case<'_>]) -> Vec<Placed<Prepared>> {
+    async fn read(&self, cases: &mut [Case<'_>]) -> Vec<Placed<Prepared>> {
         let inputs: Vec<Placed<(Envelope, Bytes)>> = cases
             .iter_mut()
             .enumerate()
@@ -29,7 +72,7 @@ impl Context {
         if inputs.is_empty() {
             return Vec::new();
         }
-        let limits = self.limits.clone();
+        let limits = self.kind.limits.clone();
         let timer = self.metrics.parse_seconds.start_timer();
         // Parsing is work for the processor: on the blocking pool it keeps no lease renewal and no probe waiting.
         let parsed = tokio::task::spawn_blocking(move || {
@@ -52,7 +95,7 @@ impl Context {
     }
 
     /// Resolves the tenants. Gives the rows that can be persisted.
-    pub async fn attach(&self, cases: &mut [Case<'_>], mails: Vec<Placed<Prepared>>) -> Vec<Placed<MailRow>> {
+    async fn attach(&self, cases: &mut [Case<'_>], mails: Vec<Placed<Prepared>>) -> Vec<Placed<MailRow>> {
         if mails.is_empty() {
             return Vec::new();
         }
@@ -69,10 +112,10 @@ impl Context {
                     if let Some(case) = cases.get_mut(index) {
                         case.tenant = Some(tenant);
                     }
-                    rows.push((index, MailRow { tenant, ..mail.row }));
+                    rows.push((index, mail.into_row(tenant)));
                 }
                 Ok(Err(rejection)) => end(cases, index, Verdict::Dead(rejection)),
-                Err(error) => end(cases, index, self.failed(&mail.row, began, &error)),
+                Err(error) => end(cases, index, self.failed(&mail.row.job, began, &error)),
             }
         }
         rows
@@ -91,119 +134,6 @@ impl Context {
     }
 
     async fn tenants(&self, mails: &[&Prepared]) -> Result<Vec<Result<TenantId, Rejection>>, Error> {
-        self.gate.through(|| self.directory.tenants(mails)).await
-    }
-
-    /// Persists the rows in one transaction; where that fails for the batch, each in its own.
-    pub async fn persist(&self, cases: &mut [Case<'_>], mut rows: Vec<Placed<MailRow>>) {
-        rows.retain(|(index, _)| cases.get_mut(*index).is_some_and(Case::goes_on));
-        if rows.is_empty() {
-            return;
-        }
-        let (indexes, rows): (Vec<usize>, Vec<MailRow>) = rows.into_iter().unzip();
-        let began = self.suspects.mark();
-        match self.persist_once(&rows).await {
-            Ok(persisted) => {
-                for (index, persisted) in indexes.into_iter().zip(persisted) {
-                    self.judge(cases, index, persisted);
-                }
-            }
-            Err(error) if rows.len() == 1 => {
-                for (index, row) in indexes.into_iter().zip(&rows) {
-                    end(cases, index, self.failed(row, began, &error));
-                }
-            }
-            Err(error) => {
-                for row in &rows {
-                    self.suspects.suspect(&row.job);
-                }
-                if let Some(suppressed) = self.log.open() {
-                    tracing::warn!(
-                        %error, mails = rows.len(), suppressed,
-                        "a batch could not be persisted; each mail is tried alone"
-                    );
-                }
-                self.persist_each(cases, indexes.into_iter().zip(rows).collect()).await;
-            }
-        }
-    }
-
-    /// Each row in its own transaction. Those that failed while nothing else was stored are tried once more after
-    /// something was: only then it is known whether they are to blame.
-    async fn persist_each(&self, cases: &mut [Case<'_>], mut rows: Vec<Placed<MailRow>>) {
-        for _ in 0..2 {
-            let before = self.suspects.mark();
-            let mut undecided = Vec::new();
-            for (index, row) in rows {
-                let began = self.suspects.mark();
-                match self.persist_once(std::slice::from_ref(&row)).await {
-                    Ok(persisted) => {
-                        for fate in persisted {
-                            self.judge(cases, index, fate);
-                        }
-                    }
-                    Err(error) => {
-                        let verdict = self.failed(&row, began, &error);
-                        if matches!(verdict, Verdict::Later) {
-                            undecided.push((index, row));
-                        }
-                        end(cases, index, verdict);
-                    }
-                }
-            }
-            if undecided.is_empty() || self.suspects.mark() == before {
-                return;
-            }
-            rows = undecided;
-        }
-    }
-
-    async fn persist_once(&self, rows: &[MailRow]) -> Result<Vec<Persisted>, Error> {
-        let persisted = self
-            .gate
-            .through(|| async {
-                let started = Instant::now();
-                let persisted = self.store.persist(rows).await?;
-                self.metrics.persist_seconds.observe(started.elapsed().as_secs_f64());
-                Ok(persisted)
-            })
-            .await?;
-        self.gate.worked();
-        if persisted.contains(&Persisted::New) {
-            self.suspects.stored();
-        }
-        Ok(persisted)
-    }
-
-    /// What becomes of a mail for which the store has no answer but an error.
-    fn failed(&self, row: &MailRow, began: Mark, error: &Error) -> Verdict {
-        let class = error.class();
-        let blamed = match class {
-            Class::Outage | Class::Fault => self.suspects.failed(&row.job, began),
-            Class::Transient | Class::Data | Class::Policy | Class::Hostile => true,
-        };
-        if blamed { Verdict::Retry(Failure::new(class, error.to_string())) } else { Verdict::Later }
-    }
-
-    fn judge(&self, cases: &mut [Case<'_>], index: usize, persisted: Persisted) {
-        let Some(case) = cases.get_mut(index) else { return };
-        self.suspects.forget(case.delivery.job_id());
-        case.verdict = Some(match persisted {
-            Persisted::New => {
-                let enqueued_at_ms = case.delivery.envelope().enqueued_at_ms;
-                let waited = self.clock.now_ms().saturating_sub(enqueued_at_ms).max(0);
-                self.metrics.enqueue_to_commit_seconds.observe(wide(waited) / 1000.0);
-                Verdict::Done(Outcome::Persisted)
-            }
-            Persisted::Duplicate => Verdict::Done(Outcome::Duplicate),
-            Persisted::AlreadyRecorded => Verdict::Done(Outcome::Redelivered),
-            Persisted::Refused { code, message } => Verdict::Dead(Rejection::refused(&code, &message)),
-        });
-    }
-}
-
-fn end(cases: &mut [Case<'_>], index: usize, verdict: Verdict) {
-    if let Some(case) = cases.get_mut(index) {
-        case.verdict = Some(verdict);
+        self.gate.through(|| self.kind.directory.tenants(mails)).await
     }
 }

@@ -5,20 +5,24 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use mailfleet_mime::Limits;
-use mailfleet_queue::{ConsumerName, Queue};
+use mailfleet_queue::{Consumer, ConsumerName, Queue, Queues};
 use mailfleet_runtime::{Beat, LogGate, Process, Shutdown, reach};
 use mailfleet_store::Store;
 use tokio::task::JoinSet;
 
-use crate::batch::Context;
+use crate::batch::{Context, Kind};
 use crate::blame::Suspects;
 use crate::config::Config;
 use crate::deadline::{self, Step};
+use crate::depth::{self, Shown};
+use crate::events::{self, EventMetrics, Events};
 use crate::gate::Gate;
 use crate::metrics::ConsumerMetrics;
+use crate::persist::Mails;
+use crate::roll_up::{Keeper, RollUpMetrics};
 use crate::settle::Settler;
 use crate::tenants::Directory;
-use crate::{depth, worker};
+use crate::worker;
 
 /// Progress of Redis and PostgreSQL may be this old before the process is not ready.
 const MAX_AGE: Duration = Duration::from_secs(15);
@@ -26,63 +30,126 @@ const MAX_AGE: Duration = Duration::from_secs(15);
 /// Connects, checks, and starts the one component that all workers belong to.
 pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
     let config = &process.config;
-    let metrics = ConsumerMetrics::register(&process.metrics)?;
+    let metrics = Arc::new(ConsumerMetrics::register(&process.metrics)?);
+    let event_metrics = EventMetrics::register(&process.metrics)?;
     let store_beat = process.health.component("store", MAX_AGE);
     let queue_beat = process.health.component("queue", MAX_AGE);
     let store = Store::connect(&config.postgres)?;
-    let queue = Queue::connect(&config.queue)?;
-    if check(&store, &queue, &process.shutdown, &store_beat, &queue_beat).await?.is_none() {
+    let queues = Queues::connect(&config.queue)?;
+    if check(&store, &queues, &process.shutdown, &store_beat, &queue_beat).await?.is_none() {
         return Ok(());
     }
-    let consumer = queue.consumer(ConsumerName::for_this_process());
-    tracing::info!(consumer = %consumer.name(), workers = config.consumer.workers, "claims as {}", consumer.name());
-    let context = Arc::new(Context {
-        gate: Gate::new(store.clone(), store_beat),
+    let name = ConsumerName::for_this_process();
+    let workers = config.consumer.workers;
+    tracing::info!(consumer = %name, workers, event_workers = config.consumer.event_workers, "claims as {name}");
+    let gate = Arc::new(Gate::new(store.clone(), store_beat));
+    let mails = Mails {
         directory: Directory::new(store.clone(), config.consumer.refresh_every()),
-        settler: Settler::new(consumer.clone(), process.shutdown.clone(), queue_beat),
-        consumer,
-        store,
-        metrics,
-        suspects: Suspects::default(),
-        log: LogGate::each_second(),
         limits: Limits { max_raw_bytes: config.consumer.max_message_bytes, ..Limits::default() },
-        clock: Arc::clone(&process.clock),
-    });
-    process.components.spawn("consumer", serve(context, process.clone()));
+    };
+    if config.analytics.enabled {
+        let keeper = Keeper {
+            store: store.clone(),
+            holder: name.to_string(),
+            every: config.analytics.every(),
+            metrics: RollUpMetrics::register(&process.metrics)?,
+        };
+        process.components.spawn("roll-up", keeper.keep(Arc::clone(&gate), process.shutdown.clone()));
+    }
+    let shared = Shared { store, gate, metrics, queue_beat, name, process: process.clone() };
+    let fleet = Fleet {
+        mails: shared.context(&queues.mails, mails),
+        events: shared.context(&queues.events, Events { metrics: event_metrics }),
+    };
+    process.components.spawn("consumer", serve(fleet, process.clone()));
     Ok(())
 }
 
-/// Runs the workers until the process stops, then leaves the group.
-async fn serve(context: Arc<Context>, process: Process<Config>) -> anyhow::Result<()> {
-    let (config, shutdown) = (&process.config, &process.shutdown);
-    // Its own thread: a handler that blocks every worker thread must not cost a lease.
-    let keeper = context.consumer.spawn_keeper()?;
-    let mut workers = JoinSet::new();
-    for _ in 0..config.consumer.workers {
-        workers.spawn(worker::work(Arc::clone(&context), config.consumer.batch_count, shutdown.clone()));
+/// The workers' contexts, one for each kind of work.
+struct Fleet {
+    mails: Arc<Context<Mails>>,
+    events: Arc<Context<Events>>,
+}
+
+/// What all kinds of work share.
+struct Shared {
+    store: Store,
+    gate: Arc<Gate>,
+    metrics: Arc<ConsumerMetrics>,
+    queue_beat: Beat,
+    name: ConsumerName,
+    process: Process<Config>,
+}
+
+impl Shared {
+    fn context<K: Kind>(&self, queue: &Queue, kind: K) -> Arc<Context<K>> {
+        let consumer = queue.consumer(self.name.clone());
+        let settler = Settler::new(consumer.clone(), self.process.shutdown.clone(), self.queue_beat.clone());
+        Arc::new(Context {
+            consumer,
+            store: self.store.clone(),
+            gate: Arc::clone(&self.gate),
+            suspects: Suspects::default(),
+            settler: Arc::new(settler),
+            metrics: Arc::clone(&self.metrics),
+            clock: Arc::clone(&self.process.clock),
+            log: LogGate::each_second(),
+            kind,
+        })
     }
-    let lease = Duration::from_millis(config.queue.lease_ms);
-    workers.spawn(worker::reclaim(Arc::clone(&context), lease, shutdown.clone()));
-    workers.spawn(depth::show(Arc::clone(&context), config.queue.queue.clone(), shutdown.clone()));
+}
+
+/// Runs the workers until the process stops, then leaves the groups.
+async fn serve(fleet: Fleet, process: Process<Config>) -> anyhow::Result<()> {
+    let Fleet { mails, events } = fleet;
+    let (config, shutdown) = (&process.config.consumer, &process.shutdown);
+    // Their own threads: a handler that blocks every worker thread must not cost a lease.
+    let keepers = (mails.consumer.spawn_keeper()?, events.consumer.spawn_keeper()?);
+    let mut workers = JoinSet::new();
+    let lease = Duration::from_millis(process.config.queue.lease_ms);
+    employ(&mut workers, &mails, config.workers, config.batch_count, lease, shutdown);
+    employ(&mut workers, &events, config.event_workers, config.batch_count, lease, shutdown);
+    workers.spawn(events::sweep::run(Arc::clone(&events), shutdown.clone()));
+    let shown = vec![Shown::of(&mails), Shown::of(&events)];
+    workers.spawn(depth::show(shown, Arc::clone(&mails.metrics), shutdown.clone()));
 
     let ended = tokio::select! {
         ended = all(&mut workers, shutdown) => ended,
-        () = context.gate.watch() => Ok(()),
+        () = mails.gate.watch() => Ok(()),
     };
     if ended.is_ok() {
-        // What is still held goes back, and the name goes away.
-        let left = tokio::select! {
-            left = context.consumer.leave() => left.map_err(|error| error.to_string()),
-            () = deadline::over(shutdown, Step::Leave) => Err("time is up".to_owned()),
-        };
-        if let Err(error) = left {
-            tracing::warn!(error, "could not leave the group; what is pending under this name is reclaimed");
-        }
+        // What is still held goes back, and the name goes away. Both groups within the time that is left.
+        tokio::join!(leave(&mails.consumer, shutdown), leave(&events.consumer, shutdown));
     }
     // After a worker's panic nobody takes leave: what it held must be found as a dead consumer's, so that it runs alone
     // and is counted. Handed back it would go on in somebody else's batch, and take one consumer down after the other.
-    drop(keeper);
+    drop(keepers);
     ended
+}
+
+/// Starts the workers of one kind of work, and the reclaimer beside them.
+fn employ<K: Kind>(
+    workers: &mut JoinSet<()>,
+    context: &Arc<Context<K>>,
+    number: usize,
+    batch_count: usize,
+    lease: Duration,
+    shutdown: &Shutdown,
+) {
+    for _ in 0..number {
+        workers.spawn(worker::work(Arc::clone(context), batch_count, shutdown.clone()));
+    }
+    workers.spawn(worker::reclaim(Arc::clone(context), lease, shutdown.clone()));
+}
+
+async fn leave(consumer: &Consumer, shutdown: &Shutdown) {
+    let left = tokio::select! {
+        left = consumer.leave() => left.map_err(|error| error.to_string()),
+        () = deadline::over(shutdown, Step::Leave) => Err("time is up".to_owned()),
+    };
+    if let Err(error) = left {
+        tracing::warn!(error, "could not leave the group; what is pending under this name is reclaimed");
+    }
 }
 
 /// Waits for all workers. The first that panicked is the error; the others finish what they hold and stop.
@@ -101,7 +168,7 @@ async fn all(workers: &mut JoinSet<()>, shutdown: &Shutdown) -> anyhow::Result<(
 /// mend ends the start with one line that names the remedy. `None` when the process stops meanwhile.
 async fn check(
     store: &Store,
-    queue: &Queue,
+    queues: &Queues,
     shutdown: &Shutdown,
     store_beat: &Beat,
     queue_beat: &Beat,
@@ -109,7 +176,10 @@ async fn check(
     if reach("PostgreSQL", shutdown, store_beat, || store.require_schema()).await?.is_none() {
         return Ok(None);
     }
-    reach("Redis", shutdown, queue_beat, || queue.prepare()).await
+    if reach("Redis", shutdown, queue_beat, || queues.mails.prepare()).await?.is_none() {
+        return Ok(None);
+    }
+    reach("Redis", shutdown, queue_beat, || queues.events.prepare()).await
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mailfleet_model::{AccountId, Class, TenantId};
+use mailfleet_model::{AccountId, Class, Direction, TenantId};
 use mailfleet_store::Store;
 
 use crate::ingest::{Prepared, Rejection};
@@ -45,6 +45,10 @@ impl Directory {
             .iter()
             .zip(&owners)
             .map(|(mail, owner)| match owner {
+                // What we sent was delivered to others; it is the sender's.
+                Some(Owner::Shared { .. }) if mail.row.direction == Direction::Outbound => {
+                    sender_domain(&mail.row.from_email)
+                }
                 Some(Owner::Shared { to_cc }) => mail.peek.owner_domains(*to_cc),
                 Some(Owner::Tenant(_)) | None => Vec::new(),
             })
@@ -92,9 +96,14 @@ impl Directory {
     }
 }
 
+fn sender_domain(address: &str) -> Vec<String> {
+    let domain = address.rsplit_once('@').map(|(_, domain)| domain.trim_end_matches('.').to_lowercase());
+    domain.into_iter().collect()
+}
+
 fn unknown_tenant(domains: &[String]) -> Rejection {
     let error = if domains.is_empty() {
-        "the account is shared and the mail has neither Delivered-To nor X-Original-To; nothing says whose it is"
+        "the account is shared and the mail has neither Delivered-To nor X-Original-To (or, sent by us, no From); nothing says whose it is"
             .to_owned()
     } else {
         format!(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mailfleet_queue::Delivery;
 use mailfleet_runtime::Shutdown;
 
-use crate::batch::Context;
+use crate::batch::{Context, Kind};
 use crate::deadline::{self, Step};
 use crate::settle::Settler;
 
@@ -15,7 +15,7 @@ use crate::settle::Settler;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Claims and works until the process stops; then what is not finished in time is handed back.
-pub async fn work(context: Arc<Context>, batch_count: usize, shutdown: Shutdown) {
+pub async fn work<K: Kind>(context: Arc<Context<K>>, batch_count: usize, shutdown: Shutdown) {
     let mut failures = 0;
     while !shutdown.is_stopping() {
         // Nothing is claimed while PostgreSQL is away: what is not claimed needs no lease and no memory.
@@ -50,7 +50,7 @@ pub async fn work(context: Arc<Context>, batch_count: usize, shutdown: Shutdown)
 /// Works a claim off. What a consumer has died on before runs by itself, so that it takes nobody along, and first: if
 /// the process dies of it, what was claimed with it has not run yet and is not blamed; the other way round it would be
 /// blamed for a death that another caused.
-async fn run(context: &Context, claimed: Vec<Delivery>, shutdown: &Shutdown) {
+async fn run<K: Kind>(context: &Context<K>, claimed: Vec<Delivery>, shutdown: &Shutdown) {
     let (out, rest): (Vec<_>, Vec<_>) = claimed.into_iter().partition(Delivery::exhausted_crashes);
     let (alone, together): (Vec<_>, Vec<_>) = rest.into_iter().partition(Delivery::run_alone);
     let mut batches: VecDeque<Vec<Delivery>> = VecDeque::from([out]);
@@ -76,7 +76,7 @@ async fn run(context: &Context, claimed: Vec<Delivery>, shutdown: &Shutdown) {
 
 /// Comes when a stopping worker must hand back what it holds: when little of the drain is left, or at once while
 /// PostgreSQL is away.
-async fn cutoff(context: &Context, shutdown: &Shutdown) {
+async fn cutoff<K>(context: &Context<K>, shutdown: &Shutdown) {
     shutdown.soft.cancelled().await;
     tokio::select! {
         () = deadline::over(shutdown, Step::Work) => {}
@@ -85,7 +85,7 @@ async fn cutoff(context: &Context, shutdown: &Shutdown) {
 }
 
 /// Takes over what other consumers let go: their leases ran out because they died or stood still.
-pub async fn reclaim(context: Arc<Context>, lease: Duration, shutdown: Shutdown) {
+pub async fn reclaim<K: Kind>(context: Arc<Context<K>>, lease: Duration, shutdown: Shutdown) {
     /// Looked at in one call; more is found by the next.
     const AT_ONCE: usize = 100;
     let every = (lease / 4).clamp(Duration::from_millis(200), Duration::from_secs(2));

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::commands::{account, audit, config, dead, demo, doctor, explain, migrate, parse, queue, tenant};
+use crate::commands::{
+    account, analytics, audit, campaign, config, dead, demo, doctor, explain, migrate, parse, queue, tenant,
+    token, webhook,
+};
 use crate::context::Context;
 use crate::failure::Exit;
 
@@ -45,10 +48,14 @@ enum Command {
     Migrate(migrate::Args),
     Tenant(tenant::Args),
     Account(account::Args),
+    Campaign(campaign::Args),
+    Webhook(webhook::Args),
+    Token(token::Args),
     Queue(queue::Args),
     Dead(dead::Args),
     Audit(audit::Args),
     Explain(explain::Args),
+    Analytics(analytics::Args),
     Parse(parse::Args),
     Doctor(doctor::Args),
     Config(config::Args),
@@ -79,10 +86,14 @@ impl Command {
             Self::Migrate(args) => context.block_on(migrate::run(context, &args)),
             Self::Tenant(args) => context.block_on(tenant::run(context, args)),
             Self::Account(args) => context.block_on(account::run(context, args)),
+            Self::Webhook(args) => context.block_on(webhook::run(context, args)),
+            Self::Token(args) => context.block_on(token::run(context, args)),
+            Self::Campaign(args) => context.block_on(campaign::run(context, args)),
             Self::Queue(args) => context.block_on(queue::run(context, &args)),
             Self::Dead(args) => context.block_on(dead::run(context, args)),
             Self::Audit(args) => context.block_on(audit::run(context, &args)),
             Self::Explain(args) => context.block_on(explain::run(context, &args)),
+            Self::Analytics(args) => context.block_on(analytics::run(context, &args)),
             Self::Doctor(args) => context.block_on(doctor::run(context, &args)),
             Self::Demo(args) => context.block_on(demo::run(&args)),
         }
@@ -123,12 +134,23 @@ mod tests {
             "mailfleet account add",
             "mailfleet account list",
             "mailfleet account check",
+            "mailfleet webhook add",
+            "mailfleet webhook list",
+            "mailfleet webhook disable",
+            "mailfleet token add",
+            "mailfleet token list",
+            "mailfleet token revoke",
+            "mailfleet campaign import",
+            "mailfleet campaign list",
             "mailfleet queue depth",
             "mailfleet dead list",
             "mailfleet dead show",
             "mailfleet dead replay",
             "mailfleet audit",
             "mailfleet explain",
+            "mailfleet analytics run",
+            "mailfleet analytics rebuild",
+            "mailfleet analytics show",
             "mailfleet parse",
             "mailfleet doctor",
             "mailfleet config check",

@@ -21,14 +21,22 @@ pub struct Config {
     shutdown: ShutdownConfig,
     /// Read by `mailfleet-producer`.
     producer: Option<Unread>,
+    /// Read by `mailfleet-producer`.
+    webhooks: Option<Unread>,
     /// Read by `mailfleet-consumer`.
     consumer: Option<Unread>,
+    /// Read by `mailfleet-consumer`.
+    analytics: Option<Unread>,
 }
 
 impl Settings for Config {
     const SECRETS: &'static [&'static str] = &["queue.url", "postgres.url"];
-    const ELSEWHERE: &'static [(&'static str, &'static str)] =
-        &[("producer", "mailfleet-producer"), ("consumer", "mailfleet-consumer")];
+    const ELSEWHERE: &'static [(&'static str, &'static str)] = &[
+        ("producer", "mailfleet-producer"),
+        ("webhooks", "mailfleet-producer"),
+        ("consumer", "mailfleet-consumer"),
+        ("analytics", "mailfleet-consumer"),
+    ];
 
     fn shell(&self) -> Shell {
         Shell { log: self.log.clone(), admin: self.admin.clone(), shutdown: self.shutdown.clone() }
@@ -69,7 +77,9 @@ mod tests {
         defaults.postgres.url = example.postgres.url.clone();
         // Both sections are there and are left to their readers.
         defaults.producer = Some(Unread);
+        defaults.webhooks = Some(Unread);
         defaults.consumer = Some(Unread);
+        defaults.analytics = Some(Unread);
         assert_eq!(format!("{example:#?}"), format!("{defaults:#?}"));
     }
 

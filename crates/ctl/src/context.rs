@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use mailfleet_model::{Clock, SystemClock};
-use mailfleet_queue::Queue;
+use mailfleet_queue::{Queue, Queues};
 use mailfleet_runtime::Loaded;
 use mailfleet_store::Store;
 
@@ -48,9 +48,14 @@ impl Context {
         Store::connect(&self.config()?.postgres).context("postgres")
     }
 
-    /// The queue. Connects lazily too.
+    /// The queue of mails. Connects lazily too.
     pub fn queue(&self) -> anyhow::Result<Queue> {
-        Queue::connect(&self.config()?.queue).context("queue")
+        Ok(self.queues()?.mails)
+    }
+
+    /// The queues of all kinds of work.
+    pub fn queues(&self) -> anyhow::Result<Queues> {
+        Queues::connect(&self.config()?.queue).context("queue")
     }
 
     /// Now.

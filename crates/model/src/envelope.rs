@@ -2,25 +2,42 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::InboxId;
 use crate::job::{JobId, MailRef};
+use crate::outcome::Direction;
 
 /// The version this build writes and reads.
 pub const ENVELOPE_VERSION: u16 = 1;
 
-/// What kind of work an envelope carries. A new kind is a new variant and a handler in the consumer.
+/// What there is to do, and by what it is known. A new kind of work is a new variant and a handler in the consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A mail fetched from a mailbox.
-    Mail,
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// A mail fetched from a mailbox, by where it stands on its server.
+    Mail(MailRef),
+    /// What a webhook brought, by its row in the inbox.
+    Events {
+        /// The row.
+        inbox: InboxId,
+    },
 }
 
-impl Kind {
-    /// The word used in labels.
+impl Work {
+    /// The deterministic id of the job.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub fn job_id(&self) -> JobId {
         match self {
-            Self::Mail => "mail",
+            Self::Mail(at) => JobId::mail(at),
+            Self::Events { inbox } => JobId::events(*inbox),
+        }
+    }
+
+    /// Where the mail stands; `None` for other work.
+    #[must_use]
+    pub const fn mail(&self) -> Option<MailRef> {
+        match self {
+            Self::Mail(at) => Some(*at),
+            Self::Events { .. } => None,
         }
     }
 }
@@ -41,16 +58,18 @@ pub struct Envelope {
     /// Version of this record.
     pub v: u16,
     /// What to do.
-    pub kind: Kind,
-    /// Where the mail stands on its server.
     #[serde(flatten)]
-    pub at: MailRef,
-    /// Size of the raw mail in bytes, as fetched.
+    pub work: Work,
+    /// Size of what travels with it in bytes: the raw mail as fetched; 0 where nothing does.
     pub size: u64,
     /// Message-ID as [`lookup_message_id`](crate::lookup_message_id) keeps it, for finding a mail that waits; `None`
     /// where the mail has none or nobody looked. Never trusted for identity: the consumer reads the mail itself.
     #[serde(default)]
     pub message_id: Option<String>,
+    /// Whether the mail came in or is our own, from a folder of what we sent. It travels with the mail, so that a replay
+    /// keeps it.
+    #[serde(default)]
+    pub direction: Direction,
     /// IMAP flags at the time of the fetch, such as `\Seen`.
     #[serde(default)]
     pub flags: Vec<String>,
@@ -88,7 +107,7 @@ impl Envelope {
     /// The deterministic id of the job.
     #[must_use]
     pub fn job_id(&self) -> JobId {
-        JobId::mail(&self.at)
+        self.work.job_id()
     }
 
     /// Reads an envelope; the version is looked at first, so that a later version is told from rubbish.
@@ -127,15 +146,15 @@ mod tests {
     fn envelope() -> Envelope {
         Envelope {
             v: ENVELOPE_VERSION,
-            kind: Kind::Mail,
-            at: MailRef {
+            work: Work::Mail(MailRef {
                 account: "6d0b5e4e-52a4-4f0e-9d5f-8f8a6d7d0001".parse().unwrap(),
                 mailbox: MailboxId(1),
                 uidvalidity: UidValidity::new(1).unwrap(),
                 uid: Uid::new(2).unwrap(),
-            },
+            }),
             size: 3,
             message_id: Some("a@b".into()),
+            direction: Direction::Outbound,
             flags: vec!["\\Seen".into()],
             internal_date_ms: Some(-1),
             enqueued_at_ms: 5,
@@ -147,6 +166,9 @@ mod tests {
     #[test]
     fn an_envelope_reads_back_as_it_was_written() {
         assert_eq!(Envelope::decode(&envelope().encode()).unwrap(), envelope());
+        let events = Envelope { work: Work::Events { inbox: InboxId(7) }, ..envelope() };
+        assert_eq!(Envelope::decode(&events.encode()).unwrap(), events);
+        assert_eq!(events.job_id().work(), Some(events.work));
     }
 
     #[test]
@@ -155,6 +177,14 @@ mod tests {
         json.as_object_mut().unwrap().remove("message_id").unwrap();
         let read = Envelope::decode(json.to_string().as_bytes()).unwrap();
         assert_eq!(read, Envelope { message_id: None, ..envelope() });
+    }
+
+    #[test]
+    fn an_envelope_that_was_written_before_there_were_sent_folders_is_of_a_mail_that_came_in() {
+        let mut json = serde_json::to_value(envelope()).unwrap();
+        json.as_object_mut().unwrap().remove("direction").unwrap();
+        let read = Envelope::decode(json.to_string().as_bytes()).unwrap();
+        assert_eq!(read, Envelope { direction: Direction::Inbound, ..envelope() });
     }
 
     #[test]

@@ -57,6 +57,28 @@ uuid_id!(
     "tenant id"
 );
 
+uuid_id!(
+    /// One campaign of a tenant (`campaign_id` in the hierarchy).
+    CampaignId,
+    "campaign id"
+);
+uuid_id!(
+    /// One addressee of a campaign (`lead_id` in the hierarchy).
+    LeadId,
+    "lead id"
+);
+
+/// The row number of one webhook call in the inbox, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InboxId(pub i64);
+
+impl fmt::Display for InboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// The row number of one mailbox (folder) of one account; small, because the ledger holds it 10⁹ times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

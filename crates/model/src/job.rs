@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{AccountId, InvalidId, MailboxId, Uid, UidValidity};
+use crate::envelope::Work;
+use crate::ids::{AccountId, InboxId, InvalidId, MailboxId, Uid, UidValidity};
 
 /// Where a mail stands on its server: the identity of a mail job and the key of its ledger row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -21,7 +22,8 @@ pub struct MailRef {
 
 /// The name of one unit of work, the same for the same mail for ever.
 ///
-/// Mail: `m:<account>:<mailbox>:<uidvalidity>:<uid>`. Other kinds of work take another first letter.
+/// Mail: `m:<account>:<mailbox>:<uidvalidity>:<uid>`. Events: `e:<inbox row>`. Other kinds of work take another first
+/// letter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(String);
@@ -33,17 +35,39 @@ impl JobId {
         Self(format!("m:{}:{}:{}:{}", at.account.0.simple(), at.mailbox, at.uidvalidity, at.uid))
     }
 
+    /// The job of what one webhook call brought.
+    #[must_use]
+    pub fn events(inbox: InboxId) -> Self {
+        Self(format!("e:{inbox}"))
+    }
+
     /// A job id read back from Redis, PostgreSQL or an operator's keyboard.
     pub fn parse(text: &str) -> Result<Self, InvalidId> {
         let id = Self(text.to_owned());
-        if id.mail_ref().is_some() {
+        if id.work().is_some() {
             return Ok(id);
         }
         Err(InvalidId {
             what: "job id",
             value: text.chars().take(120).collect(),
-            expected: "m:<account>:<mailbox>:<uidvalidity>:<uid>",
+            expected: "m:<account>:<mailbox>:<uidvalidity>:<uid> or e:<inbox row>",
         })
+    }
+
+    /// What the job id says of the work; `None` for a text that is no job id.
+    #[must_use]
+    pub fn work(&self) -> Option<Work> {
+        match self.0.split_once(':')? {
+            ("m", _) => self.mail_ref().map(Work::Mail),
+            // Read back exactly as it was written: one job has one name.
+            ("e", row) => row
+                .parse()
+                .ok()
+                .map(InboxId)
+                .filter(|inbox| inbox.0 > 0 && inbox.to_string() == row)
+                .map(|inbox| Work::Events { inbox }),
+            _ => None,
+        }
     }
 
     /// What the job id says about its mail; `None` for a job that is not a mail.
@@ -92,12 +116,20 @@ mod tests {
         assert_eq!(id.as_str(), "m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1700000000:42");
         assert_eq!(id.mail_ref(), Some(some_mail()));
         assert_eq!(JobId::parse(id.as_str()), Ok(id));
+        let id = JobId::events(InboxId(7));
+        assert_eq!((id.as_str(), id.mail_ref()), ("e:7", None));
+        assert_eq!(JobId::parse("e:7"), Ok(id));
     }
 
     #[test]
     fn what_is_not_a_job_id_is_refused_by_name() {
         for bad in [
             "",
+            "e:",
+            "e:0",
+            "e:-1",
+            "e:07",
+            "e:+7",
             "m:1:2",
             "x:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1:1",
             "m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:0:1",

@@ -60,10 +60,11 @@ impl fmt::Display for LedgerOutcome {
 }
 
 /// Which way a mail travels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Came to one of our accounts.
+    #[default]
     Inbound,
     /// Was sent by us.
     Outbound,

@@ -76,9 +76,12 @@ impl Worker {
     pub fn new(services: Arc<Services>, control: Arc<Control>, account: Account) -> Self {
         let due = Instant::now();
         let slots = account
-            .mailboxes
-            .iter()
-            .map(|name| Slot { watch: Watch::new(name.clone()), due, parked: None })
+            .watched()
+            .map(|(name, direction)| Slot {
+                watch: Watch::new(name.to_owned(), direction),
+                due,
+                parked: None,
+            })
             .collect();
         let base = Base { services, control, account };
         Self { base, slots, open: None, connected_at: None, failures: 0, logged: None }

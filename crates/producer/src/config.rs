@@ -6,6 +6,7 @@ use mailfleet_imap::Waits;
 use mailfleet_runtime::{AdminConfig, Invalid, LogConfig, Settings, Shell, ShutdownConfig, Unread};
 use serde::Deserialize;
 
+use crate::doors::config::WebhooksConfig;
 use crate::priority::{self, Rule};
 
 /// The whole file. Sections of other binaries are theirs to check.
@@ -20,6 +21,8 @@ pub struct Config {
     pub imap: mailfleet_imap::Config,
     /// `[producer]`.
     pub producer: ProducerConfig,
+    /// `[webhooks]`.
+    pub webhooks: WebhooksConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// `[admin]`.
@@ -27,6 +30,7 @@ pub struct Config {
     /// `[shutdown]`.
     pub shutdown: ShutdownConfig,
     consumer: Option<Unread>,
+    analytics: Option<Unread>,
 }
 
 /// Section `[producer]`.
@@ -141,7 +145,8 @@ impl ProducerConfig {
 
 impl Settings for Config {
     const SECRETS: &'static [&'static str] = &["queue.url", "postgres.url"];
-    const ELSEWHERE: &'static [(&'static str, &'static str)] = &[("consumer", "mailfleet-consumer")];
+    const ELSEWHERE: &'static [(&'static str, &'static str)] =
+        &[("consumer", "mailfleet-consumer"), ("analytics", "mailfleet-consumer")];
 
     fn shell(&self) -> Shell {
         Shell { log: self.log.clone(), admin: self.admin.clone(), shutdown: self.shutdown.clone() }
@@ -161,6 +166,7 @@ impl Settings for Config {
             );
             return Err(Invalid::new("imap.max_message_bytes", problem));
         }
+        self.webhooks.validate()?;
         self.producer.validate(self.imap.max_message_bytes)
     }
 }

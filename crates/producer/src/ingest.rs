@@ -9,8 +9,8 @@ use std::time::Instant;
 use mailfleet_imap::{Fetched, MailSource};
 use mailfleet_mime::Peek;
 use mailfleet_model::{
-    Class, Counters, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, MailboxId, StorageKey,
-    TenantId, Uid, UidValidity, lookup_message_id,
+    Class, Counters, Direction, ENVELOPE_VERSION, Encoding, Envelope, JobId, Lane, MailRef, MailboxId,
+    StorageKey, TenantId, Uid, UidValidity, Work, lookup_message_id,
 };
 use mailfleet_queue::{Enqueued, NewJob};
 use mailfleet_store::{Account, NewDeadLetter};
@@ -39,6 +39,8 @@ pub struct Place<'a> {
     pub uidvalidity: UidValidity,
     /// How far it has been read; decides what is history.
     pub marks: Marks,
+    /// Whether its mail came in or is our own.
+    pub direction: Direction,
 }
 
 /// What a set of UIDs came to. A UID that is in none of the three was not looked at.
@@ -141,7 +143,7 @@ impl Place<'_> {
                 let envelope = self.envelope(uid, size, None, Vec::new(), None);
                 NewDeadLetter {
                     job: envelope.job_id(),
-                    at: Some(envelope.at),
+                    at: envelope.work.mail(),
                     lane: Lane::Normal,
                     envelope_json: serde_json::to_value(&envelope).unwrap_or_default(),
                     raw: None,
@@ -178,10 +180,10 @@ impl Place<'_> {
         flags.truncate(MAX_FLAGS);
         Envelope {
             v: ENVELOPE_VERSION,
-            kind: Kind::Mail,
-            at: self.at(uid),
+            work: Work::Mail(self.at(uid)),
             size,
             message_id: message_id.and_then(lookup_message_id),
+            direction: self.direction,
             flags,
             internal_date_ms,
             enqueued_at_ms: self.services.clock.now_ms(),
@@ -213,13 +215,17 @@ impl Place<'_> {
         let rules = &self.services.config.producer.priority;
         let answers: Vec<Option<&Peek>> = mails
             .iter()
-            .map(|(peek, facts)| (facts.wants_lookup(rules) && !peek.in_reply_to.is_empty()).then_some(peek))
+            .map(|(peek, facts)| {
+                let answers = self.direction == Direction::Inbound && !peek.in_reply_to.is_empty();
+                (answers && facts.wants_lookup(rules)).then_some(peek)
+            })
             .collect();
+        let tenants = self.tenants(&answers)?;
         let parents: Vec<Vec<StorageKey>> = answers
             .iter()
-            .zip(self.tenants(&answers)?)
+            .zip(&tenants)
             .map(|(peek, tenant)| match (peek, tenant) {
-                (Some(peek), Some(tenant)) => priority::parent_keys(peek, tenant),
+                (Some(peek), Some(tenant)) => priority::parent_keys(peek, *tenant),
                 _ => Vec::new(),
             })
             .collect();
@@ -227,7 +233,8 @@ impl Place<'_> {
         let known: HashSet<StorageKey> = if asked.is_empty() {
             HashSet::new()
         } else {
-            self.services.block_on(self.services.store.known_outbound(&asked))?
+            let tenants = tenants.into_iter().flatten().collect();
+            self.services.block_on(self.services.store.known_outbound(&tenants, &asked))?
         };
         Ok(parents.iter().map(|keys| keys.iter().any(|key| known.contains(key))).collect())
     }
@@ -238,7 +245,11 @@ impl Place<'_> {
             .iter()
             .map(|mail| {
                 let peek = mailfleet_mime::peek(&mail.raw);
-                let facts = Facts::new(&peek, self.marks.before_first_contact(mail.uid));
+                let history = self.marks.before_first_contact(mail.uid);
+                let facts = match self.direction {
+                    Direction::Inbound => Facts::new(&peek, history),
+                    Direction::Outbound => Facts::ours(history),
+                };
                 (peek, facts)
             })
             .collect();

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use mailfleet_imap::MailSource;
-use mailfleet_model::{MailboxId, Uid, UidValidity};
+use mailfleet_model::{Direction, MailboxId, Uid, UidValidity};
 use mailfleet_store::Account;
 
 use crate::control::Control;
@@ -45,6 +45,8 @@ pub(crate) struct Epoch {
 pub struct Watch {
     /// Its name as the account's configuration has it.
     pub name: String,
+    /// Whether its mail came in or is our own.
+    pub direction: Direction,
     pub(crate) epoch: Option<Epoch>,
     pub(crate) withheld: Withheld,
     /// A fetch of these UIDs broke the connection: they are fetched one by one, to find out which it is.
@@ -70,10 +72,11 @@ pub(crate) struct Unaccounted {
 
 impl Watch {
     /// A mailbox that was never visited.
-    pub fn new(name: String) -> Self {
+    pub fn new(name: String, direction: Direction) -> Self {
         let now = Instant::now();
         Self {
             name,
+            direction,
             epoch: None,
             withheld: Withheld::default(),
             suspects: None,
@@ -203,6 +206,7 @@ impl Watch {
             name: &self.name,
             uidvalidity: epoch.uidvalidity,
             marks: epoch.marks,
+            direction: self.direction,
         })
     }
 

@@ -5,13 +5,14 @@
 //! - `ingest` takes UIDs to jobs in the queue, on the lane that `priority` chooses;
 //! - `plan` is the arithmetic of the cursor, which moves only over what was enqueued;
 //! - `redis_watch` notices when Redis may have lost something; `replays` brings back dead letters that were lost on their
-//!   second way; `dead_letters` shows how many are open; `startup` refuses what waiting cannot mend.
+//!   second way; `doors` takes webhooks and registrations over HTTP; `dead_letters` shows how many are open; `startup` refuses what waiting cannot mend.
 
 mod account;
 mod config;
 mod control;
 mod dead_letters;
 mod descriptors;
+mod doors;
 mod fleet;
 mod ingest;
 mod mailbox;
@@ -95,6 +96,7 @@ async fn start(process: Process<Config>) -> anyhow::Result<()> {
     process.components.spawn("lost replays", replays);
     let dead_letters = dead_letters::watch(Arc::clone(&services), process.shutdown.clone());
     process.components.spawn("dead letters", dead_letters);
+    doors::open(&process, &services).await?;
     let fleet = Fleet::new(services, process.shutdown.clone(), accounts_beat, store_beat);
     process.components.spawn("fleet", fleet.run());
     Ok(())

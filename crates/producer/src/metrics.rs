@@ -2,8 +2,10 @@
 
 use mailfleet_model::Lane;
 use mailfleet_runtime::metrics::SECONDS;
-use mailfleet_runtime::{AgeGauges, CounterFamily, DepthGauges, Label, Metrics};
+use mailfleet_runtime::{CounterFamily, DepthGauges, Label, Metrics, QueueGauges};
 use prometheus::{Histogram, IntCounter};
+
+use crate::doors::metrics::DoorMetrics;
 
 /// What the queue said to one mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,10 +86,10 @@ pub struct ProducerMetrics {
     pub unaccounted: DepthGauges,
     /// Open dead letters by reason; absent while PostgreSQL cannot be asked.
     pub dead_open: DepthGauges,
-    /// Entries by lane and state; absent where unknown.
-    pub depth: DepthGauges,
-    /// Age of the oldest entry of a lane; zero where it is empty, absent where unknown.
-    pub oldest_age: AgeGauges,
+    /// How full the queue is.
+    pub queue: QueueGauges,
+    /// Webhooks and registrations.
+    pub doors: DoorMetrics,
 }
 
 impl ProducerMetrics {
@@ -132,17 +134,8 @@ impl ProducerMetrics {
                  while the numbers are known); use max over replicas.",
                 &["reason"],
             )?,
-            depth: metrics.depths(
-                "mailfleet_queue_entries",
-                "Entries by lane and state (waiting, in_flight, delayed, released); absent while unknown; use max over replicas.",
-                &["queue", "lane", "state"],
-            )?,
-            oldest_age: metrics.ages(
-                "mailfleet_queue_oldest_age_seconds",
-                "Age of the oldest entry of a lane that could be taken now; 0 where there is none, absent while unknown; \
-                 use max over replicas.",
-                &["queue", "lane"],
-            )?,
+            queue: QueueGauges::register(metrics)?,
+            doors: DoorMetrics::register(metrics)?,
         })
     }
 }

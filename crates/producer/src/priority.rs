@@ -4,7 +4,7 @@
 //! change the lane, and then for a whole batch in one query.
 
 use mailfleet_mime::Peek;
-use mailfleet_model::{Lane, StorageKey, TenantId};
+use mailfleet_model::{Lane, StorageKey, TenantId, lookup_message_id};
 use serde::{Deserialize, Serialize};
 
 /// More In-Reply-To ids than this are not looked up: a reply names one, and a hostile header names thousands.
@@ -74,6 +74,11 @@ impl Facts {
         Self { report: peek.is_report, empty_return_path: peek.return_path_empty, before_first_contact }
     }
 
+    /// The facts of a mail that we sent: whatever its headers say, it answers nobody of ours and reports nothing to us.
+    pub fn ours(before_first_contact: bool) -> Self {
+        Self { report: false, empty_return_path: false, before_first_contact }
+    }
+
     fn hold(self, when: When, answers_us: bool) -> bool {
         match when {
             When::Report => self.report,
@@ -97,7 +102,8 @@ impl Facts {
 
 /// The keys under which the messages that this mail answers would be known, were they ours.
 pub fn parent_keys(peek: &Peek, tenant: TenantId) -> Vec<StorageKey> {
-    peek.in_reply_to.iter().take(MAX_PARENTS).map(|id| StorageKey::outbound(id, tenant)).collect()
+    let ids = peek.in_reply_to.iter().take(MAX_PARENTS).filter_map(|id| lookup_message_id(id));
+    ids.map(|id| StorageKey::outbound(&id, tenant)).collect()
 }
 
 #[cfg(test)]

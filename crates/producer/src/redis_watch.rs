@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailfleet_model::{Class, Classify, Lane};
+use mailfleet_model::{Class, Classify};
 use mailfleet_queue::Depth;
 use mailfleet_runtime::{Beat, Shutdown};
 
@@ -89,13 +89,9 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown, beat: Beat) -> a
 
 /// Shows the depth; what is not known is absent.
 fn show(services: &Services, depth: &Depth) {
-    let (metrics, queue) = (&services.metrics, services.config.queue.queue.as_str());
-    for (lane, state, entries) in depth.series() {
-        metrics.depth.set(&[queue, lane.as_str(), state], entries);
-    }
-    for lane in Lane::ALL {
-        metrics.oldest_age.set(&[queue, lane.as_str()], depth.lane(lane).oldest_age());
-    }
+    let queue = services.config.queue.queue.as_str();
+    let age = |lane| depth.lane(lane).oldest_age();
+    services.metrics.queue.show(queue, depth.series(), age, depth.backlog());
 }
 
 #[cfg(test)]

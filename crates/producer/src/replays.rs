@@ -11,8 +11,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailfleet_model::{Class, Classify, Envelope, JobId, Lane};
-use mailfleet_queue::{Enqueued, NewJob};
+use mailfleet_model::{Class, Classify, Envelope, JobId, Lane, Work};
+use mailfleet_queue::{Enqueued, NewJob, Queues};
 use mailfleet_runtime::Shutdown;
 use mailfleet_store::{DeadLetter, DeadState};
 
@@ -52,6 +52,7 @@ enum Fate {
 
 /// Runs until the process stops: looks at the start, whenever Redis may have lost something, and with every sweep.
 pub async fn watch(services: Arc<Services>, shutdown: Shutdown) -> anyhow::Result<()> {
+    let queues = Queues::connect(&services.config.queue)?;
     let mut generation = None;
     let mut due = Instant::now();
     loop {
@@ -59,7 +60,7 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown) -> anyhow::Resul
         let now = services.generation();
         let lost = generation != Some(now);
         if lost || due <= Instant::now() {
-            let Some(outcome) = shutdown.unless_stopping(Box::pin(restore(&services))).await else {
+            let Some(outcome) = shutdown.unless_stopping(Box::pin(restore(&services, &queues))).await else {
                 return Ok(());
             };
             // What was too young after a loss is not any more when its grace is over.
@@ -89,7 +90,7 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown) -> anyhow::Resul
 }
 
 /// Looks at every replayed letter; true when some wait for room in a lane.
-async fn restore(services: &Services) -> Result<bool, Problem> {
+async fn restore(services: &Services, queues: &Queues) -> Result<bool, Problem> {
     let mut full = HashSet::new();
     let mut after = 0;
     loop {
@@ -98,11 +99,11 @@ async fn restore(services: &Services) -> Result<bool, Problem> {
         let Some(highest) = page.last() else { return Ok(!full.is_empty()) };
         after = highest.id;
         let jobs: Vec<JobId> = page.iter().map(|letter| letter.job.clone()).collect();
-        let live = services.queue.live(&jobs).await?;
+        let live = queues.live(&jobs).await?;
         let lost: Vec<&DeadLetter> =
             page.iter().zip(live).filter_map(|(letter, live)| (!live).then_some(letter)).collect();
         let mut tally = Tally::default();
-        let outcome = restore_page(services, &lost, &mut full, &mut tally).await;
+        let outcome = restore_page(services, queues, &lost, &mut full, &mut tally).await;
         // Told also where the page was not finished.
         tell(services, &tally);
         outcome?;
@@ -111,19 +112,23 @@ async fn restore(services: &Services) -> Result<bool, Problem> {
 
 async fn restore_page(
     services: &Services,
+    queues: &Queues,
     lost: &[&DeadLetter],
-    full: &mut HashSet<Lane>,
+    full: &mut HashSet<(bool, Lane)>,
     tally: &mut Tally,
 ) -> Result<(), Problem> {
     for letter in lost {
-        let fate =
-            if full.contains(&letter.lane) { Fate::Full } else { restore_one(services, letter).await? };
+        let fate = if full.contains(&lane_of(letter)) {
+            Fate::Full
+        } else {
+            restore_one(services, queues, letter).await?
+        };
         match fate {
             Fate::Requeued => tally.requeued += 1,
             Fate::Reopened => tally.reopened += 1,
             Fate::Settled => {}
             Fate::Full => {
-                full.insert(letter.lane);
+                full.insert(lane_of(letter));
                 tally.waiting += 1;
             }
         }
@@ -131,7 +136,7 @@ async fn restore_page(
     Ok(())
 }
 
-async fn restore_one(services: &Services, listed: &DeadLetter) -> Result<Fate, Problem> {
+async fn restore_one(services: &Services, queues: &Queues, listed: &DeadLetter) -> Result<Fate, Problem> {
     let store = &services.store;
     let _room = services.room_when_free(listed.raw_size_bytes.unwrap_or(0), Range::History).await?;
     // Read again, after the queue was asked: a consumer writes here before it lets go of a job there, so one that is
@@ -141,7 +146,7 @@ async fn restore_one(services: &Services, listed: &DeadLetter) -> Result<Fate, P
         return Ok(Fate::Settled);
     };
     let answer = match job(letter) {
-        Ok(job) => services.queue.replay(vec![job]).await,
+        Ok(job) => queues.replay(vec![job]).await,
         Err(why) => {
             tracing::debug!(letter = listed.id, why, "cannot be put into the queue again");
             store.reopen(&[listed.id]).await?;
@@ -161,12 +166,21 @@ async fn restore_one(services: &Services, listed: &DeadLetter) -> Result<Fate, P
     }
 }
 
+/// Its lane, and whether that is one of the queue of mails.
+fn lane_of(letter: &DeadLetter) -> (bool, Lane) {
+    (letter.job.mail_ref().is_some(), letter.lane)
+}
+
 /// The job of a letter, as new; or why there is none.
 fn job(letter: DeadLetter) -> Result<NewJob, String> {
-    let raw = letter.raw.ok_or("its raw mail was not at hand when it died")?;
     // Read like one from the queue: a later version or rubbish is told apart, never guessed at.
     let envelope = Envelope::decode(letter.envelope_json.to_string().as_bytes());
     let envelope = envelope.map_err(|error| error.to_string())?;
+    let raw = match envelope.work {
+        Work::Mail(_) => letter.raw.ok_or("its raw mail was not at hand when it died")?,
+        // What it is about lies in the inbox.
+        Work::Events { .. } => letter.raw.unwrap_or_default(),
+    };
     Ok(NewJob { envelope, lane: letter.lane, raw })
 }
 

@@ -42,6 +42,8 @@ pub struct Services {
     pub mail_outage_log: LogGate,
     /// The same for lanes that are full, which every account with mail for them meets.
     pub lane_full_log: LogGate,
+    /// The same for webhook calls that are refused, of which anybody can send any number.
+    pub refusal_log: LogGate,
     handle: Handle,
     cut: CancellationToken,
     memory: Arc<Semaphore>,
@@ -73,6 +75,7 @@ impl Services {
             outage_log: LogGate::each_second(),
             mail_outage_log: LogGate::each_second(),
             lane_full_log: LogGate::new(LANE_FULL_EVERY),
+            refusal_log: LogGate::each_second(),
             handle: Handle::current(),
             cut: CancellationToken::new(),
             memory,

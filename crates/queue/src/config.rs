@@ -7,8 +7,8 @@ use mailfleet_model::{Class, Classify, Lane, LaneWeights, Secret};
 use redis::IntoConnectionInfo;
 use serde::Deserialize;
 
-/// Where Redis is and how the queue on it behaves. All processes of one fleet must agree on `queue`, `partitions`,
-/// `lease_ms`, `max_attempts` and `max_crashes`.
+/// Where Redis is and how the queue on it behaves. All processes of one fleet must agree on `queue`, `events_queue`,
+/// `partitions`, `lease_ms`, `max_attempts` and `max_crashes`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -16,8 +16,10 @@ pub struct Config {
     pub url: Secret,
     /// PEM file of the certificate authority for `rediss://`; the system's where it is not set.
     pub tls_ca_file: Option<PathBuf>,
-    /// Name of the queue, part of every key. Default `email:processing`.
+    /// Name of the queue of mails, part of every key. Default `email:processing`.
     pub queue: String,
+    /// Name of the queue of delivery events, which is another one. Default `delivery:events`.
+    pub events_queue: String,
     /// Number of partitions, 1 to 256. A job's partition follows from its account. Default 1.
     pub partitions: u16,
     /// How long an entry may go without a sign of life of its consumer before others take it, in ms. Default 30,000.
@@ -50,6 +52,7 @@ impl Default for Config {
             url: Secret::new("redis://127.0.0.1:6379"),
             tls_ca_file: None,
             queue: "email:processing".to_owned(),
+            events_queue: "delivery:events".to_owned(),
             partitions: 1,
             lease_ms: 30_000,
             max_attempts: 5,
@@ -89,8 +92,13 @@ impl Config {
             return refuse("url", "is not a Redis URL; write redis://host:6379/0, or rediss:// for TLS");
         }
         let name_ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.');
-        if self.queue.is_empty() || self.queue.len() > 100 || !self.queue.chars().all(name_ok) {
-            return refuse("queue", "must be 1 to 100 of the characters A-Z a-z 0-9 : - _ .");
+        for (field, name) in [("queue", &self.queue), ("events_queue", &self.events_queue)] {
+            if name.is_empty() || name.len() > 100 || !name.chars().all(name_ok) {
+                return refuse(field, "must be 1 to 100 of the characters A-Z a-z 0-9 : - _ .");
+            }
+        }
+        if self.queue == self.events_queue {
+            return refuse("events_queue", "must differ from `queue`");
         }
         let in_range = |field, value: u64, least: u64, most: u64| {
             if (least..=most).contains(&value) {
@@ -118,6 +126,12 @@ impl Config {
     #[must_use]
     pub const fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
+    }
+
+    /// The settings of the queue of delivery events: the two names change places, all else is the same.
+    #[must_use]
+    pub fn for_events(&self) -> Self {
+        Self { queue: self.events_queue.clone(), events_queue: self.queue.clone(), ..self.clone() }
     }
 
     pub(crate) const fn response_timeout(&self) -> Duration {
@@ -154,6 +168,7 @@ mod tests {
         let broken = [
             ("url", Config { url: Secret::new("http://:hunter2@x"), ..Config::default() }),
             ("queue", Config { queue: "a{b}".into(), ..Config::default() }),
+            ("events_queue", Config { events_queue: String::new(), ..Config::default() }),
             ("partitions", Config { partitions: 0, ..Config::default() }),
             ("lease_ms", Config { lease_ms: 1, ..Config::default() }),
             ("max_attempts", Config { max_attempts: 0, ..Config::default() }),

@@ -62,6 +62,21 @@ pub struct ConsumerStats {
     pub leases_lost: u64,
 }
 
+impl std::ops::AddAssign for ConsumerStats {
+    /// The sum over consumers of several queues.
+    fn add_assign(&mut self, other: Self) {
+        let Self { blob_gone, unknown_version, malformed, quarantined, reclaimed, adopted, leases_lost } =
+            other;
+        self.blob_gone += blob_gone;
+        self.unknown_version += unknown_version;
+        self.malformed += malformed;
+        self.quarantined += quarantined;
+        self.reclaimed += reclaimed;
+        self.adopted += adopted;
+        self.leases_lost += leases_lost;
+    }
+}
+
 pub(crate) fn count(counter: &AtomicU64, by: usize) {
     counter.fetch_add(by as u64, Ordering::Relaxed);
 }

@@ -19,7 +19,7 @@ pub struct LaneDepth {
     pub waiting: Option<u64>,
     /// Entries in consumers' hands.
     pub in_flight: Option<u64>,
-    /// Entries that wait for a retry's due time.
+    /// Entries that wait for a retry's due time, or have reached it and were not taken yet.
     pub delayed: Option<u64>,
     /// Entries that were handed back, fell due or were recovered, and go next.
     pub released: Option<u64>,
@@ -34,6 +34,8 @@ pub struct Depth {
     pub lanes: [LaneDepth; Lane::ALL.len()],
     /// Lines of the index of dead letters; PostgreSQL has the truth.
     pub dead: Option<u64>,
+    /// Those of the lanes' delayed entries whose time has come.
+    pub due: Option<u64>,
 }
 
 impl Depth {
@@ -45,6 +47,14 @@ impl Depth {
             Lane::Normal => &self.lanes[1],
             Lane::Low => &self.lanes[2],
         }
+    }
+
+    /// The work there is at this moment: what nobody has taken, what was handed back, what is in hand, and the retries
+    /// that are due. One number for autoscalers; a retry that is not due is nothing that a further consumer could do.
+    #[must_use]
+    pub fn backlog(&self) -> Option<u64> {
+        let now = |lane: &LaneDepth| Some(lane.waiting? + lane.released? + lane.in_flight?);
+        self.lanes.iter().try_fold(self.due?, |sum, lane| Some(sum + now(lane)?))
     }
 
     /// Every number of entries with its lane and the word for its state: what metrics show. The words and their number
@@ -102,6 +112,7 @@ impl Queue {
                 Some(sum) => Depth {
                     lanes: [0, 1, 2].map(|lane| sum.lanes[lane].merge(part.lanes[lane])),
                     dead: sum.dead.zip(part.dead).map(|(a, b)| a + b),
+                    due: sum.due.zip(part.due).map(|(a, b)| a + b),
                 },
             });
         }
@@ -111,8 +122,8 @@ impl Queue {
 
 fn read(answer: Value) -> Result<Depth> {
     let odd = || Error::Answer { doing: DOING, found: "the wrong number of parts".to_owned() };
-    let [dead, lanes @ ..]: [Value; 4] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
-    let mut depth = Depth { dead: known(&dead)?, ..Depth::default() };
+    let [dead, due, lanes @ ..]: [Value; 5] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
+    let mut depth = Depth { dead: known(&dead)?, due: known(&due)?, ..Depth::default() };
     for (lane, answer) in depth.lanes.iter_mut().zip(lanes) {
         let parts: [Value; 5] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
         let [waiting, in_flight, delayed, released, oldest_age_ms] = &parts;
@@ -149,6 +160,25 @@ mod tests {
         assert_eq!(known.total(), Some(10));
         let sum = known.merge(unknown);
         assert_eq!((sum.waiting, sum.in_flight, sum.oldest_age_ms, sum.total()), (None, Some(4), None, None));
+    }
+
+    #[test]
+    fn the_backlog_is_what_could_be_worked_on_now_and_unknown_as_soon_as_a_part_is() {
+        let lane = LaneDepth {
+            waiting: Some(1),
+            in_flight: Some(20),
+            delayed: Some(300),
+            released: Some(4_000),
+            oldest_age_ms: Some(5),
+        };
+        let depth = Depth { lanes: [lane; 3], dead: Some(7), due: Some(50_000) };
+        assert_eq!(depth.backlog(), Some(3 * 4_021 + 50_000));
+        assert_eq!(Depth { due: None, ..depth }.backlog(), None);
+        let mut unknown = depth;
+        unknown.lanes[1].released = None;
+        assert_eq!(unknown.backlog(), None);
+        unknown.lanes[1] = LaneDepth { delayed: None, oldest_age_ms: None, ..lane };
+        assert_eq!(unknown.backlog(), depth.backlog());
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! - An outage costs nothing: no attempt, no crash, no dead letter, and nothing live is taken over after it.
 //! - Redis is transport: after FLUSHALL the queue goes on, and the sweep of the producers brings the jobs back.
 //!
-//! The producer's side and the questions of operators are on [`Queue`], the worker's side on [`Consumer`].
+//! The producer's side and the questions of operators are on [`Queue`], the worker's side on [`Consumer`]; [`Queues`] are
+//! those of a fleet, one for each kind of work.
 //! How the data is laid out stands in `lua/prelude.lua`.
 
 mod bell;
@@ -35,6 +36,7 @@ mod name;
 mod open;
 mod pool;
 mod queue;
+mod queues;
 mod reach;
 mod reclaim;
 mod record;
@@ -54,5 +56,6 @@ pub use keeper::Keeper;
 pub use locate::{Location, State};
 pub use name::{ConsumerName, InvalidConsumerName};
 pub use queue::Queue;
+pub use queues::Queues;
 pub use record::{Attempt, Failure};
 pub use settle::{Returned, Settled};

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use mailfleet_model::{Counters, ENVELOPE_VERSION, Encoding, Envelope, EnvelopeError, JobId, Kind, MailRef};
+use mailfleet_model::{Counters, ENVELOPE_VERSION, Encoding, Envelope, EnvelopeError, JobId, Work};
 
 use crate::codec;
 use crate::consumer::{Consumer, count};
@@ -79,8 +79,7 @@ impl Consumer {
         let alone = row.deliveries >= 2;
         let key = EntryKey { partition, lane: row.lane, id: row.entry_id.clone() };
         let lease = Lease::open(&self.0.held, key, job.clone(), alone && !exhausted);
-        // Only mails have job ids today; another kind of work brings its own arm here.
-        let Some((job, at)) = job.and_then(|job| job.mail_ref().map(|at| (job, at))) else {
+        let Some((job, work)) = job.and_then(|job| job.work().map(|work| (job, work))) else {
             into.no_job.push(lease);
             return;
         };
@@ -95,9 +94,9 @@ impl Consumer {
                 into.unknown_version.push((lease, job));
                 return;
             }
-            Err(error @ EnvelopeError::Malformed(_)) => (stand_in(at), Some(error.to_string())),
-            Ok(envelope) if envelope.at != at => {
-                (stand_in(at), Some(format!("an envelope of {}", envelope.job_id())))
+            Err(error @ EnvelopeError::Malformed(_)) => (stand_in(work), Some(error.to_string())),
+            Ok(envelope) if envelope.work != work => {
+                (stand_in(work), Some(format!("an envelope of {}", envelope.job_id())))
             }
             Ok(envelope) => (envelope, None),
         };
@@ -251,14 +250,14 @@ impl Consumer {
     }
 }
 
-/// What is known of a mail whose envelope cannot be read: where it stands.
-const fn stand_in(at: MailRef) -> Envelope {
+/// What is known of a job whose envelope cannot be read: what its id says.
+const fn stand_in(work: Work) -> Envelope {
     Envelope {
         v: ENVELOPE_VERSION,
-        kind: Kind::Mail,
-        at,
+        work,
         size: 0,
         message_id: None,
+        direction: mailfleet_model::Direction::Inbound,
         flags: Vec::new(),
         internal_date_ms: None,
         enqueued_at_ms: 0,

@@ -17,19 +17,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
 /// Connections at once; more wait in the kernel's backlog.
-pub(crate) const CONNECTIONS: usize = 64;
+pub const CONNECTIONS: usize = 64;
 
 /// Longest silence on a connection. Prometheus scrapes every 15 to 60 s over one connection that it keeps.
-pub(crate) const SILENCE: Duration = Duration::from_secs(90);
+pub const SILENCE: Duration = Duration::from_secs(90);
 
 /// A TCP listener with bounds.
-pub(crate) struct Bounded {
+#[derive(Debug)]
+pub struct Bounded {
     listener: TcpListener,
     permits: Arc<Semaphore>,
     silence: Duration,
 }
 
 impl Bounded {
+    /// At most so many connections at once, and none silent for longer than `silence`.
+    #[must_use]
     pub fn new(listener: TcpListener, connections: usize, silence: Duration) -> Self {
         Self { listener, permits: Arc::new(Semaphore::new(connections)), silence }
     }
@@ -53,7 +56,8 @@ impl Listener for Bounded {
 }
 
 /// A connection that fails after too long a silence and gives its place back when dropped.
-pub(crate) struct Connection {
+#[derive(Debug)]
+pub struct Connection {
     stream: TcpStream,
     silence: Duration,
     timer: Pin<Box<Sleep>>,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mailfleet_model::{AccountId, SecretSource, TenantId, TlsMode};
+use mailfleet_model::{AccountId, Direction, SecretSource, TenantId, TlsMode};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -34,10 +34,20 @@ pub struct Account {
     pub ca_file: Option<PathBuf>,
     /// The folders to watch.
     pub mailboxes: Vec<String>,
+    /// The folders to watch whose mail we sent ourselves.
+    pub sent_mailboxes: Vec<String>,
     /// Shared accounts: To and Cc may decide the tenant where no Delivered-To stands.
     pub recipient_from_to_cc: bool,
     /// Whether it is watched.
     pub enabled: bool,
+}
+
+impl Account {
+    /// All folders to watch, and which way the mail in them travels; those of what came in first.
+    pub fn watched(&self) -> impl Iterator<Item = (&str, Direction)> {
+        let inbound = self.mailboxes.iter().map(|name| (name.as_str(), Direction::Inbound));
+        inbound.chain(self.sent_mailboxes.iter().map(|name| (name.as_str(), Direction::Outbound)))
+    }
 }
 
 /// An account to be added; enabled from the start.
@@ -61,12 +71,14 @@ pub struct NewAccount {
     pub ca_file: Option<PathBuf>,
     /// The folders to watch; `INBOX` where empty.
     pub mailboxes: Vec<String>,
+    /// The folders to watch whose mail we sent ourselves; none of `mailboxes`.
+    pub sent_mailboxes: Vec<String>,
     /// Shared accounts: To and Cc may decide the tenant where no Delivered-To stands.
     pub recipient_from_to_cc: bool,
 }
 
 const COLUMNS: &str = "id, tenant_id, name, host, port, tls, username, password_file, password_env, ca_file, \
-     mailboxes, recipient_from_to_cc, enabled";
+     mailboxes, sent_mailboxes, recipient_from_to_cc, enabled";
 
 fn account(row: &Row) -> Result<Account> {
     let port: i32 = get(row, "port")?;
@@ -93,6 +105,7 @@ fn account(row: &Row) -> Result<Account> {
         password,
         ca_file: get::<Option<String>>(row, "ca_file")?.map(PathBuf::from),
         mailboxes: get(row, "mailboxes")?,
+        sent_mailboxes: get(row, "sent_mailboxes")?,
         recipient_from_to_cc: get(row, "recipient_from_to_cc")?,
         enabled: get(row, "enabled")?,
     })
@@ -112,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Taken`] where the name is in use, [`Error::Unknown`] without such a tenant, [`Error::Invalid`] for a
-    /// password given as such.
+    /// password given as such and for a folder that is to be both.
     pub async fn add_account(&self, account: NewAccount) -> Result<AccountId> {
         let (file, env) = match &account.password {
             SecretSource::File(file) => (Some(path("password file", file)?), None),
@@ -128,15 +141,20 @@ impl Store {
         if mailboxes.is_empty() {
             mailboxes.push("INBOX".to_owned());
         }
+        let sent: Vec<String> =
+            account.sent_mailboxes.iter().map(|name| text::clean(name).into_owned()).collect();
+        if let Some(both) = sent.iter().find(|name| mailboxes.contains(name)) {
+            let problem = "a folder holds either what came in or what was sent";
+            return Err(Error::Invalid { what: "Sent folder", value: both.clone(), problem });
+        }
         let id = AccountId(Uuid::now_v7());
         let tenant = account.tenant.map(|tenant| tenant.0);
-        let mut session = self.session().await?;
-        let added = session
-            .execute(
+        let added = self
+            .maintain(
                 "adding an account",
                 "INSERT INTO mailfleet.email_accounts (id, tenant_id, name, host, port, tls, username, password_file, \
-                 password_env, ca_file, mailboxes, recipient_from_to_cc) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (name) DO NOTHING",
+                 password_env, ca_file, mailboxes, sent_mailboxes, recipient_from_to_cc) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (name) DO NOTHING",
                 &[
                     &id.0,
                     &tenant,
@@ -149,6 +167,7 @@ impl Store {
                     &env,
                     &ca_file,
                     &mailboxes,
+                    &sent,
                     &account.recipient_from_to_cc,
                 ],
             )
@@ -183,7 +202,7 @@ impl Store {
     /// Starts or stops the watching of an account; false where there is no such account.
     pub async fn set_account_enabled(&self, id: AccountId, enabled: bool) -> Result<bool> {
         const SQL: &str = "UPDATE mailfleet.email_accounts SET enabled = $2, updated = now() WHERE id = $1";
-        let touched = self.session().await?.execute("switching an account", SQL, &[&id.0, &enabled]).await?;
+        let touched = self.maintain("switching an account", SQL, &[&id.0, &enabled]).await?;
         Ok(touched > 0)
     }
 }

@@ -146,7 +146,9 @@ fn remedy(code: &str) -> &'static str {
         // undefined_table, undefined_column, invalid_schema_name
         "42P01" | "42703" | "3F000" => "; run `mailfleet migrate`",
         // insufficient_privilege
-        "42501" => "; grant the role of postgres.url the right, or use the role that owns the tables",
+        "42501" => {
+            "; run `mailfleet migrate` as the login that owns the tables; `mailfleet doctor` names what lacks"
+        }
         // invalid_password, invalid_authorization_specification
         "28P01" | "28000" => "; check user and password in postgres.url, and pg_hba.conf",
         // invalid_catalog_name

@@ -10,6 +10,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::dead::DeadLetter;
+use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::ledger::policy_name;
 use crate::rows::{self, count, get};
@@ -51,6 +52,8 @@ pub struct Explained {
     pub ledger: Vec<LedgerEntry>,
     /// Its dead letter, without the raw mail.
     pub dead_letter: Option<DeadLetter>,
+    /// How its delivery stands, for a message that we sent.
+    pub delivery: Delivery,
 }
 
 /// What stands in the hierarchy.
@@ -168,7 +171,12 @@ impl Store {
             if here.is_empty() && letter.is_none() {
                 return Ok(Vec::new());
             }
-            return Ok(vec![Explained { mail: None, ledger: here, dead_letter: letter }]);
+            return Ok(vec![Explained {
+                mail: None,
+                ledger: here,
+                dead_letter: letter,
+                delivery: Delivery::default(),
+            }]);
         };
         let digits = hash.simple().to_string();
         let mails = self.mails("right(m.storage_key, 32) = $1::text", &[&digits]).await?;
@@ -186,7 +194,7 @@ impl Store {
              ORDER BY m.created, m.storage_key LIMIT {MAX_MAILS}",
             tables.attachments, tables.messages, tables.content
         );
-        let rows = self.session().await?.query("explaining a mail", &sql, params).await?;
+        let rows = self.survey("explaining a mail", &sql, params).await?;
         rows.iter().map(mail).collect()
     }
 
@@ -203,7 +211,7 @@ impl Store {
              JOIN mailfleet.email_accounts a ON a.id = b.account_id WHERE {condition} \
              ORDER BY l.recorded, l.mailbox_id, l.uidvalidity, l.uid LIMIT {MAX_LEDGER}"
         );
-        let rows = self.session().await?.query("reading the ledger", &sql, params).await?;
+        let rows = self.survey("reading the ledger", &sql, params).await?;
         rows.iter().map(entry).collect()
     }
 
@@ -219,6 +227,8 @@ impl Store {
         } else {
             self.ledger("l.key_hash = ANY($1)", &[&hashes]).await?
         };
+        let keys: Vec<&StorageKey> = mails.iter().map(|mail| &mail.key).collect();
+        let mut deliveries = self.deliveries(&keys).await?;
         let mut letters = letters;
         let mut explained = Vec::with_capacity(mails.len() + letters.len());
         for mail in mails {
@@ -227,14 +237,16 @@ impl Store {
             ledger = rest;
             let letter = letters.iter().position(|letter| own.iter().any(|entry| entry.job == letter.job));
             let dead_letter = letter.map(|index| letters.swap_remove(index));
-            explained.push(Explained { mail: Some(mail), ledger: own, dead_letter });
+            let delivery = deliveries.remove(&mail.key).unwrap_or_default();
+            explained.push(Explained { mail: Some(mail), ledger: own, dead_letter, delivery });
         }
         for letter in letters {
             let ledger = match letter.at {
                 Some(at) => self.ledger_at(&at).await?,
                 None => Vec::new(),
             };
-            explained.push(Explained { mail: None, ledger, dead_letter: Some(letter) });
+            let delivery = Delivery::default();
+            explained.push(Explained { mail: None, ledger, dead_letter: Some(letter), delivery });
         }
         Ok(explained)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use mailfleet_model::{LedgerOutcome, MailboxId, StorageKey, Uid, UidValidity};
+use mailfleet_model::{LedgerOutcome, MailboxId, StorageKey, TenantId, Uid, UidValidity};
 use tokio_postgres::types::ToSql;
 
 use crate::error::Result;
@@ -57,8 +57,12 @@ impl Store {
         Ok(recorded)
     }
 
-    /// Which of these keys are outbound messages that mailfleet knows.
-    pub async fn known_outbound(&self, keys: &[StorageKey]) -> Result<HashSet<StorageKey>> {
+    /// Which of these keys are outbound messages that mailfleet knows, of these tenants.
+    pub async fn known_outbound(
+        &self,
+        tenants: &BTreeSet<TenantId>,
+        keys: &[StorageKey],
+    ) -> Result<HashSet<StorageKey>> {
         if keys.is_empty() {
             return Ok(HashSet::new());
         }
@@ -67,7 +71,10 @@ impl Store {
             self.tables().messages
         );
         let asked: Vec<&str> = keys.iter().map(StorageKey::as_str).collect();
-        let rows = self.session().await?.query("looking up outbound messages", &sql, &[&asked]).await?;
+        let mut session = self.session().await?;
+        session.begin_for(tenants).await?;
+        let found = session.query("looking up outbound messages", &sql, &[&asked]).await;
+        let rows = session.end(found).await?;
         rows.iter().map(|row| Ok(StorageKey::from_stored(get(row, "storage_key")?))).collect()
     }
 }

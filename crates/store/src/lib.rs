@@ -8,35 +8,63 @@
 //! - An error knows its class ([`mailfleet_model::Classify`]) by SQLSTATE.
 
 mod accounts;
+mod analytics;
+mod api_tokens;
+mod campaigns;
 mod check;
 mod config;
 mod dead;
+mod delivery;
+mod endpoints;
 mod error;
+mod events;
 mod explain;
 mod hierarchy;
+mod inbox;
 mod ledger;
+mod links;
 mod mailboxes;
+mod match_lock;
 mod migrate;
+mod outbound;
+mod outbound_types;
 mod persist;
+mod recipients;
+mod references;
+mod repeat;
 mod rows;
 mod session;
 mod store;
 mod tenants;
 mod text;
 mod tls;
+mod token;
 mod totals;
 
 pub use accounts::{Account, NewAccount};
+pub use analytics::{
+    ANALYTICS_LEASE, Counts, Lease, Marked, RolledUp, Roller, Summary, SummaryFilter, roll_up_names,
+};
+pub use api_tokens::ApiToken;
+pub use campaigns::{Campaign, Imported, LeadImport, NewLead, RefusedLead};
 pub use check::{Finding, Level};
 pub use config::{Config, ConfigError};
 pub use dead::{DeadFilter, DeadLetter, DeadOutcome, DeadState, NewDeadLetter};
+pub use delivery::{Delivery, Said, Standing};
+pub use endpoints::{Endpoint, ListedEndpoint, NewEndpoint};
 pub use error::{Error, Result};
+pub use events::{Applied, EventFate, InboxFate, Swept};
 pub use explain::{Explain, Explained, ExplainedMail, LedgerEntry};
 pub use hierarchy::Mismatch;
+pub use inbox::{NewInbox, Received};
+pub use links::Refs;
 pub use mailboxes::Mailbox;
+pub use outbound_types::{NewOutbound, Registered};
 pub use persist::{AttachmentRow, MailRow, Persisted};
+pub use references::KnownLead;
 pub use store::Store;
 pub use tenants::Tenant;
+pub use token::TokenHash;
 pub use totals::Totals;
 
 /// The schema of mailfleet's own tables.

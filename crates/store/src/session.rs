@@ -5,10 +5,12 @@
 //! notes when a statement or a transaction is open, and on drop takes such a connection out of the pool and closes it:
 //! the server then rolls back.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
 use deadpool_postgres::Object;
+use mailfleet_model::TenantId;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
@@ -76,11 +78,26 @@ impl Session {
         .await
     }
 
-    /// Opens a transaction. Dropping the session before `commit` rolls it back.
-    pub(crate) async fn begin(&mut self) -> Result<()> {
-        // Marked before the statement: if its answer is lost the connection is in doubt.
+    /// Opens a transaction that reads and writes rows of these tenants only: what the wall lets through. Dropping the
+    /// session before `commit` rolls it back.
+    pub(crate) async fn begin_for(&mut self, tenants: &BTreeSet<TenantId>) -> Result<()> {
+        // Written into the statement, so that it needs no round trip of its own: a UUID holds nothing to quote.
+        let declared: Vec<String> = tenants.iter().map(|tenant| tenant.0.to_string()).collect();
+        let sql = format!("BEGIN; SET LOCAL mailfleet.tenants = '{{{}}}'", declared.join(","));
+        self.begin("beginning a transaction", &sql).await
+    }
+
+    /// Opens a transaction without the wall: for sweeps, roll-ups and operators, never for what a mail or a webhook
+    /// brought.
+    pub(crate) async fn begin_maintenance(&mut self) -> Result<()> {
+        let sql = "BEGIN; SET LOCAL ROLE mailfleet_maintenance";
+        self.begin("beginning a transaction of maintenance", sql).await
+    }
+
+    async fn begin(&mut self, what: &'static str, sql: &str) -> Result<()> {
+        // Marked before the statement: if its answer is lost, or its second half is refused, the connection is in doubt.
         self.in_transaction = true;
-        self.batch("beginning a transaction", "BEGIN").await
+        self.batch(what, sql).await
     }
 
     /// Commits. After an error here it is unknown whether the transaction took effect; the ledger makes a repetition
@@ -96,6 +113,18 @@ impl Session {
         self.batch("rolling back", "ROLLBACK").await?;
         self.in_transaction = false;
         Ok(())
+    }
+
+    /// Ends a transaction with its outcome: commits what succeeded, rolls back what failed.
+    pub(crate) async fn end<T>(&mut self, outcome: Result<T>) -> Result<T> {
+        match outcome {
+            Ok(value) => self.commit().await.map(|()| value),
+            Err(error) => {
+                // The error is what counts; where this fails too the session throws the connection away.
+                let _ = self.rollback().await;
+                Err(error)
+            }
+        }
     }
 
     async fn batch(&mut self, what: &'static str, sql: &str) -> Result<()> {
@@ -145,5 +174,59 @@ impl Drop for Session {
             // Out of the pool; dropping the client closes the connection and the server rolls back.
             drop(Object::take(client));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailfleet_testkit::PostgresServer;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Config, Store};
+
+    /// The backend, the role in effect and the declared tenants.
+    async fn standing(session: &mut Session) -> (i32, String, Vec<Uuid>) {
+        const SQL: &str = "SELECT pg_backend_pid(), current_user::text, mailfleet.declared_tenants()";
+        let row = session.query_one("looking", SQL, &[]).await.unwrap();
+        (row.get(0), row.get(1), row.get(2))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_returned_connection_keeps_neither_the_role_of_maintenance_nor_the_tenants() {
+        let url = PostgresServer::shared().fresh_database().unwrap();
+        let url = mailfleet_model::Secret::new(url);
+        // One connection: whoever comes next inherits what is left on it.
+        let store = Store::connect(&Config { url, pool_size: 1, ..Config::default() }).unwrap();
+        store.migrate().await.unwrap();
+        let tenants = BTreeSet::from([TenantId(Uuid::from_u128(1)), TenantId(Uuid::from_u128(2))]);
+        let (pid, role, declared) = standing(&mut store.session().await.unwrap()).await;
+        assert_eq!((role.as_str(), declared), ("mailfleet_writer", vec![]));
+        let bare = (pid, "mailfleet_writer".to_owned(), vec![]);
+
+        for good in [true, false] {
+            let mut session = store.session().await.unwrap();
+            session.begin_maintenance().await.unwrap();
+            assert_eq!(standing(&mut session).await, (pid, "mailfleet_maintenance".to_owned(), vec![]));
+            let sql = if good { "SELECT 1" } else { "SELECT 1/0" };
+            let answer = session.query("asking", sql, &[]).await;
+            assert_eq!(session.end(answer).await.is_ok(), good);
+            assert_eq!(standing(&mut session).await, bare);
+            session.begin_for(&tenants).await.unwrap();
+            let declared = tenants.iter().map(|tenant| tenant.0).collect();
+            assert_eq!(standing(&mut session).await, (pid, "mailfleet_writer".to_owned(), declared));
+            let answer = session.query("asking", sql, &[]).await;
+            assert_eq!(session.end(answer).await.is_ok(), good);
+            drop(session);
+            assert_eq!(standing(&mut store.session().await.unwrap()).await, bare);
+        }
+
+        // A transaction that nobody ended takes its connection with it.
+        let mut left = store.session().await.unwrap();
+        left.begin_maintenance().await.unwrap();
+        drop(left);
+        let (next, role, _) = standing(&mut store.session().await.unwrap()).await;
+        assert_ne!(next, pid);
+        assert_eq!(role, "mailfleet_writer");
     }
 }

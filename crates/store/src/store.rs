@@ -6,12 +6,13 @@ use std::time::Duration;
 use deadpool_postgres::{
     Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
 };
+use tokio_postgres::Row;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hierarchy::Tables;
-use crate::session::Session;
+use crate::session::{Params, Session};
 use crate::tls;
 
 /// How much longer the client waits for an answer than the server lets a statement run.
@@ -93,12 +94,28 @@ impl Store {
             }),
             Err(PoolError::Backend(error)) => Err(Error::connecting(&self.inner.target, &error)),
             Err(PoolError::PostCreateHook(HookError::Backend(error))) => {
-                Err(Error::connecting(&self.inner.target, &error))
+                Err(no_role(Error::connecting(&self.inner.target, &error)))
             }
             Err(
                 error @ (PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_)),
             ) => Err(Error::Driver { what: "taking a connection", detail: error.to_string() }),
         }
+    }
+
+    /// Asks one question without the wall: for sweeps and people, never for what a mail or a webhook brought.
+    pub(crate) async fn survey(&self, what: &'static str, sql: &str, params: Params<'_>) -> Result<Vec<Row>> {
+        let mut session = self.session().await?;
+        session.begin_maintenance().await?;
+        let rows = session.query(what, sql, params).await;
+        session.end(rows).await
+    }
+
+    /// Runs one statement without the wall, and returns how many rows it touched: for sweeps and people.
+    pub(crate) async fn maintain(&self, what: &'static str, sql: &str, params: Params<'_>) -> Result<u64> {
+        let mut session = self.session().await?;
+        session.begin_maintenance().await?;
+        let touched = session.execute(what, sql, params).await;
+        session.end(touched).await
     }
 
     /// A connection of its own, outside the pool and without a statement timeout: for migrations.
@@ -147,14 +164,31 @@ const ABANDONED_WITHIN: &str = "1s";
 
 /// The settings of every pooled connection. Not given as start-up options, because an unknown compression method would
 /// refuse the connection, and because a connection pooler in between would.
+///
+/// The role comes last and for good: whatever login the URL names, a superuser too, the walls between tenants stand for
+/// every pooled connection, and without the role there is none.
 fn session_settings(config: &Config) -> String {
     let timeout = config.statement_timeout_ms;
     format!(
         "SELECT set_config('statement_timeout', '{timeout}', false), \
          set_config('idle_in_transaction_session_timeout', '{timeout}', false), \
          set_config('client_connection_check_interval', '{ABANDONED_WITHIN}', false); \
-         {LZ4_WHERE_SUPPORTED}"
+         {LZ4_WHERE_SUPPORTED}; SET ROLE mailfleet_writer"
     )
+}
+
+/// Of the settings only the role can be refused to a login: where it is missing (invalid_parameter_value), or the login is
+/// no member of it (insufficient_privilege).
+fn no_role(error: Error) -> Error {
+    let (found, remedy) = match error.code() {
+        Some("22023") => ("the role mailfleet_writer does not exist", "run `mailfleet migrate`"),
+        Some("42501") => (
+            "the login of postgres.url is no member of mailfleet_writer",
+            "as the login that migrates: GRANT mailfleet_writer, mailfleet_maintenance TO <login>",
+        ),
+        _ => return error,
+    };
+    Error::NotReady { found: found.to_owned(), remedy: remedy.to_owned() }
 }
 
 /// lz4 halves the server's cost of a mail's text; servers built without it keep their default.

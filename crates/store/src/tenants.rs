@@ -48,7 +48,7 @@ impl Store {
     pub async fn add_tenant(&self, id: Option<TenantId>, name: &str, domains: &[String]) -> Result<TenantId> {
         let id = id.unwrap_or_else(|| TenantId(Uuid::now_v7()));
         let mut session = self.session().await?;
-        session.begin().await?;
+        session.begin_maintenance().await?;
         let added = session
             .execute(
                 "adding a tenant",
@@ -71,7 +71,7 @@ impl Store {
     /// [`Error::Taken`] where a domain belongs to another tenant, [`Error::Unknown`] without such a tenant.
     pub async fn add_domains(&self, tenant: TenantId, domains: &[String]) -> Result<()> {
         let mut session = self.session().await?;
-        session.begin().await?;
+        session.begin_maintenance().await?;
         let known = session
             .query_opt("looking up a tenant", "SELECT 1 FROM mailfleet.tenants WHERE id = $1", &[&tenant.0])
             .await?;

@@ -44,12 +44,11 @@ impl Store {
         );
         let attachments = format!("SELECT count(*) AS n FROM {}", tables.attachments);
         let outcomes = "SELECT outcome, count(*) AS n FROM mailfleet.mailbox_messages GROUP BY 1 ORDER BY 1";
-        let mut session = self.session().await?;
         let mut totals = Totals::default();
-        for row in &session.query("counting mails", &by_kind, &[]).await? {
+        for row in &self.survey("counting mails", &by_kind, &[]).await? {
             totals.mails.push((get(row, "direction")?, get(row, "message_type")?, count(row, "n")?));
         }
-        for row in &session.query("counting outcomes", outcomes, &[]).await? {
+        for row in &self.survey("counting outcomes", outcomes, &[]).await? {
             let code: i16 = get(row, "outcome")?;
             let outcome = LedgerOutcome::from_code(code).map_err(|_| Error::Unreadable {
                 place: "mailbox_messages.outcome",
@@ -57,10 +56,9 @@ impl Store {
             })?;
             totals.outcomes.push((outcome, count(row, "n")?));
         }
-        totals.attachments =
-            count(&session.query_one("counting attachments", &attachments, &[]).await?, "n")?;
-        // Given back first: with a pool of one the next question would wait for it.
-        drop(session);
+        if let Some(row) = self.survey("counting attachments", &attachments, &[]).await?.first() {
+            totals.attachments = count(row, "n")?;
+        }
         totals.dead = self.dead_count().await?;
         Ok(totals)
     }

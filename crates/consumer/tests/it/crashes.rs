@@ -120,7 +120,7 @@ fn die_with(deliveries: Vec<Delivery>) {
 fn letter(delivery: &Delivery) -> NewDeadLetter {
     NewDeadLetter {
         job: delivery.job_id().clone(),
-        at: Some(delivery.envelope().at),
+        at: delivery.envelope().work.mail(),
         lane: delivery.lane(),
         envelope_json: serde_json::json!(delivery.envelope()),
         raw: Some(delivery.raw().clone()),
@@ -130,7 +130,7 @@ fn letter(delivery: &Delivery) -> NewDeadLetter {
         counters: delivery.counters(),
         history: serde_json::json!([]),
         tenant: None,
-        account: Some(delivery.envelope().at.account),
+        account: delivery.envelope().work.mail().map(|at| at.account),
         message_id: None,
     }
 }

@@ -3,7 +3,10 @@
 mod attempts;
 mod crashes;
 mod deaths;
+mod events;
 mod mails;
 mod outages;
+mod roll_up;
+mod sent;
 mod stopping;
 mod world;

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use mailfleet_model::{
-    AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, MailboxId, Secret,
-    SecretSource, TenantId, TlsMode, Uid, UidValidity,
+    AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Lane, MailRef, MailboxId, Secret, SecretSource,
+    TenantId, TlsMode, Uid, UidValidity, Work,
 };
 use mailfleet_queue::{ConsumerName, Enqueued, NewJob, Queue};
 use mailfleet_store::{DeadFilter, DeadLetter, NewAccount, Store};
@@ -115,10 +115,11 @@ impl<'a> World<'a> {
         self.postgres.psql(self.url.rsplit('/').next().unwrap(), sql).unwrap()
     }
 
-    /// Makes PostgreSQL act on messages before they are inserted: `action` is PL/pgSQL, with `NEW` the row.
+    /// Makes PostgreSQL act on messages before they are inserted: `action` is PL/pgSQL, with `NEW` the row. It
+    /// runs as the superuser, not as the consumer's role, which may do nothing in these tests' own tables.
     pub fn on_message(&self, action: &str) {
         self.sql(&format!(
-            "CREATE OR REPLACE FUNCTION act() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {action} RETURN NEW; END $$; \
+            "CREATE OR REPLACE FUNCTION act() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {action} RETURN NEW; END $$; \
              CREATE OR REPLACE TRIGGER act BEFORE INSERT ON email_messages FOR EACH ROW EXECUTE FUNCTION act();"
         ));
     }
@@ -184,6 +185,7 @@ async fn add_account(store: &Store, name: &str, tenant: Option<TenantId>) -> (Ac
         password: SecretSource::Env("NO_SUCH_PASSWORD".to_owned()),
         ca_file: None,
         mailboxes: Vec::new(),
+        sent_mailboxes: Vec::new(),
         recipient_from_to_cc: false,
     };
     let account = store.add_account(account).await.unwrap();
@@ -247,10 +249,10 @@ pub fn job((account, mailbox): (AccountId, MailboxId), uid: u32, raw: Vec<u8>) -
         MailRef { account, mailbox, uidvalidity: UidValidity::new(7).unwrap(), uid: Uid::new(uid).unwrap() };
     let envelope = Envelope {
         v: ENVELOPE_VERSION,
-        kind: Kind::Mail,
-        at,
+        work: Work::Mail(at),
         size: raw.len() as u64,
         message_id: None,
+        direction: mailfleet_model::Direction::Inbound,
         flags: Vec::new(),
         internal_date_ms: Some(1_700_000_000_000),
         enqueued_at_ms: 1_700_000_000_000,

@@ -28,7 +28,7 @@ pub struct Message {
 
 /// Lists every watched mailbox of an account: one answer a mailbox, an error as text where it cannot be listed.
 pub async fn list(account: Account, config: mailfleet_imap::Config) -> Vec<(String, Result<Listed, String>)> {
-    let mailboxes = account.mailboxes.clone();
+    let mailboxes: Vec<String> = account.watched().map(|(name, _)| name.to_owned()).collect();
     let listed = tokio::task::spawn_blocking(move || list_blocking(&account, &config)).await;
     listed.unwrap_or_else(|crash| {
         let error = format!("the session ended unexpectedly: {crash}");
@@ -41,9 +41,8 @@ fn list_blocking(
     config: &mailfleet_imap::Config,
 ) -> Vec<(String, Result<Listed, String>)> {
     account
-        .mailboxes
-        .iter()
-        .map(|mailbox| {
+        .watched()
+        .map(|(mailbox, _)| {
             // A session each: an error in one mailbox leaves the session out of step and must not colour the next.
             let listed = session::open(account, config).and_then(|mut session| {
                 let selected = session.examine(mailbox)?;
@@ -57,7 +56,7 @@ fn list_blocking(
                     let uidvalidity = selected.uidvalidity.ok_or("the server gives no UIDVALIDITY")?;
                     Ok(Listed { uidvalidity, messages: infos.iter().map(message).collect() })
                 });
-            (mailbox.clone(), listed)
+            (mailbox.to_owned(), listed)
         })
         .collect()
 }

@@ -21,11 +21,11 @@ pub struct Args {
 /// Looks at everything, in the order in which it matters, and goes on after an error.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let config = context.config()?;
-    let queue = context.queue()?;
-    let mut findings = redis::look(&queue).await;
+    let queues = context.queues()?;
+    let mut findings = redis::look(&queues.mails).await;
     let store = context.store()?;
     findings.extend(postgres::look(&store).await);
-    findings.extend(dead::look(&store, &queue).await);
+    findings.extend(dead::look(&store, &queues).await);
     if !args.no_imap {
         findings.extend(imap::look(&store, &config.imap).await);
     }

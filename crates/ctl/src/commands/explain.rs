@@ -2,9 +2,9 @@
 
 use anyhow::anyhow;
 use chrono::DateTime;
-use mailfleet_model::{JobId, StorageKey, lookup_message_id};
-use mailfleet_queue::{Location, Queue, State};
-use mailfleet_store::{Explain, Explained, ExplainedMail, LedgerEntry};
+use mailfleet_model::{JobId, RecipientStatus, StorageKey, lookup_message_id};
+use mailfleet_queue::{Location, Queues, State};
+use mailfleet_store::{Delivery, Explain, Explained, ExplainedMail, LedgerEntry, Said, Standing};
 use serde_json::{Value, json};
 
 use crate::commands::dead::{self, Owners};
@@ -16,6 +16,8 @@ use crate::text;
 
 /// Ledger entries shown to people; `--json` has them all.
 const LEDGER_SHOWN: usize = 10;
+/// Recipients and events shown to people, each.
+const DELIVERY_SHOWN: usize = 20;
 
 /// Say what became of a mail: stored, dead-lettered, in the queue, or unknown
 ///
@@ -63,7 +65,7 @@ struct Searched {
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let store = context.store()?;
     let explained = store.explain(&args.what).await?;
-    let queued = match ask(&context.queue()?, args, &explained).await {
+    let queued = match ask(&context.queues()?, args, &explained).await {
         Ok(known) => known,
         Err(error) => Queued::Unknown(format!("Redis cannot be asked: {}", failure::one_line(&error.into()))),
     };
@@ -127,14 +129,14 @@ fn unknown(what: &Explain, queued: &Queued) -> anyhow::Error {
 }
 
 /// Asks the queue: about the jobs that are known, and for a Message-ID about the entries that PostgreSQL does not know.
-async fn ask(queue: &Queue, args: &Args, explained: &[Explained]) -> mailfleet_queue::Result<Queued> {
+async fn ask(queues: &Queues, args: &Args, explained: &[Explained]) -> mailfleet_queue::Result<Queued> {
     let mut jobs: Vec<JobId> = explained.iter().flat_map(jobs_of).collect();
     let (mut places, mut searched) = (Vec::new(), None);
     match &args.what {
         Explain::Job(job) => jobs.push(job.clone()),
         Explain::MessageId(id) => {
             let most = usize::try_from(args.search).unwrap_or(usize::MAX);
-            let found = queue.find_message(id, most).await?;
+            let found = queues.mails.find_message(id, most).await?;
             searched = Some(Searched { looked_at: found.looked_at, whole: found.whole });
             places = found.jobs;
         }
@@ -144,7 +146,7 @@ async fn ask(queue: &Queue, args: &Args, explained: &[Explained]) -> mailfleet_q
     jobs.dedup();
     jobs.retain(|job| places.iter().all(|(found, _)| found != job));
     for job in jobs {
-        if let Some(place) = queue.locate(&job).await? {
+        if let Some(place) = queues.of_job(&job).locate(&job).await? {
             places.push((job, place));
         }
     }
@@ -209,6 +211,7 @@ fn print(explained: &Explained) -> anyhow::Result<()> {
     if let Some(mail) = &explained.mail {
         print_mail(mail)?;
     }
+    print_delivery(&explained.delivery)?;
     for entry in explained.ledger.iter().take(LEDGER_SHOWN) {
         field("ledger", &ledger_line(entry))?;
     }
@@ -242,6 +245,52 @@ fn print_mail(mail: &ExplainedMail) -> anyhow::Result<()> {
     field("processed", &mail.processed.map_or_else(unknown, text::time))
 }
 
+fn print_delivery(delivery: &Delivery) -> anyhow::Result<()> {
+    for standing in delivery.recipients.iter().take(DELIVERY_SHOWN) {
+        field("recipient", &standing_line(standing))?;
+    }
+    let more = delivery.recipients.len().saturating_sub(DELIVERY_SHOWN);
+    if more > 0 {
+        field("", &format!("and {more} more recipients (--json lists them)"))?;
+    }
+    let earlier = delivery.events.len().saturating_sub(DELIVERY_SHOWN);
+    if earlier > 0 {
+        field("event", &format!("{earlier} earlier ones (--json lists them)"))?;
+    }
+    for said in delivery.events.iter().skip(earlier) {
+        let Said { kind, recipient, occurred, source, .. } = said;
+        let permanence = said.permanence.as_deref().map(|word| format!(" ({word})")).unwrap_or_default();
+        field(
+            "event",
+            &format!("{kind}{permanence} {}: {recipient}, told by {source}", text::time(*occurred)),
+        )?;
+    }
+    Ok(())
+}
+
+fn standing_line(standing: &Standing) -> String {
+    let mut line = format!("{}: {}", standing.recipient, word(standing.status));
+    if let Some(changed) = standing.changed {
+        line = format!("{line} {}", text::time(changed));
+    }
+    let code = standing.smtp_code.map(|code| code.to_string());
+    for detail in
+        [&code, &standing.enhanced_status, &standing.reason, &standing.diagnostic].into_iter().flatten()
+    {
+        line = format!("{line}, {detail}");
+    }
+    line
+}
+
+/// The status as a word that tells soft bounces from hard ones.
+const fn word(status: RecipientStatus) -> &'static str {
+    match status {
+        RecipientStatus::BouncedSoft => "bounced (soft)",
+        RecipientStatus::BouncedHard => "bounced (hard)",
+        _ => status.as_str(),
+    }
+}
+
 fn field(label: &str, value: &str) -> anyhow::Result<()> {
     output::line(format_args!("{label:<11} {}", text::cut(value, 300)))
 }
@@ -271,7 +320,26 @@ fn to_json(explained: &Explained, owners: &Owners) -> Value {
     });
     let ledger: Vec<Value> = explained.ledger.iter().map(entry_json).collect();
     let letter = explained.dead_letter.as_ref().map(|letter| dead::to_json(letter, owners));
-    json!({ "mail": mail, "ledger": ledger, "dead_letter": letter })
+    let recipients: Vec<Value> = explained.delivery.recipients.iter().map(standing_json).collect();
+    let events: Vec<Value> = explained.delivery.events.iter().map(said_json).collect();
+    json!({
+        "mail": mail, "ledger": ledger, "dead_letter": letter, "recipients": recipients, "events": events,
+    })
+}
+
+fn standing_json(standing: &Standing) -> Value {
+    json!({
+        "recipient": standing.recipient, "status": standing.status, "enhanced_status": standing.enhanced_status,
+        "smtp_code": standing.smtp_code, "diagnostic": standing.diagnostic, "reason": standing.reason,
+        "changed": standing.changed.map(text::json_time),
+    })
+}
+
+fn said_json(said: &Said) -> Value {
+    json!({
+        "kind": said.kind, "recipient": said.recipient, "permanence": said.permanence,
+        "occurred": text::json_time(said.occurred), "received": text::json_time(said.received), "source": said.source,
+    })
 }
 
 fn entry_json(entry: &LedgerEntry) -> Value {

@@ -26,6 +26,9 @@ enum Command {
     ///
     /// high: bounces, replies to our mails. normal: new mail. low: what was in a mailbox before the fleet first saw it.
     Depth {
+        /// The queue of delivery events instead of that of mails
+        #[arg(long)]
+        events: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
@@ -34,8 +37,9 @@ enum Command {
 /// Runs a `queue` command.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     match args.command {
-        Command::Depth { output } => {
-            let depth = context.queue()?.depth().await?;
+        Command::Depth { events, output } => {
+            let queues = context.queues()?;
+            let depth = if events { queues.events } else { queues.mails }.depth().await?;
             if output.json { output::json(&to_json(&depth))? } else { print(&depth)? }
         }
     }

@@ -1,6 +1,10 @@
-//! The demo: the whole fleet on private servers, real mails through it, and an account of every one of them.
+//! The demo: the whole fleet on private servers, real mails through it, and an account of every one of them; and a small
+//! campaign whose messages are answered, returned and reported on.
 
+mod campaign;
+mod campaign_report;
 mod children;
+mod http;
 mod interrupts;
 mod mails;
 mod place;
@@ -8,6 +12,7 @@ mod progress;
 mod report;
 mod servers;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +21,9 @@ use anyhow::{Context as _, bail};
 use mailfleet_model::{Clock, SystemClock, Uid};
 use mailfleet_queue::Queue;
 use mailfleet_store::{Account, Mailbox, Store};
-use mailfleet_testkit::{corpus_dir, corpus_in, missing_programs};
+use mailfleet_testkit::{corpus_dir, corpus_in, free_port, missing_programs};
 
+use self::campaign::Campaign;
 use self::children::Fleet;
 use self::interrupts::Interrupts;
 use self::mails::{Delivery, deliver};
@@ -39,6 +45,7 @@ struct Demo {
     store: Store,
     queue: Queue,
     accounts: Accounts,
+    campaign: Campaign,
     config: PathBuf,
     // Dropped in this order: the fleet ends before its servers.
     fleet: Fleet,
@@ -132,26 +139,30 @@ async fn within(
 
 impl Demo {
     async fn prepare(servers: Servers, place: &Place) -> anyhow::Result<Self> {
-        let config = servers.write_config(place.dir())?;
+        let door = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        let config = servers.write_config(place.dir(), door)?;
         let args = mailfleet_runtime::Args { config: Some(config.clone()), check_config: false };
         let loaded = mailfleet_runtime::load_config::<crate::config::Config>(args.config.as_deref())?;
         let store = Store::connect(&loaded.postgres)?;
         store.migrate().await.context("migrate")?;
         let accounts = servers::populate(&store, &servers.dovecot, place.dir()).await?;
+        let tenant = accounts.sales.tenant.context("the account for sales has no tenant")?;
+        let campaign = Campaign::prepare(&store, tenant, place.dir(), door).await.context("campaign")?;
         let queue = Queue::connect(&loaded.queue)?;
-        Ok(Self { store, queue, accounts, config, fleet: Fleet::default(), servers })
+        Ok(Self { store, queue, accounts, campaign, config, fleet: Fleet::default(), servers })
     }
 
-    /// Delivers, waits, shows. `Clean` when every mail is accounted for.
+    /// Delivers, waits, shows. `Clean` when every mail is accounted for and the campaign stands as it must.
     async fn work(&mut self, place: &Place, mails: Vec<Delivery>) -> anyhow::Result<Exit> {
-        let total = mails.len() as u64;
         let mut live = mails;
+        let returned = campaign::mails();
+        let total = (live.len() + returned.len()) as u64;
         // A third stands in the mailboxes before the fleet first sees them: backfill, on the low lane.
         let history: Vec<Delivery> = live.drain(..live.len() / 3).collect();
         step(&format!(
             "delivering {} mails before the fleet starts, {} while it runs",
             history.len(),
-            live.len()
+            live.len() + returned.len()
         ));
         deliver(Arc::clone(&self.servers.dovecot), history).await?;
 
@@ -166,11 +177,16 @@ impl Demo {
         }
         let mut progress = Progress::new(total);
         let mailboxes = self.first_contact(&mut progress).await?;
+        self.campaign.send(&self.accounts.sales.name).await?;
+        self.campaign.report(Self::now().timestamp()).await?;
+        live.extend(returned);
         let delivery = tokio::spawn(deliver(Arc::clone(&self.servers.dovecot), live));
         let accounted = self.arrival(&mailboxes, total, delivery, &mut progress).await;
         progress.finish();
         let took = began.elapsed();
-        report::print(self, total, accounted?, took).await
+        let accounted = accounted?;
+        let settled = self.campaign_settles().await?;
+        report::print(self, total, accounted, took, settled).await
     }
 
     /// Waits until the producer has looked at both mailboxes once.
@@ -228,6 +244,20 @@ impl Demo {
             }
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// Waits until the campaign's messages have the status that what came back gives them; whether they have.
+    async fn campaign_settles(&self) -> anyhow::Result<bool> {
+        let deadline = Instant::now() + campaign::SETTLED_WITHIN;
+        while !campaign_report::stands(&self.servers)? {
+            if Instant::now() > deadline {
+                self.fleet.show_last_words();
+                return Ok(false);
+            }
+            self.fleet.check()?;
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(true)
     }
 
     /// How many messages of the mailboxes have an outcome.

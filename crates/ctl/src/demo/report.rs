@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::Demo;
+use super::campaign_report;
 use super::children::Fleet;
 use super::servers::{CATCH_ALL, DATABASE, SALES, Servers};
 use crate::audit::{Audited, Auditor};
@@ -15,10 +16,17 @@ use crate::failure::Exit;
 use crate::output::{self, Rows};
 use crate::text;
 
-/// Prints what arrived and what did not. `Clean` when every mail is accounted for.
-pub(super) async fn print(demo: &Demo, total: u64, accounted: u64, took: Duration) -> anyhow::Result<Exit> {
+/// Prints what arrived and what did not. `Clean` when every mail is accounted for and the campaign stands as it must.
+pub(super) async fn print(
+    demo: &Demo,
+    total: u64,
+    accounted: u64,
+    took: Duration,
+    campaign_stands: bool,
+) -> anyhow::Result<Exit> {
     arrived(&demo.servers)?;
     sample(&demo.servers)?;
+    campaign_report::print(demo).await?;
     output::line("\nQueue:")?;
     queue::print(&demo.queue.depth().await?)?;
     for (reason, count) in demo.store.dead_count().await? {
@@ -46,7 +54,7 @@ pub(super) async fn print(demo: &Demo, total: u64, accounted: u64, took: Duratio
         "\n{accounted} of {total} mails accounted for, {:.1} s after the start of the fleet ({rate:.0} mails/s)",
         took.as_secs_f64()
     ))?;
-    Ok(Exit::clean_if(accounted >= total && audited.iter().all(Audited::is_clean)))
+    Ok(Exit::clean_if(accounted >= total && campaign_stands && audited.iter().all(Audited::is_clean)))
 }
 
 /// How to look around while the demo stays up.
@@ -138,7 +146,7 @@ fn sample(servers: &Servers) -> anyhow::Result<()> {
 }
 
 /// Runs a query by psql and reads each row as JSON.
-fn query<T: serde::de::DeserializeOwned>(servers: &Servers, sql: &str) -> anyhow::Result<Vec<T>> {
+pub(super) fn query<T: serde::de::DeserializeOwned>(servers: &Servers, sql: &str) -> anyhow::Result<Vec<T>> {
     let answer = servers.postgres.psql(DATABASE, &format!("SELECT row_to_json(q) FROM ({sql}) q"))?;
     answer
         .lines()

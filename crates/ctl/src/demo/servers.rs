@@ -1,6 +1,7 @@
 //! The demo's private servers and its reference data: one tenant, an account of its own, a shared account.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,11 +50,12 @@ impl Servers {
         })
     }
 
-    /// Writes the configuration file for the whole fleet and returns its path.
-    pub fn write_config(&self, dir: &Path) -> anyhow::Result<PathBuf> {
+    /// Writes the configuration file for the whole fleet and returns its path. `door` is where webhooks are taken.
+    pub fn write_config(&self, dir: &Path, door: SocketAddr) -> anyhow::Result<PathBuf> {
         let path = dir.join("mailfleet.toml");
         let text = format!(
-            "# Written by `mailfleet demo`.\n[queue]\nurl = \"{}\"\n\n[postgres]\nurl = \"{}\"\n",
+            "# Written by `mailfleet demo`.\n[queue]\nurl = \"{}\"\n\n[postgres]\nurl = \"{}\"\n\n\
+             [webhooks]\nlisten = \"{door}\"\n",
             self.redis.url(),
             self.postgres.url(DATABASE)
         );
@@ -73,7 +75,7 @@ pub struct Accounts {
 
 /// Adds the tenant, its domain and the two accounts.
 pub async fn populate(store: &Store, dovecot: &DovecotServer, dir: &Path) -> anyhow::Result<Accounts> {
-    let file = password_file(dir)?;
+    let file = private_file(&dir.join("imap-password"), PASSWORD)?;
     let tenant = store.add_tenant(None, "acme", &[DOMAIN.to_owned()]).await?;
     for (name, user, tenant) in [("acme-sales", SALES, Some(tenant)), ("catch-all", CATCH_ALL, None)] {
         let account = NewAccount {
@@ -86,6 +88,7 @@ pub async fn populate(store: &Store, dovecot: &DovecotServer, dir: &Path) -> any
             password: SecretSource::File(file.clone()),
             ca_file: None,
             mailboxes: vec!["INBOX".to_owned()],
+            sent_mailboxes: Vec::new(),
             recipient_from_to_cc: false,
         };
         store.add_account(account).await?;
@@ -101,12 +104,11 @@ pub async fn populate(store: &Store, dovecot: &DovecotServer, dir: &Path) -> any
     Ok(Accounts { sales: find(SALES)?, catch_all: find(CATCH_ALL)? })
 }
 
-/// The accounts' password, where only this user reads it.
-fn password_file(dir: &Path) -> anyhow::Result<PathBuf> {
-    let path = dir.join("imap-password");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-    std::io::Write::write_all(&mut file, format!("{PASSWORD}\n").as_bytes())?;
-    Ok(path)
+/// Writes a secret where only this user reads it.
+pub fn private_file(path: &Path, secret: &str) -> anyhow::Result<PathBuf> {
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    std::io::Write::write_all(&mut file, format!("{secret}\n").as_bytes())?;
+    Ok(path.to_path_buf())
 }
 
 fn join<T>(thread: std::thread::ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailfleet_queue::Queue;
+use mailfleet_queue::Queues;
 use mailfleet_store::Store;
 
 use super::Finding;
@@ -14,10 +14,10 @@ const GRACE: Duration = Duration::from_secs(60);
 
 /// Are there any, and are the replayed ones on their way. Where a server cannot be asked there is a finding about that
 /// server already, and none here.
-pub async fn look(store: &Store, queue: &Queue) -> Vec<Finding> {
+pub async fn look(store: &Store, queues: &Queues) -> Vec<Finding> {
     let Ok(open) = store.dead_count().await else { return Vec::new() };
     let mut findings = vec![judge(&open)];
-    if let Ok(lost) = lost(store, queue, GRACE).await
+    if let Ok(lost) = lost(store, queues, GRACE).await
         && !lost.is_empty()
     {
         findings.push(Finding::warn(

@@ -40,8 +40,7 @@ fn remedy(error: &Error) -> &'static str {
         }
         // insufficient_privilege
         Some("42501") => {
-            "let postgres.url name the role that ran `mailfleet migrate`, or as that role: GRANT USAGE ON SCHEMA mailfleet \
-             TO <role>; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA mailfleet TO <role>"
+            "as the login that ran `mailfleet migrate`: GRANT mailfleet_writer, mailfleet_maintenance TO <login>"
         }
         // invalid_catalog_name
         Some("3D000") => {

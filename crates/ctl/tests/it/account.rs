@@ -28,7 +28,12 @@ fn an_account_is_checked_by_a_login_and_nothing_is_marked_as_read() {
 fn accounts_are_listed_with_their_owner_and_without_a_password() {
     let fleet = Fleet::new();
     fleet.run(&["tenant", "add", "acme"]).with_code(0);
-    fleet.add_account("sales", "list-a", &["--tenant", "acme"]).with_code(0);
+    let sent = ["--tenant", "acme", "--sent-mailbox", "Sent", "--sent-mailbox", "Archive/Sent"];
+    fleet.add_account("sales", "list-a", &sent).with_code(0);
+    fleet
+        .add_account("both", "list-c", &["--tenant", "acme", "--sent-mailbox", "INBOX"])
+        .with_code(1)
+        .error_naming(&["INBOX", "either"]);
     fleet
         .add_account("catchall", "list-b", &["--shared", "--mailbox", "INBOX", "--mailbox", "Bounces"])
         .with_code(0);
@@ -38,6 +43,8 @@ fn accounts_are_listed_with_their_owner_and_without_a_password() {
     let shared = listed.iter().find(|account| account["name"] == "catchall").expect("catchall");
     assert_eq!(shared["shared"], true);
     assert_eq!(shared["mailboxes"], serde_json::json!(["INBOX", "Bounces"]));
+    let sales = listed.iter().find(|account| account["name"] == "sales").expect("sales");
+    assert_eq!(sales["sent_mailboxes"], serde_json::json!(["Sent", "Archive/Sent"]));
     let table = fleet.run(&["account", "list"]).with_code(0).out;
     assert!(table.contains("acme") && table.contains("shared"), "{table}");
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use mailfleet_model::{
-    Class, Counters, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, Uid, UidValidity,
+    Class, Counters, ENVELOPE_VERSION, Encoding, Envelope, JobId, Lane, MailRef, Uid, UidValidity, Work,
 };
 use mailfleet_queue::{ConsumerName, NewJob};
 use mailfleet_store::{DeadOutcome, NewDeadLetter};
@@ -33,10 +33,10 @@ async fn fleet(user: &str, mails: usize) -> (Fleet, Vec<MailRef>) {
 fn envelope(at: MailRef) -> Envelope {
     Envelope {
         v: ENVELOPE_VERSION,
-        kind: Kind::Mail,
-        at,
+        work: Work::Mail(at),
         size: MAIL.len() as u64,
         message_id: None,
+        direction: mailfleet_model::Direction::Inbound,
         flags: Vec::new(),
         internal_date_ms: None,
         enqueued_at_ms: 1,

@@ -31,9 +31,24 @@ fn every_mail_of_the_demo_is_accounted_for_and_nothing_is_left() {
         Process::binary("mailfleet").expect("built").args(["demo", "--mails", "14"]).current_dir(dir.path());
     let said = demo.finish(Duration::from_secs(120)).expect("it ends");
     assert!(said.status.success(), "{}\n{}", said.stdout, said.stderr);
-    for word in ["14 of 14 mails", "inbound", "UNACCOUNTED", "high", "http://127.0.0.1:"] {
+    // Two come back to the campaign.
+    for word in ["16 of 16 mails", "inbound", "UNACCOUNTED", "high", "http://127.0.0.1:"] {
         assert!(said.stdout.contains(word), "{word} is missing in\n{}", said.stdout);
     }
+    let line = |begin: &str| {
+        let line = said.stdout.lines().find(|line| line.starts_with(begin));
+        line.unwrap_or_else(|| panic!("{begin} is missing in\n{}", said.stdout))
+            .split_whitespace()
+            .collect::<Vec<_>>()
+    };
+    assert!(line("ann@lead.example").ends_with(&["delivered", "1", "delivered"]), "a reply");
+    assert!(line("bob@lead.example").ends_with(&["bounced", "0", "bounced"]), "a bounce");
+    assert!(
+        line("cyd@lead.example").ends_with(&["delivered,", "clicked", "0", "delivered"]),
+        "webhook events"
+    );
+    // NAME (two words), TENANT, DAYS, SENT, DELIVERED with its share.
+    assert_eq!(line("Spring offer")[4..7], ["3", "2", "(66.7%)"], "the roll-up");
     nothing_is_left(dir.path());
 }
 

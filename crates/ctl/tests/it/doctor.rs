@@ -139,7 +139,9 @@ fn each_way_postgresql_can_refuse_has_a_remedy_of_its_own() {
         remedies.join("\n")
     };
     let stranger = remedy("postgres@", "doctor_stranger@");
-    assert!(stranger.contains("GRANT USAGE ON SCHEMA mailfleet"), "{stranger}");
+    for role in ["mailfleet_writer", "mailfleet_maintenance"] {
+        assert!(stranger.contains(&format!("GRANT {role} TO doctor_stranger")), "{stranger}");
+    }
     let nobody = remedy("postgres@", "doctor_nobody@");
     assert!(nobody.contains("create the role"), "{nobody}");
     let nowhere = remedy(&format!("/{}\"\n[imap]", fleet.database), "/doctor_nowhere\"\n[imap]");

@@ -55,7 +55,7 @@ impl Fleet {
         let config = dir.path().join("mailfleet.toml");
         let queue = format!("test-{database}");
         let text = format!(
-            "[queue]\nurl = \"{redis_url}\"\nqueue = \"{queue}\"\n[postgres]\nurl = \"{url}\"\n[imap]\nconnect_timeout_ms = 2000\n"
+            "[queue]\nurl = \"{redis_url}\"\nqueue = \"{queue}\"\nevents_queue = \"{queue}-events\"\n[postgres]\nurl = \"{url}\"\n[imap]\nconnect_timeout_ms = 2000\n"
         );
         std::fs::write(&config, text).expect("written");
         std::fs::write(dir.path().join("password"), PASSWORD).expect("written");
@@ -114,6 +114,7 @@ impl Fleet {
         let config = mailfleet_queue::Config {
             url: mailfleet_model::Secret::new(self.redis_url.clone()),
             queue: self.queue.clone(),
+            events_queue: format!("{}-events", self.queue),
             ..mailfleet_queue::Config::default()
         };
         mailfleet_queue::Queue::connect(&config).expect("a queue")

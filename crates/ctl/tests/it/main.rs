@@ -1,12 +1,16 @@
 //! The operator's tool as its users run it: the real binary, real servers.
 
 mod account;
+mod analytics;
+mod campaign;
 mod cli;
 mod config;
 mod dead;
+mod delivery;
 mod demo;
 mod doctor;
 mod fleet;
 mod parse;
 mod support;
 mod tenant;
+mod webhook;

@@ -2,10 +2,12 @@
 
 mod config;
 mod crash;
+mod doors;
 mod flow;
 mod odd;
 mod odd_server;
 mod outage;
 mod replays;
+mod sent;
 mod trouble;
 mod world;

@@ -32,6 +32,7 @@ async fn account_at(world: &World<'_>, server: &OddServer, name: &str, mailboxes
         password: mailfleet_model::SecretSource::File(file),
         ca_file: None,
         mailboxes: mailboxes.iter().map(|name| (*name).to_owned()).collect(),
+        sent_mailboxes: Vec::new(),
         recipient_from_to_cc: false,
     };
     world.store.add_account(account).await.unwrap()

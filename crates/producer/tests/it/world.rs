@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mailfleet_model::{
-    AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, Secret, SecretSource,
-    TenantId, TlsMode, Uid, UidValidity,
+    AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Lane, MailRef, Secret, SecretSource, TenantId,
+    TlsMode, Uid, UidValidity, Work,
 };
 use mailfleet_queue::{ConsumerName, NewJob, Queue};
 use mailfleet_store::{NewAccount, Store};
@@ -94,6 +94,7 @@ impl<'a> World<'a> {
             password: SecretSource::File(file),
             ca_file: None,
             mailboxes: mailboxes.iter().map(|name| (*name).to_owned()).collect(),
+            sent_mailboxes: Vec::new(),
             recipient_from_to_cc: false,
         };
         self.store.add_account(account).await.unwrap()
@@ -284,10 +285,10 @@ impl Producer {
 pub fn job(at: MailRef, lane: Lane, raw: &[u8]) -> NewJob {
     let envelope = Envelope {
         v: ENVELOPE_VERSION,
-        kind: Kind::Mail,
-        at,
+        work: Work::Mail(at),
         size: raw.len() as u64,
         message_id: None,
+        direction: mailfleet_model::Direction::Inbound,
         flags: Vec::new(),
         internal_date_ms: None,
         enqueued_at_ms: 1,

@@ -2,7 +2,7 @@
 --
 -- KEYS: the seven of the prelude.
 -- ARGV: none.
--- Reply: { dead, then for each lane { waiting, in flight, delayed, released, age of the oldest waiting in ms } };
+-- Reply: { dead, due retries over all lanes, then for each lane { waiting, in flight, delayed, released, age of the oldest waiting in ms } };
 --   -1 stands for unknown, which is never shown as 0.
 -- Since whatever is done is deleted, what is not pending in the stream is what nobody has read yet. XINFO's lag is not
 --   used: it is nil after any deletion.
@@ -31,7 +31,9 @@ end
 
 local now = now_ms()
 local dead = redis.pcall('XLEN', KEYS[5])
-local replies = { type(dead) == 'number' and dead or -1 }
+-- What is delayed and due: claimable, although no claim has made it ripe yet.
+local due = redis.pcall('ZCOUNT', KEYS[4], '-inf', now)
+local replies = { type(dead) == 'number' and dead or -1, type(due) == 'number' and due or -1 }
 for lane = 1, 3 do
   local length = redis.pcall('XLEN', KEYS[lane])
   if type(length) ~= 'number' then

@@ -19,7 +19,8 @@ async fn the_depth_says_how_much_of_everything_there_is() {
         released: Some(0),
         oldest_age_ms: Some(0),
     };
-    assert_eq!((empty.lanes, empty.dead), ([zero; 3], Some(0)));
+    assert_eq!((empty.lanes, empty.dead, empty.due), ([zero; 3], Some(0), Some(0)));
+    assert_eq!(empty.backlog(), Some(0), "known to be nothing");
 
     f.enqueue(Lane::Normal, 1..=10).await;
     let consumer = f.consumer();
@@ -51,7 +52,7 @@ async fn what_cannot_be_known_is_unknown_and_not_zero() {
     let _: String = f.redis("SET K:low rubbish").await;
     let depth = f.queue.depth().await.unwrap();
     assert_eq!(depth.lane(Lane::Low), &LaneDepth::default());
-    assert_eq!(depth.lane(Lane::Normal).waiting, None);
+    assert_eq!((depth.lane(Lane::Normal).waiting, depth.backlog()), (None, None));
     assert_eq!(depth.lane(Lane::High).waiting, Some(0));
     let error = f.consumer().claim(1).await.unwrap_err();
     assert_eq!(error.class(), Class::Fault, "{error}");

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mailfleet_model::{
-    AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Kind, Lane, MailRef, MailboxId, Secret, Uid,
-    UidValidity,
+    AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Lane, MailRef, MailboxId, Secret, Uid,
+    UidValidity, Work,
 };
 use mailfleet_queue::{Config, Consumer, ConsumerName, Delivery, Enqueued, NewJob, Queue};
 use mailfleet_testkit::{RedisServer, eventually};
@@ -76,10 +76,10 @@ pub fn id(uid: u32) -> JobId {
 pub fn envelope(at: MailRef, size: usize) -> Envelope {
     Envelope {
         v: ENVELOPE_VERSION,
-        kind: Kind::Mail,
-        at,
+        work: Work::Mail(at),
         size: size as u64,
         message_id: None,
+        direction: mailfleet_model::Direction::Inbound,
         flags: vec!["\\Seen".to_owned()],
         internal_date_ms: Some(1),
         enqueued_at_ms: 2,
@@ -95,7 +95,7 @@ pub fn job(uid: u32, lane: Lane, raw: impl Into<Bytes>) -> NewJob {
 
 /// The numbers of the jobs.
 pub fn uids(deliveries: &[Delivery]) -> Vec<u32> {
-    deliveries.iter().map(|delivery| delivery.envelope().at.uid.get()).collect()
+    deliveries.iter().map(|delivery| delivery.envelope().work.mail().unwrap().uid.get()).collect()
 }
 
 /// Claims exactly one.

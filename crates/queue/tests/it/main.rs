@@ -10,6 +10,7 @@ mod odd_entries;
 mod order;
 mod outage;
 mod ownership;
+mod queues;
 mod reclaim;
 mod settle;
 mod work;

@@ -79,7 +79,7 @@ async fn an_entry_that_cannot_be_read_is_delivered_as_malformed_with_its_raw_byt
     for (delivery, raw) in deliveries.iter().zip(["raw 1", "raw 2", "raw 3"]) {
         assert!(delivery.malformed().is_some());
         assert_eq!(delivery.raw(), raw);
-        assert_eq!(JobOf(delivery.job_id().mail_ref()), JobOf(Some(delivery.envelope().at)));
+        assert_eq!(JobOf(delivery.job_id().mail_ref()), JobOf(delivery.envelope().work.mail()));
     }
     assert_eq!(consumer.stats().malformed, 3);
     let letters = deliveries.into_iter().map(|delivery| (delivery, "malformed".to_owned())).collect();

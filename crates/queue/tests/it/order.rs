@@ -75,16 +75,20 @@ async fn a_retry_comes_back_after_its_due_time_and_before_new_entries() {
     assert_eq!(uids(&early), [2, 3], "1 is not due yet");
     consumer.done(early).await.unwrap();
     f.enqueue(Lane::Normal, 4..=9).await;
-    let depth = || async { f.queue.depth().await.unwrap().lane(Lane::Normal).delayed };
-    assert_eq!(depth().await, Some(1));
+    let depth = || async {
+        let depth = f.queue.depth().await.unwrap();
+        (depth.lane(Lane::Normal).delayed, depth.due, depth.backlog())
+    };
+    assert_eq!(depth().await, (Some(1), Some(0), Some(6)), "a retry that is not due is no backlog");
     // Once it is due, the very next claim gives it, although others wait in the lane.
     eventually("the due time", SOON, || async {
         (retried.elapsed() > Duration::from_millis(450)).then_some(())
     })
     .await;
+    assert_eq!(depth().await, (Some(1), Some(1), Some(7)), "due, and not taken yet");
     let delivery = claim_one(&consumer).await;
     assert_eq!((uids(std::slice::from_ref(&delivery)), delivery.counters().attempts), (vec![1], 1));
-    assert_eq!(depth().await, Some(0));
+    assert_eq!(depth().await, (Some(0), Some(0), Some(7)), "in hand");
     consumer.done(vec![delivery]).await.unwrap();
 }
 

@@ -23,7 +23,7 @@ async fn work(
             continue;
         }
         for delivery in &deliveries {
-            assert_eq!(delivery.raw(), &format!("mail {}", delivery.envelope().at.uid));
+            assert_eq!(delivery.raw(), &format!("mail {}", delivery.envelope().work.mail().unwrap().uid));
         }
         seen.extend(uids(&deliveries));
         let settled = consumer.done(deliveries).await.unwrap();

@@ -33,24 +33,23 @@ impl Store {
         let since = filter.since.map(text::clamp);
         let state = filter.state.map(DeadState::as_str);
         let limit = i64::from(filter.limit.min(MAX_LIMIT));
-        let mut session = self.session().await?;
-        let rows =
-            session.query("listing dead letters", &sql, &[&reason, &tenant, &since, &state, &limit]).await?;
+        let params: [&(dyn ToSql + Sync); 5] = [&reason, &tenant, &since, &state, &limit];
+        let rows = self.survey("listing dead letters", &sql, &params).await?;
         rows.iter().map(letter).collect()
     }
 
     /// The dead letter of a job, with its raw mail.
     pub async fn dead_letter_by_job(&self, job: &JobId) -> Result<Option<DeadLetter>> {
         let sql = format!("SELECT {COLUMNS}, raw FROM mailfleet.dead_letters WHERE job_id = $1");
-        let row = self.session().await?.query_opt("reading a dead letter", &sql, &[&job.as_str()]).await?;
-        row.as_ref().map(letter).transpose()
+        let rows = self.survey("reading a dead letter", &sql, &[&job.as_str()]).await?;
+        rows.first().map(letter).transpose()
     }
 
     /// The dead letter of this number, with its raw mail.
     pub async fn dead_letter_by_id(&self, id: i64) -> Result<Option<DeadLetter>> {
         let sql = format!("SELECT {COLUMNS}, raw FROM mailfleet.dead_letters WHERE id = $1");
-        let row = self.session().await?.query_opt("reading a dead letter", &sql, &[&id]).await?;
-        row.as_ref().map(letter).transpose()
+        let rows = self.survey("reading a dead letter", &sql, &[&id]).await?;
+        rows.first().map(letter).transpose()
     }
 
     /// The dead letters whose mail has this Message-ID, without their raw mails; at most 100.
@@ -59,8 +58,7 @@ impl Store {
             "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters WHERE message_id = $1 \
              ORDER BY died DESC LIMIT 100"
         );
-        let rows =
-            self.session().await?.query("listing dead letters", &sql, &[&lookup_message_id(id)]).await?;
+        let rows = self.survey("listing dead letters", &sql, &[&lookup_message_id(id)]).await?;
         rows.iter().map(letter).collect()
     }
 
@@ -74,7 +72,7 @@ impl Store {
         );
         let limit = i64::from(limit.min(MAX_LIMIT));
         let params: [&(dyn ToSql + Sync); 3] = [&after, &since.as_secs_f64(), &limit];
-        let rows = self.session().await?.query("listing replayed letters", &sql, &params).await?;
+        let rows = self.survey("listing replayed letters", &sql, &params).await?;
         rows.iter().map(letter).collect()
     }
 
@@ -82,7 +80,7 @@ impl Store {
     pub async fn dead_count(&self) -> Result<Vec<(String, u64)>> {
         const SQL: &str = "SELECT reason, count(*) AS n FROM mailfleet.dead_letters WHERE state = 'open' \
              GROUP BY reason ORDER BY reason";
-        let rows = self.session().await?.query("counting dead letters", SQL, &[]).await?;
+        let rows = self.survey("counting dead letters", SQL, &[]).await?;
         rows.iter().map(|row| Ok((get(row, "reason")?, count(row, "n")?))).collect()
     }
 }

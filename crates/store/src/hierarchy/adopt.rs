@@ -4,7 +4,7 @@ use tokio_postgres::Client;
 
 use super::catalog::{self, FoundTable};
 use super::expected::{ALL, CONTENT, Index, Table};
-use super::{Mismatch, quoted, remedy};
+use super::{Mismatch, quoted, remedy, wall};
 use crate::error::{Error, Result};
 use crate::store::LZ4_WHERE_SUPPORTED;
 
@@ -41,14 +41,22 @@ pub(crate) async fn establish(client: &mut Client, schema: &str) -> Result<Vec<S
     for warning in &plan.warnings {
         tracing::warn!(place = warning.place, remedy = warning.remedy, "{warning}");
     }
-    if !plan.statements.is_empty() {
-        let transaction = client.transaction().await.map_err(failed)?;
-        transaction.batch_execute(LZ4_WHERE_SUPPORTED).await.map_err(failed)?;
-        for statement in &plan.statements {
-            transaction.batch_execute(statement).await.map_err(failed)?;
-        }
-        transaction.commit().await.map_err(failed)?;
+    let transaction = client.transaction().await.map_err(failed)?;
+    transaction.batch_execute(LZ4_WHERE_SUPPORTED).await.map_err(failed)?;
+    for statement in &plan.statements {
+        transaction.batch_execute(statement).await.map_err(failed)?;
     }
+    for table in wall::raise(&transaction, schema).await? {
+        // Nobody reads a table yet that was made a moment ago.
+        if !plan.done.contains(&created(schema, &table)) {
+            plan.done.push(format!(
+                "put {schema}.{table} behind the wall between tenants: whoever reads it beside mailfleet must be a member \
+                 of mailfleet_reader and declare its tenants (SET mailfleet.tenants), and its triggers run as \
+                 mailfleet_writer"
+            ));
+        }
+    }
+    transaction.commit().await.map_err(failed)?;
     for statement in &plan.concurrently {
         client.batch_execute(statement).await.map_err(failed)?;
     }
@@ -82,7 +90,11 @@ fn create(schema: &str, table: &Table, plan: &mut Plan) {
     for index in table.indexes.iter().filter(|index| !index.only_without_c_collation) {
         plan.statements.push(index_statement(&name, index, ""));
     }
-    plan.done.push(format!("created table {schema}.{}", table.name));
+    plan.done.push(created(schema, table.name));
+}
+
+fn created(schema: &str, table: &str) -> String {
+    format!("created table {schema}.{table}")
 }
 
 fn adopt(schema: &str, table: &Table, found: &FoundTable, plan: &mut Plan) {

@@ -194,6 +194,11 @@ pub(crate) const MESSAGES: Table = Table {
         plain("campaign_id", Shape::Uuid, "The campaign it belongs to, where known"),
         plain("lead_id", Shape::Uuid, "The lead it belongs to, where known"),
         plain("parent_storage_key", Shape::ShortText(KEY_CHARS), "The mail it answers, where known"),
+        plain(
+            "thread_id",
+            Shape::ShortText(34),
+            "The same for all mails of a conversation: t_<32 hex digits>",
+        ),
         column("direction", Shape::ShortText(8), "NOT NULL", "", "inbound or outbound"),
         column(
             "message_type",

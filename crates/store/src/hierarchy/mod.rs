@@ -2,12 +2,14 @@
 //!
 //! They live in the configured schema and may be the platform's own, so they are not a migration: what must be there is
 //! data ([`expected`]), what is there is read from the catalog ([`catalog`]), and the difference decides ([`adopt`]):
-//! create, add columns, or say exactly what does not fit.
+//! create, add columns, or say exactly what does not fit. Then they get the wall
+//! between tenants ([`wall`]) like every table that holds rows of tenants.
 
 pub(crate) mod adopt;
 pub(crate) mod catalog;
 pub(crate) mod expected;
 mod remedy;
+mod wall;
 
 use std::fmt;
 

@@ -4,8 +4,15 @@
 //! - A batch that deadlocks is repeated here; that costs nobody an attempt.
 //! - A batch that PostgreSQL refuses for its data is halved until the row is found; the others are stored.
 //! - A key that another mail holds already is refused by name, never swallowed.
+//! - A message that we sent has one row, whoever comes first: its registration or its copy in a Sent folder. The copy
+//!   fills the row in place ([`outbound`]); a second copy changes nothing.
+//! - What the mail says of others (the mail it answers, the message that came back) takes effect in the same transaction
+//!   ([`effects`]).
 
 mod columns;
+mod effects;
+mod insert;
+mod outbound;
 mod transaction;
 
 use std::collections::HashMap;
@@ -13,9 +20,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use mailfleet_model::{Class, Classify, Direction, Disposition, JobId, MailRef, StorageKey, TenantId};
+use mailfleet_model::{
+    Class, Classify, DeliveryEvent, Direction, Disposition, JobId, MailRef, StorageKey, TenantId,
+};
 
 use crate::error::{Error, Result};
+use crate::links::Refs;
 use crate::store::Store;
 
 /// Most rows of one transaction.
@@ -83,6 +93,18 @@ pub struct MailRow {
     pub created: DateTime<Utc>,
     /// The attachments.
     pub attachments: Vec<AttachmentRow>,
+    /// Message-ID, as `lookup_message_id` keeps it.
+    pub message_id: Option<String>,
+    /// The messages it answers.
+    pub refs: Refs,
+    /// Its X-Campaign-ID: name or id of a campaign.
+    pub campaign_hint: Option<String>,
+    /// When the producer enqueued it.
+    pub enqueued: Option<DateTime<Utc>>,
+    /// What it says of messages of ours: a returned mail, a complaint.
+    pub events: Vec<DeliveryEvent>,
+    /// Of a message that we sent: everybody it went to (To, Cc, Bcc).
+    pub recipients: Vec<String>,
 }
 
 impl MailRow {
@@ -94,13 +116,20 @@ impl MailRow {
             + self.content_html.len()
             + self.subject.len()
             + self.to_email.len()
+            + self.recipients.iter().map(|recipient| recipient.len() + 64).sum::<usize>()
+            + self.events.len() * 1024
             + attachments
             + 4096
     }
 
+    /// Whether its key is that of tenant and Message-ID, so that a row under it is this very message, whatever its content.
+    fn is_ours(&self) -> bool {
+        self.direction == Direction::Outbound && self.message_id.is_some()
+    }
+
     /// What must be the same for two rows of one key to be the same mail.
-    fn identity(&self) -> (TenantId, [u8; 32]) {
-        (self.tenant, self.content_hash)
+    fn identity(&self) -> (TenantId, Option<[u8; 32]>) {
+        (self.tenant, (!self.is_ours()).then_some(self.content_hash))
     }
 }
 
@@ -192,7 +221,7 @@ impl Store {
 fn parts(rows: &[MailRow], fates: &mut [Option<Persisted>]) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&index| rows.get(index).map(|row| (&row.key, row.at)));
-    let mut owners: HashMap<&StorageKey, (TenantId, [u8; 32])> = HashMap::new();
+    let mut owners: HashMap<&StorageKey, (TenantId, Option<[u8; 32]>)> = HashMap::new();
     let mut parts: Vec<Vec<usize>> = Vec::new();
     let (mut part, mut bytes): (Vec<usize>, usize) = (Vec::new(), 0);
     for index in order {

@@ -1,7 +1,7 @@
 //! The persist transaction.
 //!
-//! Locks are taken in one order by everybody (ledger rows by mailbox, epoch and UID; then keys), so that two writers with
-//! the same mails wait for each other and do not deadlock. The ledger row is the gate: `ON CONFLICT DO UPDATE … WHERE`
+//! Locks are taken in one order by everybody (ledger rows by mailbox, epoch and UID; the match locks; then keys), so that
+//! two writers with the same mails wait for each other and do not deadlock. The ledger row is the gate: `ON CONFLICT DO UPDATE … WHERE`
 //! returns it only where it is new or raised, and locks it either way, so a second run of the same job waits here until
 //! the first has committed, and then sees that there is nothing to do.
 
@@ -10,10 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use mailfleet_model::{LedgerOutcome, MailRef, StorageKey};
 use uuid::Uuid;
 
-use super::columns::{Attachments, Contents, Ledger, Messages, hex};
-use super::{MailRow, Persisted};
+use super::columns::{Ledger, hex};
+use super::{MailRow, Persisted, effects, insert, outbound};
 use crate::error::Result;
-use crate::hierarchy::expected::RETENTION_DAYS;
 use crate::rows::get;
 use crate::session::Session;
 use crate::store::Store;
@@ -29,8 +28,8 @@ pub(super) enum Written {
 /// Writes a batch that is sorted by key, in which rows of one key are the same mail.
 pub(super) async fn write(store: &Store, rows: &[&MailRow]) -> Result<Written> {
     let mut session = store.session().await?;
-    session.begin().await?;
-    match effects(store, &mut session, rows).await {
+    session.begin_for(&rows.iter().map(|row| row.tenant).collect()).await?;
+    match run(store, &mut session, rows).await {
         Ok(Written::Committed(fates)) => {
             session.commit().await?;
             Ok(Written::Committed(fates))
@@ -47,7 +46,7 @@ pub(super) async fn write(store: &Store, rows: &[&MailRow]) -> Result<Written> {
     }
 }
 
-async fn effects(store: &Store, session: &mut Session, rows: &[&MailRow]) -> Result<Written> {
+async fn run(store: &Store, session: &mut Session, rows: &[&MailRow]) -> Result<Written> {
     let mut open = ledger(session, rows).await?;
     // The rows that passed the gate. The same message twice in one batch passes once.
     let passed: Vec<bool> = rows.iter().map(|row| open.remove(&position(&row.at))).collect();
@@ -61,20 +60,27 @@ async fn effects(store: &Store, session: &mut Session, rows: &[&MailRow]) -> Res
         .filter(|(i, row)| first.get(&row.key) == Some(i))
         .map(|(_, row)| *row)
         .collect();
-    let inserted = contents(store, session, &candidates).await?;
+    effects::lock(session, &candidates).await?;
+    let inserted = insert::contents(store, session, &candidates).await?;
     let (new, known): (Vec<&MailRow>, Vec<&MailRow>) =
-        candidates.into_iter().partition(|row| inserted.contains(row.key.as_str()));
+        candidates.iter().partition(|row| inserted.contains(row.key.as_str()));
+    let filled = outbound::fill_contents(store, session, &known).await?;
+    let (filled, known): (Vec<&MailRow>, Vec<&MailRow>) =
+        known.into_iter().partition(|row| filled.contains(row.key.as_str()));
     let conflicts = foreign(store, session, &known).await?;
     if !conflicts.is_empty() {
         return Ok(Written::Conflicts(conflicts));
     }
-    messages(store, session, &new).await?;
-    attachments(store, session, &new).await?;
+    for second in known.iter().filter(|row| row.is_ours()) {
+        tracing::debug!(job = %second.job, key = %second.key, "another copy of a message that we sent; the first one stays");
+    }
+    effects::write(store, session, &new, &filled).await?;
     resolve_letters(session, rows).await?;
+    let written: HashSet<&str> = new.iter().chain(&filled).map(|row| row.key.as_str()).collect();
     let fates = rows.iter().enumerate().zip(passed).map(|((index, row), passed)| {
         if !passed {
             Persisted::AlreadyRecorded
-        } else if first.get(&row.key) == Some(&index) && inserted.contains(row.key.as_str()) {
+        } else if first.get(&row.key) == Some(&index) && written.contains(row.key.as_str()) {
             Persisted::New
         } else {
             Persisted::Duplicate
@@ -110,30 +116,9 @@ async fn ledger(session: &mut Session, rows: &[&MailRow]) -> Result<HashSet<Posi
         .collect()
 }
 
-/// Inserts into `email_content`; returns the keys that are new.
-async fn contents(store: &Store, session: &mut Session, rows: &[&MailRow]) -> Result<HashSet<String>> {
-    if rows.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let sql = format!(
-        "INSERT INTO {} (storage_key, tenant_id, content_text, content_html, headers, raw_size_bytes, content_hash, \
-         compression_algorithm, created, expires, retention_days) \
-         SELECT k, t, ct, ch, h::jsonb, s, x, 'none', now(), now() + make_interval(days => {RETENTION_DAYS}), \
-         {RETENTION_DAYS} FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::bigint[], \
-         $7::text[]) AS r(k, t, ct, ch, h, s, x) ON CONFLICT DO NOTHING RETURNING storage_key::text",
-        store.tables().content
-    );
-    let columns = Contents::of(rows);
-    let Contents { keys, tenants, texts, htmls, headers, sizes, hashes } = &columns;
-    let returned = session
-        .query("inserting into email_content", &sql, &[keys, tenants, texts, htmls, headers, sizes, hashes])
-        .await?;
-    returned.iter().map(|row| get(row, "storage_key")).collect()
-}
-
 /// Zero rows inserted must mean our own duplicate. Of the mails whose key stood there already, those whose key belongs to
 /// another mail. The insert waited for the owner's transaction, so the row is visible to this later statement; one that
-/// is not visible is another tenant's.
+/// is not visible is another tenant's. A message that we sent is itself whatever its copy says, so its key is enough.
 async fn foreign(store: &Store, session: &mut Session, known: &[&MailRow]) -> Result<HashSet<StorageKey>> {
     if known.is_empty() {
         return Ok(HashSet::new());
@@ -141,12 +126,13 @@ async fn foreign(store: &Store, session: &mut Session, known: &[&MailRow]) -> Re
     let sql = format!(
         "SELECT r.n FROM unnest($1::text[], $2::uuid[], $3::text[]) WITH ORDINALITY AS r(k, t, x, n) \
          WHERE NOT EXISTS (SELECT 1 FROM {} c \
-         WHERE c.storage_key = r.k AND c.tenant_id = r.t AND c.content_hash = r.x)",
+         WHERE c.storage_key = r.k AND c.tenant_id = r.t AND (r.x IS NULL OR c.content_hash = r.x))",
         store.tables().content
     );
     let keys: Vec<&str> = known.iter().map(|row| row.key.as_str()).collect();
     let tenants: Vec<Uuid> = known.iter().map(|row| row.tenant.0).collect();
-    let hashes: Vec<String> = known.iter().map(|row| hex(&row.content_hash)).collect();
+    let hashes: Vec<Option<String>> =
+        known.iter().map(|row| (!row.is_ours()).then(|| hex(&row.content_hash))).collect();
     let foreign = session.query("comparing duplicates", &sql, &[&keys, &tenants, &hashes]).await?;
     let mut conflicts = HashSet::new();
     for row in &foreign {
@@ -157,91 +143,10 @@ async fn foreign(store: &Store, session: &mut Session, known: &[&MailRow]) -> Re
     Ok(conflicts)
 }
 
-/// A new `email_content` row has no message yet, so anything that stands in the way is refused by its constraint.
-async fn messages(store: &Store, session: &mut Session, rows: &[&MailRow]) -> Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "INSERT INTO {} (storage_key, tenant_id, email_account_id, direction, message_type, from_email, to_email, \
-         subject, status, created, processed, updated) \
-         SELECT k, t, a, d, y, f, r, s, st, c, now(), now() FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], \
-         $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[]) \
-         AS r(k, t, a, d, y, f, r, s, st, c)",
-        store.tables().messages
-    );
-    let columns = Messages::of(rows);
-    let Messages {
-        keys,
-        tenants,
-        accounts,
-        directions,
-        types,
-        senders,
-        recipients,
-        subjects,
-        statuses,
-        created,
-    } = &columns;
-    session
-        .execute(
-            "inserting into email_messages",
-            &sql,
-            &[keys, tenants, accounts, directions, types, senders, recipients, subjects, statuses, created],
-        )
-        .await?;
-    Ok(())
-}
-
-async fn attachments(store: &Store, session: &mut Session, rows: &[&MailRow]) -> Result<()> {
-    let columns = Attachments::of(rows);
-    if columns.parents.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "INSERT INTO {} (parent_storage_key, tenant_id, ordinal, filename, mime_type, size_bytes, content, \
-         storage_disposition, content_id, content_hash, created) \
-         SELECT p, t, o, f, m, s, c, d, i, x, now() FROM unnest($1::text[], $2::uuid[], $3::bigint[], $4::text[], \
-         $5::text[], $6::bigint[], $7::bytea[], $8::text[], $9::text[], $10::text[]) AS r(p, t, o, f, m, s, c, d, i, x)",
-        store.tables().attachments
-    );
-    let Attachments {
-        parents,
-        tenants,
-        ordinals,
-        filenames,
-        types,
-        sizes,
-        contents,
-        dispositions,
-        content_ids,
-        hashes,
-    } = &columns;
-    session
-        .execute(
-            "inserting into attachments",
-            &sql,
-            &[
-                parents,
-                tenants,
-                ordinals,
-                filenames,
-                types,
-                sizes,
-                contents,
-                dispositions,
-                content_ids,
-                hashes,
-            ],
-        )
-        .await?;
-    Ok(())
-}
-
 /// A mail that is stored is dead no longer. Its raw bytes, kept for the replay, go.
 async fn resolve_letters(session: &mut Session, rows: &[&MailRow]) -> Result<()> {
-    const SQL: &str = "UPDATE mailfleet.dead_letters SET state = 'resolved', closed = now(), raw = NULL \
-         WHERE job_id = ANY($1::text[]) AND state <> 'resolved'";
+    // By the function, because the job may have died while its mail was another tenant's.
+    const SQL: &str = "SELECT mailfleet.resolve_letters($1::text[])";
     let jobs: Vec<&str> = rows.iter().map(|row| row.job.as_str()).collect();
     session.execute("resolving dead letters", SQL, &[&jobs]).await?;
     Ok(())

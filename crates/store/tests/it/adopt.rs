@@ -37,6 +37,14 @@ async fn a_platforms_tables_are_adopted_with_their_rows() {
     }
     assert!(!done.iter().any(|line| line.contains("created table platform")), "{done:?}");
 
+    for table in ["email_content", "email_messages", "attachments"] {
+        let wall = format!("put platform.{table} behind the wall between tenants");
+        assert!(
+            done.iter().any(|line| line.starts_with(&wall) && line.contains("mailfleet_reader")),
+            "{done:?}"
+        );
+    }
+
     let world = World::at(PostgresServer::shared(), url, "platform").await;
     assert_eq!(world.store.migrate().await.unwrap(), Vec::<String>::new());
     let mut long = world.mail(2);
@@ -50,6 +58,12 @@ async fn a_platforms_tables_are_adopted_with_their_rows() {
         "kept"
     );
     assert_eq!(world.count("platform.attachments WHERE ordinal IS NULL"), 2);
+    // Those who read the tables before read them through the wall now.
+    let analyst = world.rival().await;
+    let look = format!("SET ROLE mailfleet_reader; SET mailfleet.tenants = '{{{}}}'", world.tenant);
+    analyst.batch_execute(&look).await.unwrap();
+    let seen = analyst.query_one("SELECT count(*) FROM platform.email_content", &[]).await.unwrap();
+    assert_eq!(seen.get::<_, i64>(0), 2);
     assert_eq!(world.count("platform.attachments"), 6);
     assert!(
         world.store.check_schema().await.unwrap().iter().all(|f| f.level != mailfleet_store::Level::Error)

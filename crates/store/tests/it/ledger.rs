@@ -127,7 +127,7 @@ async fn only_outbound_messages_of_ours_are_known() {
         world.mail(2).key,
         StorageKey::outbound("sent@acme.example", mailfleet_model::TenantId(uuid::Uuid::from_u128(1))),
     ];
-    let known = world.store.known_outbound(&asked).await.unwrap();
+    let known = world.store.known_outbound(&[world.tenant].into(), &asked).await.unwrap();
     assert_eq!(known.into_iter().collect::<Vec<_>>(), [sent.key]);
-    assert!(world.store.known_outbound(&[]).await.unwrap().is_empty());
+    assert!(world.store.known_outbound(&[world.tenant].into(), &[]).await.unwrap().is_empty());
 }

@@ -1,15 +1,24 @@
 //! The store's promises, on a real PostgreSQL.
 
 mod adopt;
+mod analytics;
+mod campaigns;
 mod check;
 mod crash;
 mod dead;
+mod doors;
+mod events;
 mod explain;
 mod hostile;
 mod ledger;
+mod links;
+mod links_order;
 mod migrate;
 mod outage;
+mod outbound;
 mod persist;
 mod reference;
+mod sent;
 mod support;
 mod tls;
+mod walls;

@@ -8,7 +8,7 @@ use mailfleet_model::{
     AccountId, Class, Counters, Direction, Disposition, JobId, Lane, MailRef, SecretSource, StorageKey,
     TenantId, TlsMode, Uid, UidValidity,
 };
-use mailfleet_store::{AttachmentRow, Config, MailRow, Mailbox, NewAccount, NewDeadLetter, Store};
+use mailfleet_store::{AttachmentRow, Config, MailRow, Mailbox, NewAccount, NewDeadLetter, Refs, Store};
 use mailfleet_testkit::PostgresServer;
 use serde_json::json;
 
@@ -44,6 +44,7 @@ pub fn new_account(name: &str, tenant: Option<TenantId>) -> NewAccount {
         password: SecretSource::Env("SALES_PASSWORD".to_owned()),
         ca_file: None,
         mailboxes: Vec::new(),
+        sent_mailboxes: Vec::new(),
         recipient_from_to_cc: false,
     }
 }
@@ -115,6 +116,12 @@ impl World {
             subject: format!("subject {number}"),
             created: DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
             attachments: vec![attachment(0, Disposition::Inline), attachment(1, Disposition::Attachment)],
+            message_id: Some(id),
+            refs: Refs::default(),
+            campaign_hint: None,
+            enqueued: None,
+            events: Vec::new(),
+            recipients: Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ async fn a_certificate_is_verified_and_a_bad_one_is_explained() {
     let ca = good.ca();
     let options = PostgresOptions { tls: Some(good), ..PostgresOptions::default() };
     let server = PostgresServer::start_with(&options).unwrap();
+    server.psql("postgres", "CREATE ROLE mailfleet_writer").unwrap();
     for mode in ["require", "verify-full"] {
         store(&server, "localhost", mode, Some(ca.clone())).ping().await.unwrap();
     }

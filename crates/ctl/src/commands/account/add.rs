@@ -24,7 +24,7 @@ use crate::output::{self, OutputArgs};
     group = ArgGroup::new("password").required(true).args(["password_file", "password_env"]),
     after_help = "Examples:\n  \
     mailfleet account add sales --tenant acme --host imap.acme.example --user sales@acme.example \\\n      \
-        --password-file /run/secrets/sales\n  \
+        --password-file /run/secrets/sales --sent-mailbox Sent\n  \
     mailfleet account add catchall --shared --host 10.0.0.5 --tls starttls --user catchall \\\n      \
         --password-env CATCHALL_PASSWORD --ca-file /etc/mailfleet/ca.pem --mailbox INBOX --mailbox Bounces"
 )]
@@ -59,6 +59,9 @@ pub struct Args {
     /// A folder to watch; may be given several times
     #[arg(long = "mailbox", value_name = "FOLDER", default_value = "INBOX", value_parser = values::mailbox)]
     mailboxes: Vec<String>,
+    /// A folder to watch that holds what was sent from this account; may be given several times
+    #[arg(long = "sent-mailbox", value_name = "FOLDER", value_parser = values::mailbox)]
+    sent_mailboxes: Vec<String>,
     /// Certificates (PEM) that the server's certificate is checked against, instead of the system's
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -112,6 +115,7 @@ pub async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
             password,
             ca_file,
             mailboxes: args.mailboxes,
+            sent_mailboxes: args.sent_mailboxes,
             recipient_from_to_cc: args.recipient_from_to_cc,
         })
         .await?;

@@ -126,9 +126,9 @@ fn look(account: &Account, config: &mailfleet_imap::Config) -> Checked {
     checked.login_ms = u64::try_from(began.elapsed().as_millis()).ok();
     checked.capabilities = session.capabilities().to_vec();
     checked.idle = Some(session.idles());
-    for name in &account.mailboxes {
+    for (name, _) in account.watched() {
         let mut looked = Looked {
-            name: name.clone(),
+            name: name.to_owned(),
             messages: None,
             uidvalidity: None,
             uidnext: None,
@@ -155,7 +155,7 @@ fn look(account: &Account, config: &mailfleet_imap::Config) -> Checked {
     }
     // Only a help for people who add folders: where it fails, the answers above stand.
     if let Ok(listed) = session.list_mailboxes() {
-        let watched = |name: &str| account.mailboxes.iter().any(|m| m.eq_ignore_ascii_case(name));
+        let watched = |name: &str| account.watched().any(|(m, _)| m.eq_ignore_ascii_case(name));
         let others = listed.into_iter().filter(|mailbox| mailbox.selectable && !watched(&mailbox.name));
         checked.others = others.map(|mailbox| mailbox.name).collect();
     }

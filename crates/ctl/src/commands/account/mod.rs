@@ -80,12 +80,14 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<Exit> {
             output::json(&json!({
                 "id": account.id, "name": account.name, "tenant_id": account.tenant, "shared": account.tenant.is_none(),
                 "host": account.host, "port": account.port, "tls": tls_word(account.tls), "user": account.username,
-                "mailboxes": account.mailboxes, "enabled": account.enabled,
+                "mailboxes": account.mailboxes, "sent_mailboxes": account.sent_mailboxes,
+                "enabled": account.enabled,
             }))?;
         }
         return Ok(Exit::Clean);
     }
-    let mut rows = Rows::new(&["NAME", "TENANT", "SERVER", "TLS", "USER", "MAILBOXES", "ENABLED", "ID"]);
+    let mut rows =
+        Rows::new(&["NAME", "TENANT", "SERVER", "TLS", "USER", "MAILBOXES", "SENT", "ENABLED", "ID"]);
     for account in &accounts {
         rows.push([
             account.name.clone(),
@@ -94,6 +96,7 @@ async fn list(store: &Store, output: OutputArgs) -> anyhow::Result<Exit> {
             tls_word(account.tls).to_owned(),
             account.username.clone(),
             account.mailboxes.join(", "),
+            account.sent_mailboxes.join(", "),
             if account.enabled { "yes" } else { "no" }.to_owned(),
             account.id.to_string(),
         ]);

@@ -10,9 +10,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use bytes::Bytes;
 use clap::ArgGroup;
-use mailfleet_model::{Envelope, JobId};
-use mailfleet_queue::{Enqueued, NewJob, Queue};
+use mailfleet_model::{Envelope, JobId, Work};
+use mailfleet_queue::{Enqueued, NewJob, Queues};
 use mailfleet_store::{DeadFilter, DeadLetter, DeadState, Store};
 use serde::Serialize;
 
@@ -83,8 +84,8 @@ impl Tally {
 
 /// Replays, or says what would be.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
-    let (store, queue) = (context.store()?, context.queue()?);
-    let lost = lost(&store, &queue, Duration::ZERO).await?;
+    let (store, queues) = (context.store()?, context.queues()?);
+    let lost = lost(&store, &queues, Duration::ZERO).await?;
     if args.dry_run {
         return dry_run(args, chosen(&store, args).await?, lost);
     }
@@ -95,7 +96,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     }
     let mut tally = Tally::default();
     for batch in letters.chunks(BATCH) {
-        replay(&store, &queue, batch, &mut tally).await?;
+        replay(&store, &queues, batch, &mut tally).await?;
         if !tally.left.is_empty() {
             failure::say("a lane of the queue is full; run this again when it has drained");
             break;
@@ -172,14 +173,14 @@ async fn chosen(store: &Store, args: &Args) -> anyhow::Result<Vec<DeadLetter>> {
 
 /// Letters replayed for at least `since` whose job the queue does not hold, page by page. Read before the queue is asked:
 /// one that is stored or dies again in between has left the state by then, and `Store::reopen` passes over it.
-pub async fn lost(store: &Store, queue: &Queue, since: Duration) -> anyhow::Result<Vec<DeadLetter>> {
+pub async fn lost(store: &Store, queues: &Queues, since: Duration) -> anyhow::Result<Vec<DeadLetter>> {
     let (mut lost, mut after) = (Vec::new(), 0);
     loop {
         let page = store.replayed_letters(since, after, PAGE).await?;
         // Ids ascend from page to page, which bounds the loop.
         let Some(end) = page.last().map(|letter| letter.id) else { return Ok(lost) };
         let jobs: Vec<JobId> = page.iter().map(|letter| letter.job.clone()).collect();
-        let live = queue.live(&jobs).await?;
+        let live = queues.live(&jobs).await?;
         lost.extend(page.into_iter().zip(live).filter(|(_, live)| !live).map(|(letter, _)| letter));
         if lost.len() >= MOST as usize {
             return Ok(lost);
@@ -189,7 +190,12 @@ pub async fn lost(store: &Store, queue: &Queue, since: Duration) -> anyhow::Resu
 }
 
 /// Replays one batch, in steps of bounded bytes.
-async fn replay(store: &Store, queue: &Queue, batch: &[DeadLetter], tally: &mut Tally) -> anyhow::Result<()> {
+async fn replay(
+    store: &Store,
+    queues: &Queues,
+    batch: &[DeadLetter],
+    tally: &mut Tally,
+) -> anyhow::Result<()> {
     let (mut ids, mut jobs, mut bytes) = (Vec::new(), Vec::new(), 0);
     for letter in batch {
         let job = match job(store, letter).await? {
@@ -204,30 +210,36 @@ async fn replay(store: &Store, queue: &Queue, batch: &[DeadLetter], tally: &mut 
         ids.push(letter.id);
         jobs.push(job);
         if bytes >= STEP_BYTES {
-            put(store, queue, std::mem::take(&mut ids), std::mem::take(&mut jobs), tally).await?;
+            put(store, queues, std::mem::take(&mut ids), std::mem::take(&mut jobs), tally).await?;
             bytes = 0;
         }
     }
-    put(store, queue, ids, jobs, tally).await
+    put(store, queues, ids, jobs, tally).await
 }
 
 /// The job of a letter, as new; or why there is none.
 async fn job(store: &Store, letter: &DeadLetter) -> anyhow::Result<Result<NewJob, String>> {
-    let Some(raw) = store.dead_letter_by_id(letter.id).await?.and_then(|letter| letter.raw) else {
-        return Ok(Err("its raw mail was not at hand when it died".to_owned()));
-    };
     // Read like one from the queue: a later version or rubbish is told apart, never guessed at.
     let envelope = serde_json::to_vec(&letter.envelope_json).context("envelope")?;
-    Ok(match Envelope::decode(&envelope) {
-        Ok(envelope) => Ok(NewJob { envelope, lane: letter.lane, raw }),
-        Err(error) => Err(error.to_string()),
-    })
+    let envelope = match Envelope::decode(&envelope) {
+        Ok(envelope) => envelope,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let raw = match envelope.work {
+        Work::Mail(_) => store.dead_letter_by_id(letter.id).await?.and_then(|letter| letter.raw),
+        // What it is about lies in the inbox.
+        Work::Events { .. } => Some(Bytes::new()),
+    };
+    let Some(raw) = raw else {
+        return Ok(Err("its raw mail was not at hand when it died".to_owned()));
+    };
+    Ok(Ok(NewJob { envelope, lane: letter.lane, raw }))
 }
 
 /// Marks, then enqueues, then opens again what the queue did not take.
 async fn put(
     store: &Store,
-    queue: &Queue,
+    queues: &Queues,
     ids: Vec<i64>,
     jobs: Vec<NewJob>,
     tally: &mut Tally,
@@ -236,7 +248,7 @@ async fn put(
         return Ok(());
     }
     store.mark_replayed(&ids).await?;
-    let answers = match queue.replay(jobs).await {
+    let answers = match queues.replay(jobs).await {
         Ok(answers) => answers,
         Err(error) => {
             // Some may be in the queue all the same: an open letter whose job is live does no harm.

@@ -126,6 +126,9 @@ fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow:
         field("attempt", &text::cut(&attempt_line(attempt), 300))?;
     }
     match &letter.raw {
+        None if letter.job.mail_ref().is_none() => {
+            field("mail", "none: it stands for a webhook call, which is in mailfleet.webhook_inbox")
+        }
         None => field("mail", "its raw bytes are not here: not at hand when it died, or stored by now"),
         Some(raw) => {
             field("mail", &text::size(raw.len() as u64))?;

@@ -1,5 +1,8 @@
 //! What the doctor asks PostgreSQL, and what a binary asks before it starts.
 
+mod rights;
+mod walls;
+
 use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
@@ -51,7 +54,8 @@ impl Finding {
 const OLDEST_VERSION: i32 = 150_000;
 
 impl Store {
-    /// Looks at the server, the migrations, the hierarchy's tables and the role's rights. Changes nothing.
+    /// Looks at the server, the migrations, the hierarchy's tables, the roles with their rights, and the walls between
+    /// tenants. Changes nothing.
     ///
     /// # Errors
     /// Only where PostgreSQL cannot be asked; what it answers is a finding.
@@ -66,10 +70,14 @@ impl Store {
         let lone = self.lone_client().await?;
         let client = &lone.client;
         let mut findings = server(client).await?;
+        if !rights::may_look(client, &mut findings).await? {
+            return Ok(findings);
+        }
         let migrated = migrations(client, &mut findings).await?;
         hierarchy(client, &self.tables().schema, &mut findings).await?;
         if migrated {
-            rights(client, self, &mut findings).await?;
+            rights::look(client, self.tables(), &mut findings).await?;
+            walls::look(client, &self.tables().schema, &mut findings).await?;
         }
         Ok(findings)
     }
@@ -201,50 +209,6 @@ async fn hierarchy(client: &Client, schema: &str, findings: &mut Vec<Finding>) -
             let missing = missing.collect::<Vec<_>>().join(", ");
             findings.push(Finding::error(format!("{place} lacks {missing}"), "run `mailfleet migrate`"));
         }
-    }
-    Ok(())
-}
-
-/// What the role may do. A superuser may all, which is more than it should.
-async fn rights(client: &Client, store: &Store, findings: &mut Vec<Finding>) -> Result<()> {
-    const ROLE: &str = "SELECT rolname::text, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user";
-    let row = client.query_one(ROLE, &[]).await.map_err(failed)?;
-    let role: String = row.try_get(0).map_err(failed)?;
-    if row.try_get(1).map_err(failed)? {
-        findings.push(Finding::warning(
-            format!("the role {role} is a superuser"),
-            "give mailfleet a role of its own that owns its tables",
-        ));
-        return Ok(());
-    }
-    let tables = store.tables();
-    let needs = [
-        (tables.content.as_str(), "SELECT, INSERT"),
-        (tables.messages.as_str(), "SELECT, INSERT, UPDATE"),
-        (tables.attachments.as_str(), "SELECT, INSERT"),
-        ("mailfleet.mailbox_messages", "SELECT, INSERT, UPDATE"),
-        ("mailfleet.dead_letters", "SELECT, INSERT, UPDATE"),
-        ("mailfleet.mailboxes", "SELECT, INSERT, UPDATE"),
-        ("mailfleet.email_accounts", "SELECT"),
-        ("mailfleet.tenant_domains", "SELECT"),
-    ];
-    let mut lacking = false;
-    for (table, rights) in needs {
-        for right in rights.split(", ") {
-            // Quoted names as text: to_regclass gives NULL for a table that is not there, which is another finding.
-            const SQL: &str = "SELECT has_table_privilege(to_regclass($1), $2)";
-            let row = client.query_one(SQL, &[&table, &right]).await.map_err(failed)?;
-            if row.try_get::<_, Option<bool>>(0).map_err(failed)? == Some(false) {
-                lacking = true;
-                findings.push(Finding::error(
-                    format!("the role {role} may not {right} on {table}"),
-                    format!("GRANT {right} ON {table} TO {role}"),
-                ));
-            }
-        }
-    }
-    if !lacking {
-        findings.push(Finding::ok(format!("the role {role} has the rights it needs")));
     }
     Ok(())
 }

@@ -1,0 +1,53 @@
+//! The sweep over events that wait for their message. The locks of the store leave it next to nothing to do, so it reads a
+//! few pages a minute, on every replica, each from where it stopped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailfleet_runtime::Shutdown;
+
+use super::Events;
+use crate::batch::Context;
+
+/// How often it looks.
+const EVERY: Duration = Duration::from_secs(60);
+/// Waiting events in a page.
+const PAGE: u32 = 1_000;
+/// Pages in one look.
+const PAGES: u32 = 10;
+
+/// Looks until the process stops.
+pub async fn run(context: Arc<Context<Events>>, shutdown: Shutdown) {
+    let mut after = 0;
+    // Replicas that start together do not all look in one instant.
+    while shutdown.sleep(EVERY.mul_f64(0.5 + fastrand::f64())).await {
+        for _ in 0..PAGES {
+            if !context.gate.is_open() {
+                break;
+            }
+            let Some(swept) = shutdown.unless_stopping(context.store.match_waiting(after, PAGE)).await else {
+                return;
+            };
+            match swept {
+                Ok(swept) => {
+                    context.kind.metrics.matched_late.inc_by(swept.matched);
+                    if swept.matched > 0 {
+                        tracing::warn!(
+                            events = swept.matched,
+                            "events had missed their messages and were matched"
+                        );
+                    }
+                    after = swept.next.unwrap_or(0);
+                    if swept.next.is_none() {
+                        break;
+                    }
+                }
+                // The gate tells of outages; this is tried again in a minute.
+                Err(error) => {
+                    tracing::debug!(%error, "waiting events could not be looked at");
+                    break;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The doors: HTTP from outside. `POST /webhooks/{provider}/{token}` takes what providers say of our messages (`webhooks`),
+//! `POST /v1/messages` takes what we send (`messages`).
+//!
+//! - Nothing is answered with 2xx before it is committed (`webhooks`); the queue comes after (`enqueue`), and what Redis
+//!   loses is brought back from PostgreSQL (`sweep`).
+//! - Every wait and every memory has a bound: connections, silence, the body and its time (`body`), calls by endpoint
+//!   (`rate`).
+//! - The token in the path is a secret. The path is never logged, measured or repeated, and no layer is put around the
+//!   router that would.
+
+mod body;
+pub mod config;
+mod enqueue;
+mod messages;
+pub mod metrics;
+mod rate;
+mod reference;
+mod registration;
+mod reply;
+mod secret;
+mod serve;
+pub mod sweep;
+mod webhooks;
+
+use std::sync::Arc;
+
+use mailfleet_queue::Queue;
+use mailfleet_runtime::Shutdown;
+
+use crate::services::Services;
+use enqueue::Hint;
+use rate::Buckets;
+pub use serve::open;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct Door {
+    services: Arc<Services>,
+    shutdown: Shutdown,
+    buckets: Buckets,
+    hint: Hint,
+}
+
+/// What the inbox needs beside the services of the mailboxes.
+#[derive(Debug, Clone)]
+pub struct Inbox {
+    /// The services.
+    pub services: Arc<Services>,
+    /// The queue of events.
+    pub events: Queue,
+}

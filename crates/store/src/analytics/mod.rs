@@ -1,0 +1,34 @@
+//! Roll-ups for analysts: schema `analytics`, kept up to date from messages, their recipients and their events.
+//!
+//! - Triggers (migration V6) note in `mailfleet.analytics_changes` which keys a statement has changed, in the transaction
+//!   that changed them. A page of a run takes such notes, counts exactly those keys again from the base tables, and
+//!   removes the notes, all in one transaction: nothing is counted twice, a late event corrects its day, and a crash
+//!   leaves the notes where they were.
+//! - Only notes behind a *transaction horizon* are taken: of transactions older than the oldest that is still open. Numbers
+//!   and times of rows say nothing of the order of commits, so no cursor over them could be right.
+//! - One process at a time counts, under a lease whose epoch is checked in each page's transaction (`lease`).
+//! - A rebuild notes every key there is and runs: the same code gives the same numbers (`mark`).
+//!
+//! A further roll-up is its table in a migration (one call of `analytics.roll_up`), a file in `rollups`, a line in its
+//! registry, and a test.
+
+mod lease;
+mod mark;
+mod measures;
+mod rollups;
+mod run;
+mod show;
+
+pub use lease::Lease;
+pub use mark::Marked;
+pub use run::{RolledUp, Roller};
+pub use show::{Counts, Summary, SummaryFilter};
+
+/// The lease under which the roll-ups are kept.
+pub const ANALYTICS_LEASE: &str = "analytics";
+
+/// The names of all roll-ups, in the order in which people are shown them.
+#[must_use]
+pub fn roll_up_names() -> Vec<&'static str> {
+    rollups::ALL.iter().map(|rollup| rollup.name).collect()
+}

@@ -1,0 +1,105 @@
+//! An event finds its message, and takes effect.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use mailfleet_model::{StorageKey, TenantId};
+
+use super::names::{Target, by_alias};
+use super::pending::Pending;
+use crate::error::Result;
+use crate::recipients::{self, Raise, Recipient};
+use crate::rows::get;
+use crate::session::Session;
+use crate::store::Store;
+
+/// What was attached.
+#[derive(Debug, Default)]
+pub(super) struct Attached {
+    /// The events that have their message now.
+    pub(super) matched: HashSet<i64>,
+    /// The messages that have recipients they had not.
+    pub(super) grown: HashSet<Target>,
+}
+
+impl Attached {
+    pub(super) fn merge(&mut self, other: Self) {
+        self.matched.extend(other.matched);
+        self.grown.extend(other.grown);
+    }
+}
+
+/// Attaches the events whose message is there; the others go on waiting. The locks of their messages are held.
+pub(super) async fn attach(session: &mut Session, store: &Store, events: Vec<Pending>) -> Result<Attached> {
+    let (strict, loose): (Vec<_>, Vec<_>) =
+        found(session, store, events).await?.into_iter().partition(|(event, _)| event.strict);
+    // First those that may bring recipients, then those that need one.
+    let loose = claim(session, loose).await?;
+    let new = recipients::create(session, &spoken_of(&loose)).await?;
+    let wanted: BTreeSet<Recipient> = strict.iter().map(recipient).collect();
+    let known = recipients::known(session, &wanted).await?;
+    let strict = strict.into_iter().filter(|found| known.contains(&recipient(found))).collect();
+    let mut all = loose;
+    all.extend(claim(session, strict).await?);
+
+    let raises = all.iter().filter(|(event, _)| !event.recipient.is_empty()).filter_map(|found| {
+        let raise: Raise = found.0.raise.clone()?;
+        Some((recipient(found), raise))
+    });
+    let raises = Raise::best(raises);
+    recipients::raise(session, &raises).await?;
+    let changed: BTreeSet<&str> = raises.keys().map(|(key, _)| key.as_str()).collect();
+    recipients::roll_up(session, store, &changed).await?;
+
+    let new: HashSet<&StorageKey> = new.iter().map(|(key, _)| key).collect();
+    let grown = all.iter().map(|(_, target)| target).filter(|target| new.contains(&target.key));
+    let grown = grown.cloned().collect();
+    Ok(Attached { matched: all.iter().map(|(event, _)| event.id).collect(), grown })
+}
+
+pub(super) type Found = (Pending, Target);
+
+fn recipient((event, target): &Found) -> Recipient {
+    (target.key.clone(), event.recipient.clone())
+}
+
+/// Those events whose message is there. A Message-ID that is ours goes before an alias; where it is not (providers do
+/// write their own), the alias decides.
+pub(super) async fn found(session: &mut Session, store: &Store, events: Vec<Pending>) -> Result<Vec<Found>> {
+    let aliases = by_alias(session, events.iter().map(|event| &event.named)).await?;
+    let candidates: Vec<[Option<Target>; 2]> = events
+        .iter()
+        .map(|Pending { named, .. }| {
+            let alias = named.alias.clone().and_then(|alias| aliases.get(&(named.tenant, alias)).cloned());
+            [named.direct(), alias]
+        })
+        .collect();
+    let keys: BTreeSet<&StorageKey> =
+        candidates.iter().flatten().flatten().map(|target| &target.key).collect();
+    let there = recipients::outbound(session, store, &keys).await?;
+    let found = events.into_iter().zip(candidates).filter_map(|(event, candidates)| {
+        let target = candidates.into_iter().flatten().find(|target| there.contains(&target.key))?;
+        Some((event, target))
+    });
+    Ok(found.collect())
+}
+
+/// Writes their message into the events; returns those that had none until now.
+async fn claim(session: &mut Session, found: Vec<Found>) -> Result<Vec<Found>> {
+    const SQL: &str = "UPDATE mailfleet.delivery_events AS e SET storage_key = r.k \
+         FROM unnest($1::bigint[], $2::text[]) AS r(i, k) WHERE e.id = r.i AND e.storage_key IS NULL RETURNING e.id";
+    if found.is_empty() {
+        return Ok(found);
+    }
+    let (ids, keys): (Vec<i64>, Vec<&str>) =
+        found.iter().map(|(event, target)| (event.id, target.key.as_str())).unzip();
+    let rows = session.query("attaching events", SQL, &[&ids, &keys]).await?;
+    let claimed = rows.iter().map(|row| get(row, "id")).collect::<Result<HashSet<i64>>>()?;
+    Ok(found.into_iter().filter(|(event, _)| claimed.contains(&event.id)).collect())
+}
+
+/// The recipients that events with a status speak of. One that was only opened is none: "queued", which nobody said,
+/// would make the message look worse.
+fn spoken_of(found: &[Found]) -> BTreeMap<Recipient, TenantId> {
+    let speaking = found.iter().filter(|(event, _)| event.raise.is_some() && !event.recipient.is_empty());
+    speaking.map(|found| (recipient(found), found.1.tenant)).collect()
+}

@@ -1,0 +1,183 @@
+//! Signatures made elsewhere verify here; whatever is changed about them, they no longer do.
+
+use mailfleet_webhooks::{Refusal, Trust, by_name};
+use serde_json::{Value, json};
+
+use crate::support::{SIGNED_AT, TOPIC, file, text, trust, vectors, verify};
+
+fn refused(result: &Result<(), Refusal>) -> bool {
+    matches!(result, Err(Refusal::Unverified(_)))
+}
+
+/// The body with one byte of it changed.
+fn tampered(body: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let changed = String::from_utf8(body.to_vec()).unwrap().replacen(from, to, 1).into_bytes();
+    assert_ne!(changed, body, "`{from}` is in the body");
+    changed
+}
+
+#[test]
+fn standard_webhooks_hold_for_body_id_time_and_secret_alone() {
+    let vector = &vectors()["standard-webhooks"];
+    let (secret, headers) = (text(vector, "secret").as_bytes(), &vector["headers"]);
+    let body = file(text(vector, "body_file"));
+    let name = "standard-webhooks";
+    verify(name, headers, &body, &trust(secret)).unwrap();
+    let mut rotated = headers.clone();
+    rotated["webhook-signature"] = vector["rotated_header"].clone();
+    verify(name, &rotated, &body, &trust(secret)).unwrap();
+    let two = [b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n", secret].concat();
+    verify(name, headers, &body, &trust(&two)).unwrap();
+
+    assert!(refused(&verify(name, headers, &tampered(&body, "hard", "soft"), &trust(secret))));
+    for (header, value) in [
+        ("webhook-id", "msg_test0003"),
+        ("webhook-timestamp", "1772359206"),
+        ("webhook-signature", "v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+        ("webhook-signature", "v1a,4phfdmMRXgaplgmLDYEsqWIDi3zxKyHpoXC3USzgpUU="),
+        ("webhook-signature", ""),
+    ] {
+        let mut other = headers.clone();
+        other[header] = value.into();
+        assert!(refused(&verify(name, &other, &body, &trust(secret))), "{header}: {value}");
+        other.as_object_mut().unwrap().remove(header);
+        assert!(refused(&verify(name, &other, &body, &trust(secret))), "without {header}");
+    }
+    assert!(refused(&verify(name, headers, &body, &trust(b"whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"))));
+    for late in [301, -301] {
+        let trust = Trust { now_ms: (SIGNED_AT + late) * 1_000, ..trust(secret) };
+        assert!(refused(&verify(name, headers, &body, &trust)), "{late} s late");
+    }
+}
+
+#[test]
+fn mailgun_holds_for_its_time_and_token_alone() {
+    let vector = &vectors()["mailgun"];
+    let secret = text(vector, "secret").as_bytes();
+    let body =
+        |signature: Value| json!({"signature": signature, "event-data": {"event": "delivered"}}).to_string();
+    let check = |signature: &Value, trust: &Trust<'_>| {
+        verify("mailgun", &Value::Null, body(signature.clone()).as_bytes(), trust)
+    };
+    check(vector, &trust(secret)).unwrap();
+    for (key, value) in [
+        ("timestamp", json!("1772359206")),
+        ("token", json!("00000000001f2e3d4c5b6a79880123456789abcdef012346")),
+        ("signature", json!("692ec387fa31dccaff3b247227b16db7927e3399d01c58a6e36a1f41808e416b")),
+        ("signature", json!("not hexadecimal")),
+        ("signature", json!(7)),
+        ("token", json!(null)),
+    ] {
+        let mut other = vector.clone();
+        other[key] = value;
+        assert!(refused(&check(&other, &trust(secret))), "{key}");
+    }
+    assert!(refused(&check(vector, &trust(b"another-signing-key"))));
+    assert!(refused(&check(vector, &Trust { now_ms: (SIGNED_AT + 301) * 1_000, ..trust(secret) })));
+    for payload in [
+        "complained",
+        "delivered",
+        "failed_permanent",
+        "failed_suppressed",
+        "failed_temporary",
+        "unsubscribed",
+    ] {
+        verify("mailgun", &Value::Null, &file(&format!("mailgun/{payload}.json")), &trust(secret)).unwrap();
+    }
+    assert!(matches!(verify("mailgun", &Value::Null, b"{", &trust(secret)), Err(Refusal::Malformed(_))));
+}
+
+#[test]
+fn postal_holds_for_body_and_key_alone_with_either_hash() {
+    let vector = &vectors()["postal"];
+    let (secret, headers) = (text(vector, "public_key_pem").as_bytes(), &vector["headers"]);
+    let body = file(text(vector, "body_file"));
+    verify("postal", headers, &body, &trust(secret)).unwrap();
+    let only = |name: &str| json!({ name: headers[name] });
+    verify("postal", &only("X-Postal-Signature"), &body, &trust(secret)).unwrap();
+    verify("postal", &only("X-Postal-Signature-256"), &body, &trust(secret)).unwrap();
+    let bare: String =
+        String::from_utf8(secret.to_vec()).unwrap().lines().filter(|l| !l.starts_with('-')).collect();
+    verify("postal", headers, &body, &trust(bare.as_bytes())).unwrap();
+
+    assert!(refused(&verify("postal", headers, &tampered(&body, "ann@", "bob@"), &trust(secret))));
+    assert!(refused(&verify("postal", &json!({}), &body, &trust(secret))));
+    // A bad signature of the better kind is not made good by a good one of the worse kind.
+    let mixed = json!({
+        "X-Postal-Signature": headers["X-Postal-Signature"],
+        "X-Postal-Signature-256": headers["X-Postal-Signature"],
+    });
+    assert!(refused(&verify("postal", &mixed, &body, &trust(secret))));
+    assert!(matches!(
+        verify("postal", headers, &body, &trust(b"a shared secret is no public key")),
+        Err(Refusal::Unconfigured(_))
+    ));
+}
+
+#[test]
+fn sns_messages_of_both_versions_hold_for_the_pinned_certificate_and_topic_alone() {
+    let vector = &vectors()["ses-sns"];
+    let certificate = text(vector, "cert_pem").as_bytes();
+    let check = |message: &Value, trust: &Trust<'_>| {
+        verify("ses-sns", &Value::Null, message.to_string().as_bytes(), trust)
+    };
+    let messages = vector["messages"].as_array().unwrap();
+    assert_eq!(messages.len(), 3);
+    for message in messages {
+        check(message, &trust(certificate)).unwrap();
+        // Nobody re-signs an old message, and SNS repeats for long.
+        check(message, &Trust { now_ms: (SIGNED_AT + 86_400) * 1_000, ..trust(certificate) }).unwrap();
+        for (key, value) in [
+            ("Message", "{}"),
+            ("MessageId", "22222222-3333-4444-8555-666666666667"),
+            ("Timestamp", "2026-03-01T10:00:11.000Z"),
+            ("TopicArn", "arn:aws:sns:us-east-1:123456789012:other"),
+            ("SignatureVersion", if message["SignatureVersion"] == "1" { "2" } else { "1" }),
+            ("SignatureVersion", "3"),
+            ("Signature", "RVhBTVBMRQ=="),
+            ("SigningCertURL", "https://sns.us-east-1.amazonaws.com.example.org/x.pem"),
+            ("SigningCertURL", "http://sns.us-east-1.amazonaws.com/x.pem"),
+            ("Type", "Something"),
+        ] {
+            let mut other = message.clone();
+            other[key] = value.into();
+            assert!(refused(&check(&other, &trust(certificate))), "{key}: {value}");
+            other.as_object_mut().unwrap().remove(key);
+            assert!(refused(&check(&other, &trust(certificate))), "without {key}");
+        }
+        let elsewhere =
+            Trust { topic: Some("arn:aws:sns:us-east-1:123456789012:mine"), ..trust(certificate) };
+        assert!(refused(&check(message, &elsewhere)), "genuine, and of somebody else's topic");
+        let nowhere = Trust { topic: None, ..trust(certificate) };
+        assert!(matches!(check(message, &nowhere), Err(Refusal::Unconfigured(_))));
+        let expired = Trust { now_ms: 4_000_000_000_000, ..trust(certificate) };
+        assert!(matches!(check(message, &expired), Err(Refusal::Unconfigured(_))));
+    }
+    let mut confirmation = messages[2].clone();
+    confirmation["SubscribeURL"] = "https://sns.us-east-1.amazonaws.com/?Action=Other".into();
+    assert!(refused(&check(&confirmation, &trust(certificate))));
+    let unsigned = file("ses-sns/delivery.json");
+    assert!(refused(&verify("ses-sns", &Value::Null, &unsigned, &trust(certificate))));
+}
+
+#[test]
+fn a_secret_that_cannot_work_is_found_before_the_first_call() {
+    let vectors = vectors();
+    for (provider, good, bad) in [
+        ("generic", "sixteen-characters-or-more", "hunter2"),
+        ("mailgun", text(&vectors["mailgun"], "secret"), " \n"),
+        ("postal", text(&vectors["postal"], "public_key_pem"), "sixteen-characters-or-more"),
+        ("ses-sns", text(&vectors["ses-sns"], "cert_pem"), text(&vectors["postal"], "public_key_pem")),
+        ("standard-webhooks", text(&vectors["standard-webhooks"], "secret"), "whsec_hunter2"),
+    ] {
+        let provider = by_name(provider).unwrap();
+        provider.usable(&trust(good.as_bytes())).unwrap();
+        let refusal = provider.usable(&trust(bad.as_bytes())).unwrap_err();
+        assert!(matches!(refusal, Refusal::Unconfigured(_)), "{}: {refusal:?}", provider.name());
+        assert!(bad.trim().is_empty() || !refusal.to_string().contains(bad), "the secret is not repeated");
+    }
+    let ses = by_name("ses-sns").unwrap();
+    let certificate = text(&vectors["ses-sns"], "cert_pem").as_bytes();
+    assert!(ses.needs_topic() && ses.usable(&Trust { topic: None, ..trust(certificate) }).is_err());
+    assert_eq!(TOPIC.split(':').count(), 6);
+}

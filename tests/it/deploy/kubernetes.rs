@@ -1,0 +1,87 @@
+//! The manifests render, and the schemas take every document and refuse a broken one.
+
+use std::collections::BTreeSet;
+
+use super::manifests::{Manifests, change, copy_of_the_tree, installations, root};
+
+#[test]
+fn every_installation_renders_and_kubernetes_old_and_new_takes_every_document() {
+    for (title, manifests) in installations() {
+        assert_eq!(manifests.problems, Vec::<String>::new(), "{title}");
+        let kinds: BTreeSet<_> =
+            manifests.documents.iter().map(|document| document["kind"].as_str().unwrap()).collect();
+        for kind in ["Deployment", "Job", "ConfigMap", "Service", "PodDisruptionBudget", "NetworkPolicy"] {
+            assert!(kinds.contains(kind), "{title} has no {kind}");
+        }
+        let scalers = ["ScaledObject", "HorizontalPodAutoscaler"].map(|kind| kinds.contains(kind));
+        let wanted = match title {
+            "dev" => [false, false],
+            "production" => [true, false],
+            _ => [false, true],
+        };
+        assert_eq!(scalers, wanted, "{title}");
+        for document in &manifests.documents {
+            let spaced = if document["kind"] == "Namespace" { "name" } else { "namespace" };
+            let wanted = if title == "dev" { "mailfleet-dev" } else { "mailfleet" };
+            assert_eq!(document["metadata"][spaced], wanted, "{title}: {document}");
+        }
+    }
+}
+
+#[test]
+fn a_broken_manifest_is_refused() {
+    let broken = [
+        ("base/producer.yaml", "replicas: 1", "replica: 1", "'replica' was unexpected"),
+        ("base/producer.yaml", "containerPort: 9101", "containerPort: nine", "'nine' is not of type"),
+        ("base/producer.yaml", "command: [\"mailfleet-producer\"]", "command: mailfleet", "is not of type"),
+        ("base/consumer.yaml", "readOnlyRootFilesystem", "readOnlyRootFileSystem", "was unexpected"),
+        ("base/migrate.yaml", "apiVersion: batch/v1", "apiVersion: batch/v9", "no schema for batch/v9 Job"),
+        ("base/services.yaml", "targetPort: admin", "targetPort: [admin]", "['admin'] is not"),
+        (
+            "components/autoscale-keda/scaled-object.yaml",
+            "maxReplicaCount: 12",
+            "maxReplicas: 12",
+            "'maxReplicas' was unexpected",
+        ),
+        (
+            "components/autoscale-keda/scaled-object.yaml",
+            "threshold: \"500\"",
+            "threshold: 500",
+            "500 is not of type 'string'",
+        ),
+        (
+            "components/monitoring/service-monitor.yaml",
+            "interval: 15s",
+            "interval: 15 seconds",
+            "does not match",
+        ),
+        ("components/monitoring/prometheus-rule.yaml", "expr:", "exprs:", "'exprs' was unexpected"),
+    ];
+    for (file, from, to, want) in broken {
+        let tree = copy_of_the_tree();
+        change(&tree.path().join(file), from, to);
+        let problems = Manifests::render(tree.path(), "production").problems;
+        assert!(problems.iter().any(|problem| problem.contains(want)), "{file}: {to}: {problems:#?}");
+    }
+}
+
+#[test]
+fn secrets_are_references_and_every_one_is_explained() {
+    let readme = std::fs::read_to_string(root().join("deploy/kubernetes/README.md")).unwrap();
+    let mut seen = BTreeSet::new();
+    for (title, manifests) in installations() {
+        assert_eq!(manifests.all("Secret").count(), 0, "{title} carries a secret's value");
+        for (pod, template) in manifests.pods() {
+            for volume in super::manifests::list(&template["spec"]["volumes"]) {
+                let projected = super::manifests::list(&volume["projected"]["sources"]);
+                let names = projected.iter().map(|source| &source["secret"]["name"]);
+                for name in names.chain([&volume["secret"]["secretName"]]).filter_map(|name| name.as_str()) {
+                    assert!(readme.contains(&format!("`{name}`")), "{pod}: {name} is not in README.md");
+                    seen.insert(name.to_owned());
+                }
+            }
+        }
+    }
+    let names = ["accounts", "postgres", "postgres-owner", "redis", "webhooks"];
+    assert_eq!(seen, names.map(|name| format!("mailfleet-{name}")).into());
+}
