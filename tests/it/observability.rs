@@ -66,6 +66,21 @@ fn written(place: String, expression: &Value, legend: &Value) -> Written {
     Written { place, expression, legend: legend.as_str().map(str::to_owned) }
 }
 
+/// What the autoscaler asks; an answer without a number would be taken for a failure there.
+fn autoscaler() -> Vec<Written> {
+    let object = std::fs::read_to_string(deploy("kubernetes/components/autoscale-keda/scaled-object.yaml")).unwrap();
+    let queries = object.lines().filter_map(|line| line.trim().strip_prefix("query: "));
+    let all: Vec<_> = queries
+        .map(|query| Written {
+            place: "scaled-object.yaml".to_owned(),
+            expression: query.replace("namespace=\"mailfleet\"", "namespace=\"test\""),
+            legend: Some(String::new()),
+        })
+        .collect();
+    assert!(!all.is_empty(), "the autoscaler asks nothing");
+    all
+}
+
 /// Every series that the alerts' unit tests make up.
 fn unit_test_series() -> Vec<Written> {
     let tests = std::fs::read_to_string(deploy("prometheus/alerts_test.yaml")).unwrap();
@@ -216,6 +231,7 @@ fn every_panel_and_every_alert_has_the_series_of_a_fleet_under_load() {
         });
         let _end = Ended(&over);
         all_right(&dashboards(), |panel| view.panel(panel));
+        all_right(&autoscaler(), |query| view.panel(query));
         all_right(&alerts, |alert| view.series_of(alert));
         all_right(&alerts, |alert| view.query(&alert.expression).map(drop));
         all_right(&unit_test_series(), |series| view.has_labels(series));

@@ -2,7 +2,8 @@
 //!
 //! - `worker` is the loop; `batch` takes one batch from claim to settlement, PostgreSQL first, Redis second; `attempt` is
 //!   one try of it at PostgreSQL. All three serve every kind of work: mails (`persist`) and delivery `events`;
-//! - `ingest` turns a raw mail into rows, `reports` reads what it says of messages of ours; `tenants` says whose it is; `persist` stores them, `letters` the dead ones;
+//! - `ingest` turns a raw mail into rows, `reports` reads what it says of messages of ours; `tenants` says whose it is;
+//!   `persist` stores them, `letters` the dead ones;
 //! - `gate` holds everybody back while PostgreSQL is away; `blame` tells one bad mail from a bad day;
 //! - `settle` waits out Redis' outages; `deadline` shares out the time of a drain;
 //! - `roll_up` keeps the analytics roll-ups, in one replica at a time;

@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn an_absent_persons_answer_is_never_a_bounce() {
-        let away = "From: lead@example.org\nTo: sales@acme.example\nSubject: Out of office: undeliverable until Monday\n\
+        let away = "From: lead@example.org\nTo: sales@acme.example\nSubject: Out of office until Monday\n\
                     Auto-Submitted: auto-replied\nIn-Reply-To: <sent.1@acme.example>\n\n\
                     550 5.1.1 <lead@example.org> user unknown: I am away.\n";
         let mail = read(away);

@@ -56,7 +56,7 @@ const MOST_PAGES: u32 = 1_000;
 /// At most one line of trouble in this time.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
-/// How long a stopping process takes to let go of the lease; if it cannot, the lease runs out by itself.
+/// How long a stopping process waits for PostgreSQL about the lease; what it cannot let go runs out by itself.
 const LET_GO_WITHIN: Duration = Duration::from_millis(500);
 
 /// How an interval ended.
@@ -170,10 +170,13 @@ impl Keeper {
     /// One interval; `None` when the process stops meanwhile.
     async fn interval(&self, shutdown: &Shutdown) -> Result<Option<RunResult>, Error> {
         let started = Instant::now();
-        // Not cut off: whether the lease was taken would not be known. The store bounds it.
-        let Some(mut roller) = Box::pin(self.store.take_roller(&self.holder)).await? else {
-            return Ok(Some(RunResult::Elsewhere));
+        // Cut off only where PostgreSQL does not answer a stopping process soon: a lease that was taken unseen runs out.
+        let taken = tokio::select! {
+            biased;
+            taken = Box::pin(self.store.take_roller(&self.holder)) => taken?,
+            () = stopped_for(shutdown, LET_GO_WITHIN) => return Ok(None),
         };
+        let Some(mut roller) = taken else { return Ok(Some(RunResult::Elsewhere)) };
         // A page that is dropped is rolled back.
         let ended = shutdown.unless_stopping(Box::pin(pages(&mut roller))).await;
         let Some(ended) = ended else {
@@ -190,6 +193,12 @@ impl Keeper {
         }
         Ok(Some(ended))
     }
+}
+
+/// Comes when the process has been stopping for so long.
+async fn stopped_for(shutdown: &Shutdown, time: Duration) {
+    shutdown.soft.cancelled().await;
+    tokio::time::sleep(time).await;
 }
 
 async fn pages(roller: &mut Roller<'_>) -> Result<RunResult, Error> {

@@ -5,6 +5,7 @@
 //! again, and the ledger turns that run into a no-op.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mailfleet_model::{Backoff, Class, Classify as _, JobId};
@@ -33,13 +34,19 @@ pub struct Settler {
     consumer: Consumer,
     shutdown: Shutdown,
     beat: Beat,
-    log: LogGate,
+    log: Arc<LogGate>,
 }
 
 impl Settler {
-    /// Settles through this consumer and reports Redis' health to `beat`.
-    pub fn new(consumer: Consumer, shutdown: Shutdown, beat: Beat) -> Self {
-        Self { consumer, shutdown, beat, log: LogGate::new(LOG_EVERY) }
+    /// Settles through this consumer and reports Redis' health to `beat`, and to the log as `log` lets it: all queues
+    /// share one [`outage_log`](Self::outage_log), because it is one Redis.
+    pub fn new(consumer: Consumer, shutdown: Shutdown, beat: Beat, log: Arc<LogGate>) -> Self {
+        Self { consumer, shutdown, beat, log }
+    }
+
+    /// What keeps an outage from filling the log.
+    pub fn outage_log() -> Arc<LogGate> {
+        Arc::new(LogGate::new(LOG_EVERY))
     }
 
     /// Redis answered.

@@ -56,7 +56,8 @@ pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
         };
         process.components.spawn("roll-up", keeper.keep(Arc::clone(&gate), process.shutdown.clone()));
     }
-    let shared = Shared { store, gate, metrics, queue_beat, name, process: process.clone() };
+    let outage_log = Settler::outage_log();
+    let shared = Shared { store, gate, metrics, queue_beat, outage_log, name, process: process.clone() };
     let fleet = Fleet {
         mails: shared.context(&queues.mails, mails),
         events: shared.context(&queues.events, Events { metrics: event_metrics }),
@@ -77,6 +78,7 @@ struct Shared {
     gate: Arc<Gate>,
     metrics: Arc<ConsumerMetrics>,
     queue_beat: Beat,
+    outage_log: Arc<LogGate>,
     name: ConsumerName,
     process: Process<Config>,
 }
@@ -84,7 +86,8 @@ struct Shared {
 impl Shared {
     fn context<K: Kind>(&self, queue: &Queue, kind: K) -> Arc<Context<K>> {
         let consumer = queue.consumer(self.name.clone());
-        let settler = Settler::new(consumer.clone(), self.process.shutdown.clone(), self.queue_beat.clone());
+        let (shutdown, beat) = (self.process.shutdown.clone(), self.queue_beat.clone());
+        let settler = Settler::new(consumer.clone(), shutdown, beat, Arc::clone(&self.outage_log));
         Arc::new(Context {
             consumer,
             store: self.store.clone(),

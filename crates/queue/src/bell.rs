@@ -51,12 +51,13 @@ impl Drop for Bell {
 }
 
 async fn listen_forever(queue: Queue, ring: watch::Sender<u64>) {
-    let (gate, mut failures) = (LogGate::default(), 0u32);
+    static GATE: LogGate = LogGate::new();
+    let mut failures = 0u32;
     loop {
         match listen(&queue, &ring, &mut failures).await {
             Ok(()) => {}
             Err(error) => {
-                if let Some(held_back) = gate.pass(Instant::now()) {
+                if let Some(held_back) = GATE.pass(Instant::now()) {
                     tracing::warn!(%error, held_back, "the doorbell is silent; polling goes on");
                 }
             }

@@ -63,8 +63,9 @@ async fn keep(shared: &Shared, stop: &Notify) {
 }
 
 async fn renew_for_ever(shared: &Shared) {
+    static GATE: LogGate = LogGate::new();
     let interval = shared.queue.config().lease() / 3;
-    let (gate, mut connection, mut failures) = (LogGate::default(), None, 0u32);
+    let (mut connection, mut failures) = (None, 0u32);
     loop {
         let wait = match renew(shared, &mut connection).await {
             Ok(()) => {
@@ -77,7 +78,7 @@ async fn renew_for_ever(shared: &Shared) {
             Err(error) => {
                 connection = None;
                 failures = failures.saturating_add(1);
-                if let Some(held_back) = gate.pass(Instant::now()) {
+                if let Some(held_back) = GATE.pass(Instant::now()) {
                     tracing::warn!(%error, held = shared.held.len(), held_back, "leases cannot be kept alive");
                 }
                 // Whoever is back first after an outage keeps what it holds: nobody takes anything for a whole lease.

@@ -1,4 +1,5 @@
-//! Outages are logged at most once a second, however many callers run into them.
+//! Outages are logged at most once a second, however many callers run into them, and however many queues of the process
+//! live on the same Redis.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +11,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct LogGate(Mutex<(Option<Instant>, u64)>);
 
 impl LogGate {
+    /// A gate that nothing has passed yet.
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new((None, 0)))
+    }
+
     /// The number of lines held back since the last one, if a line may be written now.
     pub(crate) fn pass(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -33,8 +33,8 @@ pub struct NewOutbound {
 /// What became of a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registered {
-    /// The message was not known by registration before.
+    /// Nothing was known of the message before.
     New,
-    /// It was registered before; what was new about it was added.
+    /// It was there before, registered or seen in a Sent folder; what was new about it was added.
     Known,
 }

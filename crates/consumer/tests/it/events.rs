@@ -140,13 +140,13 @@ async fn an_event_that_is_enqueued_changes_the_status_of_its_message() {
 async fn killed_again_and_again_every_event_is_applied_once_and_none_is_dead() {
     let world = World::new().await;
     let queue = events_queue(&world);
-    register(&world, 1..=200).await;
+    register(&world, 1..=120).await;
     // Slow enough that each death finds work in hand.
     world.sql(
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$; \
          CREATE TRIGGER slow BEFORE INSERT ON mailfleet.delivery_events FOR EACH ROW EXECUTE FUNCTION slow()",
     );
-    enqueue(&queue, &calls(&world, 1..=200)).await;
+    enqueue(&queue, &calls(&world, 1..=120)).await;
     for round in 1..=3 {
         let consumer = world.consumer("event_workers = 2\nbatch_count = 20\n");
         eventually(&format!("work in hand, round {round}"), LONG, || async {
@@ -158,11 +158,11 @@ async fn killed_again_and_again_every_event_is_applied_once_and_none_is_dead() {
         consumer.0.sigkill();
     }
     let consumer = world.consumer("");
-    until_bounced(&world, 200).await;
+    until_bounced(&world, 120).await;
     until_empty(&queue).await;
     assert_eq!(
         world.sql("SELECT count(*), count(DISTINCT message_id) FROM mailfleet.delivery_events"),
-        "200|200"
+        "120|120"
     );
     assert_eq!(world.sql("SELECT count(*) FROM mailfleet.webhook_inbox WHERE applied IS NULL"), "0");
     assert_eq!(applied(&consumer, "duplicate"), 0, "a row is marked in the transaction of its events");

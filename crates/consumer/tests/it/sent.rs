@@ -71,7 +71,7 @@ async fn a_returned_mail_changes_what_we_sent_only_where_message_and_recipient_a
         .enqueue([
             (2, returned("other message", "nobody-knows", "lead@example.org")),
             (3, returned("other recipient", "offer", "stranger@example.org")),
-            (4, mail("away: 550 5.1.1 user unknown", away)),
+            (4, mail("away until Monday", away)),
         ])
         .await;
     world.until_stored(4).await;
@@ -99,7 +99,7 @@ async fn a_returned_mail_changes_what_we_sent_only_where_message_and_recipient_a
          WHERE m.direction = 'inbound' ORDER BY m.subject";
     assert_eq!(
         world.sql(inbound),
-        "away: 550 5.1.1 user unknown|auto_reply|in_reply_to|spring\nboth ours|bounce|references|spring\n\
+        "away until Monday|auto_reply|in_reply_to|spring\nboth ours|bounce|references|spring\n\
          other message|bounce||\nother recipient|bounce|references|spring"
     );
     assert!(world.letters().await.is_empty());

@@ -55,6 +55,7 @@ async fn take(door: &Door, request: Request) -> Result<Counted, Refused> {
     let call = registration::read(&content, MESSAGES_MAX)
         .map_err(|problem| Refused::new(Outcome::Malformed, problem))?;
     let now_ms = door.services.clock.now_ms();
+    let _slot = door.slot().await?;
     let messages = reference::resolve(&door.services.store, token.tenant, call, now_ms).await;
     let messages = messages.map_err(|unresolved| match unresolved {
         Unresolved::Unknown(problem) => Refused::new(Outcome::UnknownReference, problem),
@@ -82,7 +83,10 @@ async fn authorized(door: &Door, headers: &HeaderMap) -> Result<ApiToken, Refuse
     if token.is_empty() || token.len() > TOKEN_MAX_BYTES {
         return Err(refused());
     }
-    let known = door.services.store.api_token(TokenHash::of(token)).await;
+    let known = {
+        let _slot = door.slot().await?;
+        door.services.store.api_token(TokenHash::of(token)).await
+    };
     let known = known.map_err(|error| door.failed("look up a token", error))?;
     known.filter(|token| token.revoked.is_none()).ok_or_else(refused)
 }

@@ -23,13 +23,16 @@ pub mod sweep;
 mod webhooks;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mailfleet_queue::Queue;
 use mailfleet_runtime::Shutdown;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::services::Services;
 use enqueue::Hint;
 use rate::Buckets;
+use reply::Refused;
 pub use serve::open;
 
 /// What the handlers share.
@@ -39,6 +42,21 @@ pub struct Door {
     shutdown: Shutdown,
     buckets: Buckets,
     hint: Hint,
+    /// Rights to ask PostgreSQL: half of the connections, so that a flood of calls leaves the mailboxes theirs.
+    slots: Semaphore,
+}
+
+/// Longest wait for a right to ask PostgreSQL.
+const SLOT_WAIT: Duration = Duration::from_secs(5);
+
+impl Door {
+    /// Waits for the right to ask PostgreSQL, in the order of the calls.
+    async fn slot(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        match tokio::time::timeout(SLOT_WAIT, self.slots.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => Err(Refused::unavailable("too many calls at once; try again")),
+        }
+    }
 }
 
 /// What the inbox needs beside the services of the mailboxes.

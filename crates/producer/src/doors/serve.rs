@@ -10,6 +10,7 @@ use axum::routing::post;
 use mailfleet_queue::Queue;
 use mailfleet_runtime::{Bounded, Process, Shutdown};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::rate::Buckets;
@@ -51,6 +52,7 @@ pub async fn open(process: &Process<Config>, services: &Arc<Services>) -> anyhow
         shutdown: shutdown.clone(),
         buckets: Buckets::new(config.rate_per_second, config.rate_burst),
         hint,
+        slots: Semaphore::new((services.config.postgres.pool_size / 2).max(1)),
     };
     process.components.spawn("doors", async move {
         let _closed = closed.drop_guard();

@@ -63,7 +63,10 @@ async fn take(door: &Door, provider: &dyn Provider, token: &str, request: Reques
     if token.len() > TOKEN_MAX_BYTES {
         return Err(Refused::not_found());
     }
-    let endpoint = door.services.store.endpoint_by_token(TokenHash::of(token)).await;
+    let endpoint = {
+        let _slot = door.slot().await?;
+        door.services.store.endpoint_by_token(TokenHash::of(token)).await
+    };
     let endpoint = endpoint.map_err(|error| door.failed("look up a webhook endpoint", error))?;
     let endpoint = endpoint
         .filter(|endpoint| endpoint.enabled && endpoint.provider == provider.name())
@@ -79,7 +82,10 @@ async fn take(door: &Door, provider: &dyn Provider, token: &str, request: Reques
         events: &reading.events,
         note: reading.note.as_deref(),
     };
-    let received = door.services.store.receive(&call).await;
+    let received = {
+        let _slot = door.slot().await?;
+        door.services.store.receive(&call).await
+    };
     // From here on it is committed; nothing may be waited for before the queue has heard of it.
     match received.map_err(|error| door.failed("keep a webhook call", error))? {
         Received::Replay(_) => Ok(Taken { outcome: Outcome::Duplicate, events: 0 }),

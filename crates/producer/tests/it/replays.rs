@@ -1,6 +1,7 @@
 //! Dead letters that were replayed and that Redis then lost: PostgreSQL has them, so they go on.
 
-use mailfleet_model::{Class, Counters, Lane, MailRef};
+use mailfleet_model::{Class, Counters, InboxId, JobId, Lane, MailRef, Work};
+use mailfleet_queue::Queues;
 use mailfleet_store::{DeadState, NewDeadLetter};
 
 use crate::world::{LONG, Producer, World, job, mail};
@@ -126,4 +127,27 @@ async fn a_replay_that_was_killed_half_way_is_made_good_and_one_under_way_is_lef
     }
     // Without its raw mail the second cannot be replayed by anybody: a person must look at it.
     assert_eq!(states, [DeadState::Replayed, DeadState::Open, DeadState::Replayed, DeadState::Open]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_replay_of_delivery_events_needs_no_raw_mail_and_goes_into_their_queue() {
+    let (world, places) = world_with(1).await;
+    let inbox = InboxId(7);
+    let mut envelope = job(places[0], Lane::High, b"").envelope;
+    envelope.work = Work::Events { inbox };
+    let letter = NewDeadLetter {
+        job: JobId::events(inbox),
+        at: None,
+        account: None,
+        envelope_json: serde_json::to_value(envelope).unwrap(),
+        ..letter(places[0], Lane::High, None)
+    };
+    bury_and_mark_replayed(&world, std::slice::from_ref(&letter)).await;
+    world.sql("UPDATE mailfleet.dead_letters SET closed = now() - interval '5 min'");
+    let producer = world.producer("");
+    producer.until_metric("mailfleet_lost_replays_total", 1.0).await;
+    let queues = Queues::connect(world.queue.config()).unwrap();
+    assert_eq!(queues.events.live(std::slice::from_ref(&letter.job)).await.unwrap(), [true]);
+    assert_eq!(queues.mails.live(std::slice::from_ref(&letter.job)).await.unwrap(), [false]);
+    assert_eq!(state(&world, &letter).await, DeadState::Replayed);
 }

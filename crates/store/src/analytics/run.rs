@@ -118,9 +118,9 @@ pub(super) async fn still_held<T>(session: &mut Session, lease: &Lease, done: T)
 async fn count_in(session: &mut Session, lease: &Lease, limit: i64) -> Result<Option<RolledUp>> {
     // All roll-ups of a page count the same state, so that they agree with each other.
     const SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
-    session.execute("beginning a page of the roll-ups", SNAPSHOT, &[]).await?;
     // A page has a few keys or thousands: no plan is right for all.
     const PLANS: &str = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)";
+    session.execute("beginning a page of the roll-ups", SNAPSHOT, &[]).await?;
     session.query("beginning a page of the roll-ups", PLANS, &[]).await?;
     let taken = session.query_one("taking changes", TAKE, &[&limit]).await?;
     let changes = count(&taken, "changes")?;

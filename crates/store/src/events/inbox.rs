@@ -1,7 +1,7 @@
 //! What webhooks brought takes effect: from rows of the inbox to events and statuses.
 //!
-//! - A batch is cut into parts of bounded size, each one transaction: the locks of the names are many, and PostgreSQL has
-//!   room for a few thousand.
+//! - A batch is cut into parts of bounded size, each one transaction: an event has up to three names, and the locks of all
+//!   transactions share PostgreSQL's lock table (some thousands by default).
 //! - A part that PostgreSQL refuses for its data is halved until the row is found; the others take effect.
 //! - Rows are locked first, in their order, so a second run of the same row waits and then sees that it is done.
 
@@ -21,7 +21,7 @@ use crate::session::Session;
 use crate::store::Store;
 
 /// Most events of one transaction.
-const MAX_EVENTS: usize = 500;
+const MAX_EVENTS: usize = 200;
 /// Most rows of one transaction.
 const MAX_ROWS: usize = 500;
 
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn every_event_is_in_one_part_and_no_part_is_too_large() {
         let tenant = TenantId(Uuid::nil());
-        let counts = [0usize, 1, 499, 500, 501, 0, 1_250, 3];
+        let counts = [0usize, 1, 199, 200, 201, 0, 1_250, 3];
         let heads = (1..).map(InboxId).zip(counts.map(|count| (tenant, count))).collect();
         let parts = parts(&heads);
         for part in &parts {

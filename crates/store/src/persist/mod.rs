@@ -32,6 +32,9 @@ use crate::store::Store;
 const MAX_ROWS: usize = 1_000;
 /// Most payload of one transaction, in bytes; a single larger mail goes alone. PostgreSQL's own bound for one array is 1 GB.
 const MAX_BYTES: usize = 64 << 20;
+/// Most Message-IDs that one transaction locks: each lock takes a place in a table that all of the server's transactions
+/// share (6,400 places by default).
+const MAX_NAMES: usize = 400;
 /// How often a transaction is tried that met a deadlock or a serialization failure.
 const TRIES: u32 = 5;
 /// Rest before the next try; doubles.
@@ -120,6 +123,11 @@ impl MailRow {
             + self.events.len() * 1024
             + attachments
             + 4096
+    }
+
+    /// How many Message-IDs it locks, roughly: its own, those it answers, the one it reports about.
+    fn names(&self) -> usize {
+        usize::from(self.message_id.is_some()) + self.refs.ids.len() + usize::from(!self.events.is_empty())
     }
 
     /// Whether its key is that of tenant and Message-ID, so that a row under it is this very message, whatever its content.
@@ -223,7 +231,7 @@ fn parts(rows: &[MailRow], fates: &mut [Option<Persisted>]) -> Vec<Vec<usize>> {
     order.sort_by_key(|&index| rows.get(index).map(|row| (&row.key, row.at)));
     let mut owners: HashMap<&StorageKey, (TenantId, Option<[u8; 32]>)> = HashMap::new();
     let mut parts: Vec<Vec<usize>> = Vec::new();
-    let (mut part, mut bytes): (Vec<usize>, usize) = (Vec::new(), 0);
+    let (mut part, mut bytes, mut names): (Vec<usize>, usize, usize) = (Vec::new(), 0, 0);
     for index in order {
         let Some(row) = rows.get(index) else { continue };
         if *owners.entry(&row.key).or_insert_with(|| row.identity()) != row.identity() {
@@ -231,11 +239,15 @@ fn parts(rows: &[MailRow], fates: &mut [Option<Persisted>]) -> Vec<Vec<usize>> {
             continue;
         }
         let weight = row.weight();
-        if !part.is_empty() && (part.len() >= MAX_ROWS || bytes.saturating_add(weight) > MAX_BYTES) {
+        let full = part.len() >= MAX_ROWS
+            || bytes.saturating_add(weight) > MAX_BYTES
+            || names + row.names() > MAX_NAMES;
+        if full && !part.is_empty() {
             parts.push(std::mem::take(&mut part));
-            bytes = 0;
+            (bytes, names) = (0, 0);
         }
         bytes = bytes.saturating_add(weight);
+        names += row.names();
         part.push(index);
     }
     parts.push(part);

@@ -46,8 +46,7 @@ pub fn inbound(world: &World, number: u32, id: &str, in_reply_to: &[&str], refer
     mail.message_id = Some(id.to_owned());
     mail.key = StorageKey::inbound(Some(id), world.account, format!("raw {number}").as_bytes());
     mail.refs = Refs::of(Some(id), None, &owned(in_reply_to), &owned(references));
-    mail.from_email = "lead@example.org".to_owned();
-    mail
+    MailRow { from_email: "lead@example.org".to_owned(), ..mail }
 }
 
 /// The copy of one that went out.
@@ -55,9 +54,8 @@ pub fn sent(world: &World, number: u32, id: &str, in_reply_to: &[&str], referenc
     let mut mail = inbound(world, number, id, in_reply_to, references);
     mail.direction = Direction::Outbound;
     mail.key = StorageKey::outbound(id, world.tenant);
-    mail.from_email = "sales@acme.example".to_owned();
     mail.recipients = vec!["lead@example.org".to_owned()];
-    mail
+    MailRow { from_email: "sales@acme.example".to_owned(), ..mail }
 }
 
 impl World {
@@ -223,16 +221,13 @@ async fn mails_of_another_tenant_are_never_parents() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mails_that_answer_each_other_make_no_circle() {
     let world = World::new().await;
-    let a = inbound(&world, 1, "a@example.org", &["b@example.org"], &[]);
-    let b = inbound(&world, 2, "b@example.org", &["c@example.org"], &[]);
-    let c = inbound(&world, 3, "c@example.org", &["a@example.org"], &[]);
-    for mail in [&a, &b, &c] {
-        world.store_all(std::slice::from_ref(mail)).await;
-    }
-    // And within one batch.
-    let d = inbound(&world, 4, "d@example.org", &["e@example.org"], &[]);
-    let e = inbound(&world, 5, "e@example.org", &["d@example.org"], &[]);
-    world.store_all(&[d, e]).await;
+    // One by one, and within one batch.
+    let answers = |number: u32, id: &str, to: &str| inbound(&world, number, id, &[to], &[]);
+    world.store_all(&[answers(1, "a@example.org", "b@example.org")]).await;
+    world.store_all(&[answers(2, "b@example.org", "c@example.org")]).await;
+    world.store_all(&[answers(3, "c@example.org", "a@example.org")]).await;
+    let two = [answers(4, "d@example.org", "e@example.org"), answers(5, "e@example.org", "d@example.org")];
+    world.store_all(&two).await;
     let circles = "WITH RECURSIVE up(start, key) AS (SELECT storage_key, parent_storage_key FROM mailfleet.messages \
          UNION SELECT start, m.parent_storage_key FROM up JOIN mailfleet.messages m ON m.storage_key = up.key) \
          SELECT count(*) FROM up WHERE key = start";

@@ -34,3 +34,43 @@ async fn without_postgresql_callers_are_asked_to_come_again_and_then_taken() {
     assert_eq!(rows(&world), 2);
     producer.until_ready(200).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_for_postgresql_leave_connections_to_the_mailboxes() {
+    let world = World::without_accounts().await;
+    let endpoint = endpoint(&world, "generic", SECRET).await;
+    let (producer, client) = open(&world, "");
+    producer.until_ready(200).await;
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| world.sql("BEGIN; LOCK TABLE mailfleet.webhook_endpoints; SELECT pg_sleep(8); COMMIT"));
+        let waiting = |least: u32| {
+            mailfleet_testkit::eventually_blocking("sessions that hold or wait for the lock", LONG, || {
+                let sql = "SELECT count(DISTINCT pid) FROM pg_locks WHERE relation = 'mailfleet.webhook_endpoints'::regclass";
+                (world.sql(sql).parse::<u32>().unwrap() >= least).then_some(())
+            });
+        };
+        waiting(1);
+        let callers: Vec<_> = (0..12)
+            .map(|n| {
+                scope.spawn({
+                    let (client, endpoint) = (&client, &endpoint);
+                    move || client.generic(endpoint, &event(n))
+                })
+            })
+            .collect();
+        waiting(5);
+        // Half of the pool of eight waits with the calls; what does not need that table goes on.
+        let busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        assert_eq!(world.sql(busy), "4");
+        assert_eq!(producer.get("/readyz").0, 200);
+        let answers: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+        let codes: Vec<u16> = answers.iter().map(|answer| answer.code).collect();
+        assert!(codes.iter().filter(|code| **code == 200).count() >= 4, "{codes:?}");
+        assert!(codes.iter().all(|code| matches!(code, 200 | 503)), "{codes:?}");
+        assert!(
+            answers.iter().filter(|answer| answer.code == 503).all(|answer| answer.body.contains("at once"))
+        );
+    });
+    assert_eq!(client.generic(&endpoint, &event(99)).code, 200);
+}
