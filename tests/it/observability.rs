@@ -68,7 +68,8 @@ fn written(place: String, expression: &Value, legend: &Value) -> Written {
 
 /// What the autoscaler asks; an answer without a number would be taken for a failure there.
 fn autoscaler() -> Vec<Written> {
-    let object = std::fs::read_to_string(deploy("kubernetes/components/autoscale-keda/scaled-object.yaml")).unwrap();
+    let object =
+        std::fs::read_to_string(deploy("kubernetes/components/autoscale-keda/scaled-object.yaml")).unwrap();
     let queries = object.lines().filter_map(|line| line.trim().strip_prefix("query: "));
     let all: Vec<_> = queries
         .map(|query| Written {

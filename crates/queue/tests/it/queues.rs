@@ -18,8 +18,8 @@ async fn jobs_of_both_kinds_are_looked_up_and_replayed_each_in_its_own_queue_and
     f.enqueue(Lane::Normal, [1]).await;
     let mail = |uid| NewJob { envelope: envelope(at(1, uid), 0), lane: Lane::Low, raw: bytes::Bytes::new() };
     let answers = queues.replay(vec![events(7), mail(1), events(8), mail(2)]).await.unwrap();
-    let queued = Enqueued::Queued;
-    assert_eq!(answers, [queued, Enqueued::AlreadyLive, queued, queued]);
+    let entered = Enqueued::Queued;
+    assert_eq!(answers, [entered, Enqueued::AlreadyLive, entered, entered]);
     let (seven, nine) = (JobId::events(InboxId(7)), JobId::events(InboxId(9)));
     let asked = [nine, id(1), seven.clone(), id(3)];
     assert_eq!(queues.live(&asked).await.unwrap(), [false, true, true, false]);

@@ -100,9 +100,9 @@ pub(crate) fn names(rows: &[Linked]) -> BTreeSet<(TenantId, String)> {
 /// that stands there already (an outbound message, registered and then seen, or the other way round) is completed.
 ///
 /// Call it under the match locks of [`names`], in a transaction that declared the tenants, after `email_content` and
-/// before any other statement on `email_messages` or `messages` (the thread lock comes between). Answers in the order of `rows`: what their rows of
-/// `email_messages` are to hold. Where such a row stands already it is filled here; other mails that are moved are
-/// changed in both tables.
+/// before any other statement on `email_messages` or `messages` (the thread lock comes between). Answers in the order of
+/// `rows`: what their rows of `email_messages` are to hold. Where such a row stands already it is filled here; other mails
+/// that are moved are changed in both tables.
 pub(crate) async fn link(session: &mut Session, store: &Store, rows: &[Linked]) -> Result<Vec<Link>> {
     write::write(session, store, rows).await
 }

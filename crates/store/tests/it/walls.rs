@@ -1,6 +1,6 @@
 //! The walls between tenants, seen from every side: table by table as the catalog has them, and through the store.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use mailfleet_model::{Class, Classify, StorageKey, TenantId};
 use mailfleet_store::{Config, DeadFilter, DeadOutcome, DeadState, Error, Explain, Level, Persisted, Store};
@@ -63,12 +63,12 @@ fn refused() -> String {
 }
 
 /// What a role may do to a table at all, beside the wall.
-async fn rights(client: &Client, role: &str, table: &str) -> BTreeMap<String, ()> {
+async fn rights(client: &Client, role: &str, table: &str) -> BTreeSet<String> {
     const SQL: &str = "SELECT r FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) r \
          WHERE has_table_privilege($1::name, to_regclass($2), r)";
     client.batch_execute("RESET ROLE").await.unwrap();
     let rows = client.query(SQL, &[&role, &table]).await.unwrap();
-    rows.iter().map(|row| (row.get(0), ())).collect()
+    rows.iter().map(|row| row.get(0)).collect()
 }
 
 /// The tenants whose rows are seen, or the code by which the look was refused.
@@ -120,9 +120,9 @@ async fn no_table_lets_a_transaction_read_or_write_rows_of_a_tenant_that_it_did_
 
         for role in ["mailfleet_writer", "mailfleet_reader"] {
             let may = rights(&client, role, table).await;
-            assert!(role == "mailfleet_writer" || !may.contains_key("INSERT"), "{table}: a reader writes");
-            let reads = |tenants: &[Uuid]| may.get("SELECT").map(|()| tenants.to_vec()).ok_or_else(refused);
-            let writes = |right: &str, rows| may.get(right).map(|()| rows).ok_or_else(refused);
+            assert!(role == "mailfleet_writer" || !may.contains("INSERT"), "{table}: a reader writes");
+            let reads = |tenants: &[Uuid]| may.get("SELECT").map(|_| tenants.to_vec()).ok_or_else(refused);
+            let writes = |right: &str, rows| may.get(right).map(|_| rows).ok_or_else(refused);
             let shut = Err(refused());
 
             act(&client, role, &[ours]).await;
@@ -294,9 +294,9 @@ async fn with_logins(grants: &str) -> (World, String) {
     }
     let owner = world.url.replace("postgres@", &format!("own_{database}@"));
     let owner = owner.replace(&format!("/{database}"), &format!("/of_{database}"));
-    let owned = World::at(PostgresServer::shared(), owner, "public").await;
-    let login = owned.url.replace("own_", "run_");
-    (owned, login)
+    let world = World::at(PostgresServer::shared(), owner, "public").await;
+    let login = world.url.replace("own_", "run_");
+    (world, login)
 }
 
 #[tokio::test(flavor = "multi_thread")]
