@@ -42,6 +42,8 @@ impl Rollout<'_> {
         for consumer in consumers {
             let status = consumer.wait_exit(SOON).unwrap();
             assert!(status.success(), "{status}: {}", consumer.stderr());
+            // Nor did it burn an attempt after it was counted.
+            assert!(!consumer.stderr().contains("attempt failed"), "{}", consumer.stderr());
         }
     }
 

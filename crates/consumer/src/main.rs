@@ -36,9 +36,9 @@ use mailfleet_runtime::{Args, Spec};
 
 use crate::config::Config;
 
-/// Takes mails from the queue into PostgreSQL.
+/// Takes mails and delivery events from their queues into PostgreSQL.
 ///
-/// Run as many as you like: they share the work through the queue. SIGTERM finishes what can be finished within
+/// Run as many as you like: they share the work through the queues, and one of them keeps the roll-ups. SIGTERM finishes what can be finished within
 /// `shutdown.drain_seconds` and hands back the rest, uncounted; a second SIGTERM ends at once.
 ///
 /// Exit codes: 0 ended as asked, 1 could not start or go on, 64 the command line or the configuration cannot be used.

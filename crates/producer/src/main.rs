@@ -44,6 +44,7 @@ use crate::services::Services;
 
 /// Watches the mailboxes of every enabled account and puts new mail into the queue.
 ///
+/// Where `webhooks.listen` is set it also takes delivery events and registrations of outbound messages over HTTP.
 /// Nothing is ever marked as read. Accounts are added with `mailfleet account add`; the producer notices without a
 /// restart. SIGTERM finishes the batch in hand and ends; a second SIGTERM ends at once. Run one producer.
 ///

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Subcommand};
 use mailfleet_model::SecretSource;
 use mailfleet_store::{ListedEndpoint, NewEndpoint, Store};
@@ -59,8 +60,8 @@ struct AddArgs {
     /// The tenant whose messages are reported on, by name or id
     #[arg(long)]
     tenant: String,
-    /// Who calls: generic, postal, mailgun, ses-sns or standard-webhooks
-    #[arg(long, value_parser = provider)]
+    /// Who calls
+    #[arg(long, value_parser = providers())]
     provider: Known,
     /// A name, unique among the endpoints
     #[arg(long, value_parser = values::name)]
@@ -86,6 +87,12 @@ impl std::fmt::Debug for Known {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.0.name())
     }
+}
+
+/// Those there are, by name.
+fn providers() -> impl TypedValueParser<Value = Known> {
+    PossibleValuesParser::new(mailfleet_webhooks::all().iter().map(|provider| provider.name()))
+        .try_map(|name| provider(&name))
 }
 
 fn provider(text: &str) -> Result<Known, String> {

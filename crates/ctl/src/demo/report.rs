@@ -26,7 +26,7 @@ pub(super) async fn print(
 ) -> anyhow::Result<Exit> {
     arrived(&demo.servers)?;
     sample(&demo.servers)?;
-    campaign_report::print(demo).await?;
+    let rolled_up = campaign_report::print(demo).await?;
     output::line("\nQueue:")?;
     queue::print(&demo.queue.depth().await?)?;
     for (reason, count) in demo.store.dead_count().await? {
@@ -54,7 +54,7 @@ pub(super) async fn print(
         "\n{accounted} of {total} mails accounted for, {:.1} s after the start of the fleet ({rate:.0} mails/s)",
         took.as_secs_f64()
     ))?;
-    Ok(Exit::clean_if(accounted >= total && campaign_stands && audited.iter().all(Audited::is_clean)))
+    Ok(Exit::clean_if(accounted >= total && campaign_stands && rolled_up && audited.iter().all(Audited::is_clean)))
 }
 
 /// How to look around while the demo stays up.

@@ -14,9 +14,9 @@ pub use list::to_json;
 pub use owners::Owners;
 pub use replay::lost;
 
-/// Dead letters: mails that could not be worked off, with the reason
+/// Dead letters: mails and webhook calls that could not be worked off, with the reason
 ///
-/// They are rows in PostgreSQL with the raw mail, whatever becomes of Redis. Find out why (`dead show`), put it right,
+/// They are rows in PostgreSQL, of a mail with its bytes, whatever becomes of Redis. Find out why (`dead show`), put it right,
 /// then `dead replay`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
