@@ -20,6 +20,8 @@ SELECT mailfleet.wall('mailfleet.webhook_endpoints');
 CREATE POLICY mailfleet_by_token ON mailfleet.webhook_endpoints FOR SELECT TO mailfleet_writer USING (true);
 -- Hashes of tokens are nobody's business who only reads mail.
 REVOKE SELECT ON mailfleet.webhook_endpoints FROM mailfleet_reader;
+-- Operators alone change it.
+REVOKE INSERT, UPDATE, DELETE ON mailfleet.webhook_endpoints FROM mailfleet_writer;
 COMMENT ON TABLE mailfleet.webhook_endpoints IS 'The addresses under which providers may report delivery events';
 COMMENT ON COLUMN mailfleet.webhook_endpoints.id IS 'Identity';
 COMMENT ON COLUMN mailfleet.webhook_endpoints.tenant_id IS 'The tenant whose messages are reported on';
@@ -44,6 +46,7 @@ CREATE INDEX api_tokens_tenant_idx ON mailfleet.api_tokens (tenant_id);
 SELECT mailfleet.wall('mailfleet.api_tokens');
 CREATE POLICY mailfleet_by_token ON mailfleet.api_tokens FOR SELECT TO mailfleet_writer USING (true);
 REVOKE SELECT ON mailfleet.api_tokens FROM mailfleet_reader;
+REVOKE INSERT, UPDATE, DELETE ON mailfleet.api_tokens FROM mailfleet_writer;
 COMMENT ON TABLE mailfleet.api_tokens IS 'Who may register outbound messages over HTTP';
 COMMENT ON COLUMN mailfleet.api_tokens.id IS 'Identity';
 COMMENT ON COLUMN mailfleet.api_tokens.tenant_id IS 'The tenant that its messages belong to';

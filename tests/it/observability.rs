@@ -1,70 +1,88 @@
 //! Dashboards and alerts speak of series that a running fleet has, and of nothing else.
 
+mod dashboard;
 mod promql;
+mod view;
 
-use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use mailfleet_testkit::{Process, PrometheusServer, ScrapeJob, eventually_blocking, promtool};
-use mailfleet_tests::{Fleet, metrics, numbered};
-use serde_json::Value;
+use mailfleet_testkit::{Process, eventually_blocking, promtool};
+use mailfleet_tests::{Door, Fleet, bounce_of, door::event, numbered};
 
-/// The longest that scrapes, sweeps and rates need until every panel has something to show.
-const SOON: Duration = Duration::from_secs(20);
+use self::dashboard::{Target, Written, dashboards, deploy};
+use self::view::{SOON, View, all_right};
 
 /// Gauges that every process reads from the same place.
-const SHARED: [&str; 2] = ["mailfleet_queue_", "mailfleet_dead_letters_open"];
+const SHARED: [&str; 3] = ["mailfleet_queue_", "mailfleet_dead_letters_open", "mailfleet_redis_memory_bytes"];
 
-fn deploy(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy").join(path).canonicalize().unwrap()
-}
+/// Panels that the dashboard must have, whatever else it has: row, title and type of each, a metric that it speaks of and
+/// the labels that it keeps apart.
+const REQUIRED: [(&str, &str, &str, &str, &[&str]); 15] = [
+    ("Backlog", "Entries by lane and state", "timeseries", "mailfleet_queue_entries", &["lane", "state"]),
+    ("Backlog", "Age of the oldest entry", "timeseries", "mailfleet_queue_oldest_age_seconds", &["lane"]),
+    ("Flow", "Arrival and completion", "timeseries", "mailfleet_enqueued_total", &[]),
+    ("Flow", "Arrival and completion", "timeseries", "mailfleet_webhook_requests_total", &[]),
+    ("Flow", "Arrival and completion", "timeseries", "mailfleet_processed_total", &[]),
+    ("Outcomes", "Entries by outcome", "timeseries", "mailfleet_processed_total", &["outcome"]),
+    ("Latency", "Enqueue to commit", "heatmap", "mailfleet_enqueue_to_commit_seconds_bucket", &["le"]),
+    ("Mailboxes", "Accounts by state", "timeseries", "mailfleet_accounts", &["state"]),
+    (
+        "Mailboxes",
+        "Unaccounted messages",
+        "timeseries",
+        "mailfleet_mailbox_unaccounted_messages",
+        &["account", "mailbox"],
+    ),
+    ("Mailboxes", "Fetched", "timeseries", "mailfleet_fetched_total", &[]),
+    (
+        "Webhooks and delivery events",
+        "Webhook calls",
+        "timeseries",
+        "mailfleet_webhook_requests_total",
+        &["result"],
+    ),
+    (
+        "Webhooks and delivery events",
+        "Delivery events",
+        "timeseries",
+        "mailfleet_webhook_events_total",
+        &["kind"],
+    ),
+    ("Redis and PostgreSQL", "Components", "timeseries", "mailfleet_component_ok", &["component"]),
+    (
+        "Redis and PostgreSQL",
+        "Connections to PostgreSQL",
+        "timeseries",
+        "mailfleet_postgres_connections",
+        &["state"],
+    ),
+    ("Redis and PostgreSQL", "Memory of Redis", "timeseries", "mailfleet_redis_memory_bytes", &["kind"]),
+];
 
-/// An expression and where it stands.
-#[derive(Debug, Clone)]
-struct Written {
-    place: String,
-    expression: String,
-    /// The legend of a panel; what has none need not show anything.
-    legend: Option<String>,
-}
-
-/// Every expression of every dashboard, with Grafana's variables put in.
-fn dashboards() -> Vec<Written> {
-    let mut all = Vec::new();
-    for entry in std::fs::read_dir(deploy("grafana")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let dashboard: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let file = path.file_name().unwrap().to_string_lossy().into_owned();
-        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-        for panel in list(&dashboard["panels"]) {
-            for target in list(&panel["targets"]) {
-                all.push(written(
-                    format!("{file}: {}", panel["title"]),
-                    &target["expr"],
-                    &target["legendFormat"],
-                ));
-            }
-        }
-        for annotation in list(&dashboard["annotations"]["list"]) {
-            all.push(written(format!("{file}: {}", annotation["name"]), &annotation["expr"], &Value::Null));
-        }
-    }
-    assert!(all.len() > 30, "only {} expressions found", all.len());
-    all
-}
-
-fn written(place: String, expression: &Value, legend: &Value) -> Written {
-    let expression = expression.as_str().unwrap_or_else(|| panic!("{place} has no expression"));
-    let expression =
-        expression.replace("$__rate_interval", "30s").replace("$namespace", ".*").replace("$queue", ".*");
-    assert!(!expression.contains('$'), "{place}: a variable that is not put in: {expression}");
-    Written { place, expression, legend: legend.as_str().map(str::to_owned) }
-}
+/// What the load of the test must show: panel and series whose number is above zero. A rate that nothing raises is zero,
+/// and would pass for a panel that works.
+const MOVED: [(&str, &str); 19] = [
+    ("Arrival and completion", "arrived"),
+    ("Arrival and completion", "finished"),
+    ("Answers of the queue", "normal queued"),
+    // The mails that come back.
+    ("Answers of the queue", "high queued"),
+    ("Entries by outcome", "persisted"),
+    ("Entries by outcome", "applied"),
+    ("Enqueue to commit", "+Inf"),
+    ("Fetched", "mails"),
+    ("Fetched bytes", "bytes"),
+    ("Webhook calls", "generic accepted"),
+    ("Webhook calls", "generic unauthorized"),
+    ("Answer of the webhook door", "+Inf"),
+    ("Delivery events", "delivered"),
+    ("Delivery events", "bounced"),
+    ("What events found", "matched"),
+    ("Registrations of outbound messages", "accepted"),
+    ("Connections to PostgreSQL", "mailfleet-consumer limit"),
+    ("Memory of Redis", "used"),
+    ("Memory of Redis", "max"),
+];
 
 /// What the autoscaler asks; an answer without a number would be taken for a failure there.
 fn autoscaler() -> Vec<Written> {
@@ -75,7 +93,6 @@ fn autoscaler() -> Vec<Written> {
         .map(|query| Written {
             place: "scaled-object.yaml".to_owned(),
             expression: query.replace("namespace=\"mailfleet\"", "namespace=\"test\""),
-            legend: Some(String::new()),
         })
         .collect();
     assert!(!all.is_empty(), "the autoscaler asks nothing");
@@ -87,158 +104,66 @@ fn unit_test_series() -> Vec<Written> {
     let tests = std::fs::read_to_string(deploy("prometheus/alerts_test.yaml")).unwrap();
     let series = tests.lines().filter_map(|line| line.trim().strip_prefix("- series: '")?.strip_suffix('\''));
     let place = || "alerts_test.yaml".to_owned();
-    let all: Vec<_> = series
-        .map(|series| Written { place: place(), expression: series.to_owned(), legend: None })
-        .collect();
+    let all: Vec<_> =
+        series.map(|series| Written { place: place(), expression: series.to_owned() }).collect();
     assert!(all.len() > 40, "only {} series found", all.len());
     all
 }
 
-/// Prometheus' view of the fleet.
-struct View {
-    server: PrometheusServer,
-}
-
-impl View {
-    fn over(producer: &Process, consumers: &[Process]) -> Self {
-        let job = |name: &str, processes: &[&Process]| ScrapeJob {
-            name: name.to_owned(),
-            targets: processes.iter().map(|process| metrics::admin_address(process)).collect(),
-            labels: vec![("namespace".to_owned(), "test".to_owned())],
-        };
-        let consumers: Vec<&Process> = consumers.iter().collect();
-        let jobs = [job("mailfleet-producer", &[producer]), job("mailfleet-consumer", &consumers)];
-        Self { server: PrometheusServer::start(&jobs, &[deploy("prometheus/alerts.yaml")]).unwrap() }
-    }
-
-    /// Labels and value of each series of the answer, or what Prometheus has against the expression.
-    fn query(&self, expression: &str) -> Result<Vec<(Value, f64)>, String> {
-        let answer =
-            self.server.api("query", &[("query", expression)]).map_err(|error| format!("{error:#}"))?;
-        let answer: Value = serde_json::from_str(&answer).unwrap();
-        if answer["status"] != "success" {
-            return Err(answer["error"].to_string());
+/// A steady load of all kinds, so that rates and quantiles have something to show whenever they are asked for: mails,
+/// registrations, events of what was registered, and now and then a call that is refused and a message that comes back.
+fn load(fleet: &Fleet, door: &Door, over: &AtomicBool) {
+    for number in 51..=5_000 {
+        if over.load(Ordering::Relaxed) {
+            break;
         }
-        let series = answer["data"]["result"].as_array().ok_or("no vector")?;
-        let value =
-            |one: &Value| one["value"][1].as_str().and_then(|text| text.parse().ok()).unwrap_or(f64::NAN);
-        Ok(series.iter().map(|one| (one["metric"].clone(), value(one))).collect())
-    }
-
-    /// The alerts as Prometheus has read them.
-    fn alerts(&self) -> Vec<Written> {
-        let answer: Value = serde_json::from_str(&self.server.api("rules", &[]).unwrap()).unwrap();
-        let groups = answer["data"]["groups"].as_array().unwrap();
-        let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
-        rules.map(|rule| written(format!("alert {}", rule["name"]), &rule["query"], &Value::Null)).collect()
-    }
-
-    /// What is wrong with an expression's series and labels: each selector must give series, and they must have the
-    /// labels that the expression speaks of.
-    fn series_of(&self, written: &Written) -> Result<(), String> {
-        let found = promql::read(&written.expression);
-        if found.selectors.is_empty() {
-            return Err("it speaks of no series".to_owned());
-        }
-        let mut labels = Vec::new();
-        for selector in &found.selectors {
-            let series = self.query(&selector.text)?;
-            let first = series.first().ok_or_else(|| format!("no process exports {}", selector.text))?;
-            let has = |label: &String| first.0.get(label).is_some();
-            if let Some(label) = selector.matched.iter().find(|label| !has(label)) {
-                return Err(format!("{} has no label {label}", selector.metric));
-            }
-            labels.extend(first.0.as_object().into_iter().flat_map(|all| all.keys().cloned()));
-        }
-        match found.grouped.iter().find(|label| !labels.contains(label)) {
-            Some(label) => Err(format!("none of its series has the label {label}")),
-            None => Ok(()),
+        fleet.deliver([numbered(number)]);
+        assert_eq!(door.register(number).status, 201);
+        // Few enough are refused for the alert about it to be silent.
+        match number % 20 {
+            5 => assert_eq!(door.tell_badly_signed(&event("delivered", number)).status, 401),
+            10 => drop(fleet.dovecot.deliver("inbox", &bounce_of(number)).unwrap()),
+            15 => assert_eq!(door.tell(&event("bounced", number)).status, 200),
+            _ => assert_eq!(door.tell(&event("delivered", number)).status, 200),
         }
     }
-
-    /// What is wrong with a made-up series: one of that name with such labels must be exported, whatever their values.
-    fn has_labels(&self, written: &Written) -> Result<(), String> {
-        for selector in promql::read(&written.expression).selectors {
-            let series = self.query(&selector.metric)?;
-            let first = series.first().ok_or_else(|| format!("no process exports {}", selector.metric))?;
-            if let Some(label) = selector.matched.iter().find(|label| first.0.get(label).is_none()) {
-                return Err(format!("{} has no label {label}", selector.metric));
-            }
-        }
-        Ok(())
-    }
-
-    /// What is wrong with a panel: it must show a number, and its legend must name labels of the answer. What has no
-    /// legend, an annotation, marks what seldom happens.
-    fn panel(&self, written: &Written) -> Result<(), String> {
-        self.series_of(written)?;
-        let answer = self.query(&written.expression)?;
-        let Some(legend) = &written.legend else { return Ok(()) };
-        let known = answer.iter().find(|(_, value)| value.is_finite()).ok_or("it shows nothing")?;
-        for part in legend.split("{{").skip(1) {
-            let label = part.split("}}").next().unwrap_or_default().trim();
-            if known.0.get(label).is_none() {
-                return Err(format!("its legend names the label {label}, which its answer lacks"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Waits until the alert's condition holds.
-    fn raised(&self, alerts: &[Written], name: &str) {
-        let alert = alerts.iter().find(|alert| alert.place.contains(&format!("\"{name}\""))).unwrap();
-        eventually_blocking(&format!("the condition of {name}"), SOON, || {
-            self.query(&alert.expression).is_ok_and(|series| !series.is_empty()).then_some(())
-        });
-    }
-}
-
-/// Waits until nothing is wrong with any of them. What is right once stays so.
-fn all_right(all: &[Written], wrong: impl Fn(&Written) -> Result<(), String>) {
-    let mut left: Vec<&Written> = all.iter().collect();
-    let until = Instant::now() + SOON;
-    eventually_blocking("all expressions as they should be", SOON + SOON, || {
-        let mut told = String::new();
-        left.retain(|one| match wrong(one) {
-            Ok(()) => false,
-            Err(error) => {
-                write!(told, "\n{}: {error}\n    {}", one.place, one.expression).unwrap();
-                true
-            }
-        });
-        assert!(left.is_empty() || Instant::now() < until, "not within {SOON:?}:{told}");
-        left.is_empty().then_some(())
-    });
 }
 
 #[test]
 fn every_panel_and_every_alert_has_the_series_of_a_fleet_under_load() {
     let fleet = Fleet::start();
     fleet.deliver((1..=50).map(numbered));
-    let (producer, consumers) = (fleet.producer(), [fleet.consumer(), fleet.consumer()]);
+    let (door, producer) = Door::open(&fleet);
+    let consumers = [fleet.consumer(), fleet.consumer()];
     let view = View::over(&producer, &consumers);
-    let alerts = view.alerts();
+    let (dashboards, alerts) = (dashboards(), view.alerts());
     assert!(alerts.len() >= 20, "only {} alerts are read", alerts.len());
+    let name = |written: &Written| format!("{}\n    {}", written.place, written.expression);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        // A steady load, so that rates and quantiles have something to show whenever they are asked for.
-        scope.spawn(|| {
-            for number in 51..=5_000 {
-                if over.load(Ordering::Relaxed) {
-                    break;
-                }
-                fleet.deliver([numbered(number)]);
-            }
-        });
+        scope.spawn(|| load(&fleet, &door, &over));
         let _end = Ended(&over);
-        all_right(&dashboards(), |panel| view.panel(panel));
-        all_right(&autoscaler(), |query| view.panel(query));
-        all_right(&alerts, |alert| view.series_of(alert));
-        all_right(&alerts, |alert| view.query(&alert.expression).map(drop));
-        all_right(&unit_test_series(), |series| view.has_labels(series));
+        all_right(&dashboards.targets, |target| name(&target.written), |target| view.panel(target));
+        all_right(&MOVED, |moved| format!("{moved:?}"), |moved| moves(&view, &dashboards.targets, moved));
+        all_right(&dashboards.annotations, name, |annotation| view.series_of(annotation));
+        all_right(&dashboards.variables, |variable| variable.name.clone(), |variable| view.choice(variable));
+        all_right(&autoscaler(), name, |query| view.number(query));
+        all_right(&alerts, name, |alert| view.series_of(alert));
+        all_right(&alerts, name, |alert| view.query(&alert.expression).map(drop));
+        all_right(&unit_test_series(), name, |series| view.has_labels(series));
     });
+    // What came back by mail and what the provider told are known of the messages.
+    for (source, by) in [("m:", "mail"), ("w:", "webhook")] {
+        let bounced = format!(
+            "SELECT count(*) FROM mailfleet.delivery_events WHERE kind = 'bounced' AND source LIKE '{source}%' \
+             AND storage_key IS NOT NULL"
+        );
+        eventually_blocking(&format!("the bounce by {by}"), SOON, || {
+            (fleet.count(&bounced) > 0).then_some(())
+        });
+    }
     // With all of it worked off nothing is wrong, and no alert says so.
-    all_right(&alerts, |alert| match view.query(&alert.expression)?.first() {
+    all_right(&alerts, name, |alert| match view.query(&alert.expression)?.first() {
         Some(series) => Err(format!("raised in a healthy fleet: {series:?}")),
         None => Ok(()),
     });
@@ -246,10 +171,23 @@ fn every_panel_and_every_alert_has_the_series_of_a_fleet_under_load() {
     for alert in ["MailfleetRedisAway", "MailfleetDepthUnknown"] {
         view.raised(&alerts, alert);
     }
+    eventually_blocking("memory that is not known", SOON, || {
+        view.query("mailfleet_redis_memory_bytes").is_ok_and(|series| series.is_empty()).then_some(())
+    });
     producer.sigkill();
     view.raised(&alerts, "MailfleetNoProducer");
     consumers.iter().for_each(Process::sigkill);
     view.raised(&alerts, "MailfleetNoConsumer");
+}
+
+/// What is wrong with a panel that the load should have moved.
+fn moves(view: &View, targets: &[Target], (panel, series): &(&str, &str)) -> Result<(), String> {
+    let mut seen = Vec::new();
+    for target in targets.iter().filter(|target| target.panel == *panel) {
+        seen.extend(view.legends(target)?);
+    }
+    let moved = seen.iter().any(|(name, value)| name == series && *value > 0.0);
+    moved.then_some(()).ok_or_else(|| format!("not above zero among {seen:?}"))
 }
 
 /// Ends the load also when the test fails.
@@ -262,15 +200,32 @@ impl Drop for Ended<'_> {
 }
 
 #[test]
+fn the_dashboard_has_the_panels_that_a_fleet_is_run_by() {
+    let targets = dashboards().targets;
+    for (row, title, kind, metric, labels) in REQUIRED {
+        let shows = |target: &&Target| {
+            let found = promql::read(&target.written.expression);
+            let speaks = found.selectors.iter().any(|selector| selector.metric == metric);
+            speaks && labels.iter().all(|label| found.grouped.iter().any(|grouped| grouped == label))
+        };
+        let of_panel = |target: &&Target| target.row == row && target.panel == title && target.kind == kind;
+        assert!(
+            targets.iter().filter(of_panel).any(|target| shows(&target)),
+            "row {row:?} has no {kind} {title:?} that shows {metric} by {labels:?}"
+        );
+    }
+}
+
+#[test]
 fn gauges_that_all_replicas_share_are_never_summed_over_them() {
     let rules = std::fs::read_to_string(deploy("prometheus/alerts.yaml")).unwrap();
     let prose = |line: &&str| line.starts_with('#') || line.starts_with("summary:");
     let rules: Vec<&str> = rules.lines().map(str::trim).filter(|line| !prose(line)).collect();
     let rules = rules.join("\n");
-    let mut all = dashboards();
-    all.push(Written { place: "alerts.yaml".to_owned(), expression: rules, legend: None });
+    let mut all: Vec<Written> = dashboards().targets.into_iter().map(|target| target.written).collect();
+    all.push(Written { place: "alerts.yaml".to_owned(), expression: rules });
     let mut seen = 0;
-    for Written { place, expression, .. } in &all {
+    for Written { place, expression } in &all {
         for selector in promql::read(expression).selectors {
             if !SHARED.iter().any(|shared| selector.metric.starts_with(shared)) {
                 continue;

@@ -15,6 +15,9 @@ use crate::mails::Mail;
 /// The lease in tests: short, so that a takeover is seen soon.
 const LEASE_MS: u32 = 3_000;
 
+/// What Redis may use, as in any fleet that is run with care: far more than a test needs.
+const REDIS_MEMORY: &str = "256mb";
+
 /// The servers and what the binaries need to find them. Everything ends when it is dropped.
 pub struct Fleet {
     /// The private Redis.
@@ -44,7 +47,7 @@ impl Fleet {
     #[must_use]
     pub fn servers() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let redis = RedisServer::start().unwrap();
+        let redis = RedisServer::start_with(&[("maxmemory", REDIS_MEMORY)]).unwrap();
         let postgres = PostgresServer::start().unwrap();
         let dovecot = DovecotServer::start_with(&DovecotOptions::default()).unwrap();
         postgres.create_database(DATABASE).unwrap();
@@ -228,7 +231,8 @@ impl Fleet {
         assert_eq!(self.count("SELECT count(*) FROM attachments"), u64::from(many / 5), "attachments");
         // What is committed may still be on its way out.
         eventually_blocking("an empty queue", Duration::from_secs(10), || {
-            let left: u64 = ["waiting", "in_flight", "delayed", "released"].map(|state| self.depth(state)).iter().sum();
+            let left: u64 =
+                ["waiting", "in_flight", "delayed", "released"].map(|state| self.depth(state)).iter().sum();
             (left == 0).then_some(())
         });
         let audit = self.try_mailfleet(&["audit", "--older-than", "0"]);

@@ -2,11 +2,13 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a harness panics whenever something is not as it should be")]
 
+pub mod door;
 mod fleet;
 mod lock;
 mod mails;
 pub mod metrics;
 
+pub use door::Door;
 pub use fleet::Fleet;
 pub use lock::LedgerLock;
-pub use mails::{Mail, as_served, numbered};
+pub use mails::{Mail, as_served, bounce_of, numbered, sent_message_id, sent_to};

@@ -40,6 +40,35 @@ pub fn numbered(number: u32) -> Mail {
     Mail { number, raw: raw.into_bytes(), attachment }
 }
 
+/// The Message-ID of the message of a number that we sent.
+#[must_use]
+pub fn sent_message_id(number: u32) -> String {
+    format!("<sent-{number}@acme.example>")
+}
+
+/// Whom we sent it to.
+#[must_use]
+pub fn sent_to(number: u32) -> String {
+    format!("lead{number}@lead.example")
+}
+
+/// The mail that comes back when the recipient of such a message is not known.
+#[must_use]
+pub fn bounce_of(number: u32) -> Vec<u8> {
+    let (id, to) = (sent_message_id(number), sent_to(number));
+    format!(
+        "Return-Path: <>\r\nDelivered-To: inbox@acme.example\r\nFrom: MAILER-DAEMON@mx.lead.example\r\nTo: inbox@acme.example\r\n\
+         Subject: Undelivered Mail Returned to Sender\r\nMessage-ID: <bounce-{number}@mx.lead.example>\r\n\
+         Date: Tue, 24 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=\"r\"\r\n\r\n--r\r\nContent-Type: text/plain\r\n\r\n\
+         Your message could not be delivered.\r\n--r\r\nContent-Type: message/delivery-status\r\n\r\n\
+         Reporting-MTA: dns; mx.lead.example\r\n\r\nFinal-Recipient: rfc822; {to}\r\nAction: failed\r\nStatus: 5.1.1\r\n\
+         Diagnostic-Code: smtp; 550 5.1.1 <{to}>: user unknown\r\n--r\r\nContent-Type: text/rfc822-headers\r\n\r\n\
+         From: inbox@acme.example\r\nTo: {to}\r\nSubject: Offer {number}\r\nMessage-ID: {id}\r\n--r--\r\n"
+    )
+    .into_bytes()
+}
+
 /// A stored mail as an IMAP server sends it: every line end is CRLF.
 #[must_use]
 pub fn as_served(raw: &[u8]) -> Vec<u8> {

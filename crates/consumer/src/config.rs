@@ -45,6 +45,8 @@ pub struct ConsumerConfig {
     pub max_message_bytes: u64,
     /// Seconds until a changed account or tenant domain is noticed, 1 to 3,600, default 10.
     pub accounts_refresh_seconds: u64,
+    /// Seconds between two looks for delivery events that missed their message, 1 to 3,600, default 60.
+    pub match_sweep_seconds: u64,
 }
 
 impl Default for ConsumerConfig {
@@ -55,6 +57,7 @@ impl Default for ConsumerConfig {
             batch_count: 200,
             max_message_bytes: 50 << 20,
             accounts_refresh_seconds: 10,
+            match_sweep_seconds: 60,
         }
     }
 }
@@ -69,6 +72,7 @@ impl ConsumerConfig {
             ("batch_count", wide(self.batch_count), 1, 1_000),
             ("max_message_bytes", self.max_message_bytes, 64 << 10, wide(mailfleet_queue::MAX_RAW_BYTES)),
             ("accounts_refresh_seconds", self.accounts_refresh_seconds, 1, 3_600),
+            ("match_sweep_seconds", self.match_sweep_seconds, 1, 3_600),
         ] {
             if !(least..=most).contains(&value) {
                 return Err(Invalid::within(
@@ -84,6 +88,11 @@ impl ConsumerConfig {
     /// The time for which what is known of accounts is believed.
     pub const fn refresh_every(&self) -> Duration {
         Duration::from_secs(self.accounts_refresh_seconds)
+    }
+
+    /// The time between two looks for events that missed their message.
+    pub const fn match_sweep_every(&self) -> Duration {
+        Duration::from_secs(self.match_sweep_seconds)
     }
 }
 
@@ -121,6 +130,8 @@ impl Settings for Config {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -132,5 +143,25 @@ mod tests {
     fn a_value_out_of_range_is_refused_by_name_with_its_range() {
         let config = ConsumerConfig { workers: 0, ..ConsumerConfig::default() };
         assert_eq!(config.validate().unwrap_err().to_string(), "`consumer.workers`: is 0, must be 1 to 64");
+    }
+
+    #[test]
+    fn the_example_documents_every_key_with_its_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/config/mailfleet.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let args = mailfleet_runtime::Args { config: Some(path), check_config: false };
+        let example: Config = mailfleet_runtime::load(&args).unwrap().config;
+        let told = format!("{:#?}\n{:#?}", example.consumer, example.analytics);
+        let defaults = Config::default();
+        assert_eq!(told, format!("{:#?}\n{:#?}", defaults.consumer, defaults.analytics));
+        let keys: Vec<&str> =
+            told.lines().filter_map(|line| line.trim().split_once(": ")).map(|(key, _)| key).collect();
+        assert!(keys.len() >= 8, "{keys:?}");
+        for key in keys {
+            assert!(
+                text.lines().any(|line| line.starts_with(&format!("{key} ="))),
+                "`{key}` is not in the example"
+            );
+        }
     }
 }

@@ -1,9 +1,10 @@
-//! Shows the queues' depths. Every replica reads it from Redis itself, so all show the same: dashboards take `max`.
+//! Shows the queues' depths, and how full Redis is. Every replica reads it from Redis itself, so all show the same:
+//! dashboards take `max`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailfleet_queue::{Consumer, ConsumerStats};
+use mailfleet_queue::{Consumer, ConsumerStats, Memory};
 use mailfleet_runtime::Shutdown;
 use prometheus::IntCounter;
 
@@ -34,13 +35,19 @@ impl Shown {
 /// while nobody claims.
 pub async fn show(queues: Vec<Shown>, metrics: Arc<ConsumerMetrics>, shutdown: Shutdown) {
     loop {
-        let mut stats = ConsumerStats::default();
+        let (mut stats, mut memory) = (ConsumerStats::default(), Memory::default());
         for Shown { consumer, settler } in &queues {
             let queue = consumer.queue();
             // Boxed: a client's future is large, and this one is not waited on in a hurry.
             let Some(depth) = shutdown.unless_stopping(Box::pin(queue.depth())).await else { return };
             match &depth {
-                Ok(_) => settler.answered(),
+                Ok(_) => {
+                    settler.answered();
+                    // All queues are in one Redis, so it does not matter whose answer is shown.
+                    let asked = shutdown.unless_stopping(Box::pin(queue.memory())).await;
+                    let Some(answer) = asked else { return };
+                    memory = answer.unwrap_or_default();
+                }
                 Err(error) => settler.note(error),
             }
             let depth = depth.unwrap_or_default();
@@ -48,6 +55,7 @@ pub async fn show(queues: Vec<Shown>, metrics: Arc<ConsumerMetrics>, shutdown: S
             metrics.queue.show(&queue.config().queue, depth.series(), age, depth.backlog());
             stats += consumer.stats();
         }
+        metrics.memory.show(memory.used_bytes, memory.max_bytes);
         raise(&metrics.reclaimed, stats.reclaimed);
         raise(&metrics.blob_gone, stats.blob_gone);
         raise(&metrics.leases_lost, stats.leases_lost);

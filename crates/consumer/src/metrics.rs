@@ -2,7 +2,7 @@
 
 use mailfleet_model::{Class, Lane};
 use mailfleet_runtime::metrics::SECONDS;
-use mailfleet_runtime::{CounterFamily, Label, Metrics, QueueGauges};
+use mailfleet_runtime::{CounterFamily, Label, Metrics, QueueGauges, RedisMemory};
 use prometheus::{Histogram, IntCounter};
 
 /// How the processing of one entry ended.
@@ -87,6 +87,8 @@ pub struct ConsumerMetrics {
     pub batch_entries: Histogram,
     /// How full the queues are.
     pub queue: QueueGauges,
+    /// How full Redis is.
+    pub memory: RedisMemory,
 }
 
 impl ConsumerMetrics {
@@ -135,6 +137,7 @@ impl ConsumerMetrics {
                 &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0],
             )?,
             queue: QueueGauges::register(metrics)?,
+            memory: RedisMemory::register(metrics)?,
         })
     }
 }

@@ -35,6 +35,8 @@ pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
     let store_beat = process.health.component("store", MAX_AGE);
     let queue_beat = process.health.component("queue", MAX_AGE);
     let store = Store::connect(&config.postgres)?;
+    let pool = store.clone();
+    mailfleet_runtime::postgres_connections(&process.metrics, move || pool.pool_usage())?;
     let queues = Queues::connect(&config.queue)?;
     if check(&store, &queues, &process.shutdown, &store_beat, &queue_beat).await?.is_none() {
         return Ok(());
@@ -112,7 +114,7 @@ async fn serve(fleet: Fleet, process: Process<Config>) -> anyhow::Result<()> {
     let lease = Duration::from_millis(process.config.queue.lease_ms);
     employ(&mut workers, &mails, config.workers, config.batch_count, lease, shutdown);
     employ(&mut workers, &events, config.event_workers, config.batch_count, lease, shutdown);
-    workers.spawn(events::sweep::run(Arc::clone(&events), shutdown.clone()));
+    workers.spawn(events::sweep::run(Arc::clone(&events), config.match_sweep_every(), shutdown.clone()));
     let shown = vec![Shown::of(&mails), Shown::of(&events)];
     workers.spawn(depth::show(shown, Arc::clone(&mails.metrics), shutdown.clone()));
 

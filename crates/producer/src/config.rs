@@ -173,6 +173,8 @@ impl Settings for Config {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use mailfleet_model::Lane;
 
     use super::*;
@@ -196,6 +198,26 @@ mod tests {
         assert_eq!(refusal(|c| c.batch_count = 0), "`producer.batch_count`: is 0, must be 1 to 1000");
         assert!(refusal(|c| c.memory_bytes = 2 << 20).contains("producer.memory_bytes"));
         assert!(refusal(|c| c.priority.clear()).contains("producer.priority"));
+    }
+
+    #[test]
+    fn the_example_documents_every_key_with_its_default() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/config/mailfleet.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let args = mailfleet_runtime::Args { config: Some(path), check_config: false };
+        let example: Config = mailfleet_runtime::load(&args).unwrap().config;
+        let told = format!("{:#?}\n{:#?}", example.producer, example.webhooks);
+        let defaults = Config::default();
+        assert_eq!(told, format!("{:#?}\n{:#?}", defaults.producer, defaults.webhooks));
+        // What is deeper stands in the list of rules.
+        let top = told.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+        let keys: Vec<&str> =
+            top.filter_map(|line| line.trim().split_once(": ")).map(|(key, _)| key).collect();
+        assert!(keys.len() >= 15, "{keys:?}");
+        for key in keys {
+            let stands = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} ="));
+            assert!(text.lines().any(stands), "`{key}` is not in the example");
+        }
     }
 
     #[test]

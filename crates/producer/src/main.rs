@@ -80,8 +80,10 @@ async fn start(process: Process<Config>) -> anyhow::Result<()> {
     let queue_beat = process.health.component("queue", MAX_AGE);
     let accounts_beat = process.health.component("accounts", MAX_AGE);
     let store = Store::connect(&process.config.postgres)?;
+    let pool = store.clone();
+    mailfleet_runtime::postgres_connections(&process.metrics, move || pool.pool_usage())?;
     let queue = Queue::connect(&process.config.queue)?;
-    if startup::check(&store, &queue, &process.shutdown, &store_beat, &queue_beat).await?.is_none() {
+    if startup::store(&store, &process.shutdown, &store_beat).await?.is_none() {
         return Ok(());
     }
     let services = Arc::new(Services::new(
@@ -91,13 +93,17 @@ async fn start(process: Process<Config>) -> anyhow::Result<()> {
         metrics,
         Arc::clone(&process.clock),
     ));
+    // Calls are kept in PostgreSQL alone: they are taken while Redis is still away.
+    doors::open(&process, &services).await?;
+    if startup::queue(&services.queue, &process.shutdown, &queue_beat).await?.is_none() {
+        return Ok(());
+    }
     let watch = redis_watch::watch(Arc::clone(&services), process.shutdown.clone(), queue_beat);
     process.components.spawn("redis watch", watch);
     let replays = replays::watch(Arc::clone(&services), process.shutdown.clone());
     process.components.spawn("lost replays", replays);
     let dead_letters = dead_letters::watch(Arc::clone(&services), process.shutdown.clone());
     process.components.spawn("dead letters", dead_letters);
-    doors::open(&process, &services).await?;
     let fleet = Fleet::new(services, process.shutdown.clone(), accounts_beat, store_beat);
     process.components.spawn("fleet", fleet.run());
     Ok(())

@@ -2,7 +2,7 @@
 
 use mailfleet_model::Lane;
 use mailfleet_runtime::metrics::SECONDS;
-use mailfleet_runtime::{CounterFamily, DepthGauges, Label, Metrics, QueueGauges};
+use mailfleet_runtime::{CounterFamily, DepthGauges, Label, Metrics, QueueGauges, RedisMemory};
 use prometheus::{Histogram, IntCounter};
 
 use crate::doors::metrics::DoorMetrics;
@@ -88,6 +88,8 @@ pub struct ProducerMetrics {
     pub dead_open: DepthGauges,
     /// How full the queue is.
     pub queue: QueueGauges,
+    /// How full Redis is.
+    pub memory: RedisMemory,
     /// Webhooks and registrations.
     pub doors: DoorMetrics,
 }
@@ -135,6 +137,7 @@ impl ProducerMetrics {
                 &["reason"],
             )?,
             queue: QueueGauges::register(metrics)?,
+            memory: RedisMemory::register(metrics)?,
             doors: DoorMetrics::register(metrics)?,
         })
     }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mailfleet_model::{Class, Classify};
-use mailfleet_queue::Depth;
+use mailfleet_queue::{Depth, Memory, Queue};
 use mailfleet_runtime::{Beat, Shutdown};
 
 use crate::services::Services;
 
 /// How often Redis is looked at: after a loss the sweep begins within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How often the depth is asked for.
+/// How often depth and memory are asked for.
 const DEPTH_EVERY: Duration = Duration::from_secs(5);
 
 /// What was last seen.
@@ -73,13 +73,14 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown, beat: Beat) -> a
             services.sweep_all();
         }
         if !there {
-            show(&services, &Depth::default());
+            show(&services, &Depth::default(), Memory::default());
         } else if depth_at <= Instant::now() {
             depth_at = Instant::now() + DEPTH_EVERY;
-            let Some(depth) = shutdown.unless_stopping(Box::pin(services.queue.depth())).await else {
+            let Some((depth, memory)) = shutdown.unless_stopping(Box::pin(fill(&services.queue))).await
+            else {
                 return Ok(());
             };
-            show(&services, &depth.unwrap_or_default());
+            show(&services, &depth, memory);
         }
         if !shutdown.sleep(LOOK_EVERY).await {
             return Ok(());
@@ -87,11 +88,20 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown, beat: Beat) -> a
     }
 }
 
-/// Shows the depth; what is not known is absent.
-fn show(services: &Services, depth: &Depth) {
+/// How full queue and server are; what cannot be read is not known.
+async fn fill(queue: &Queue) -> (Depth, Memory) {
+    match queue.depth().await {
+        Ok(depth) => (depth, queue.memory().await.unwrap_or_default()),
+        Err(_) => (Depth::default(), Memory::default()),
+    }
+}
+
+/// Shows depth and memory; what is not known is absent.
+fn show(services: &Services, depth: &Depth, memory: Memory) {
     let queue = services.config.queue.queue.as_str();
     let age = |lane| depth.lane(lane).oldest_age();
     services.metrics.queue.show(queue, depth.series(), age, depth.backlog());
+    services.metrics.memory.show(memory.used_bytes, memory.max_bytes);
 }
 
 #[cfg(test)]

@@ -7,16 +7,12 @@ use mailfleet_queue::Queue;
 use mailfleet_runtime::{Beat, Shutdown, reach};
 use mailfleet_store::Store;
 
-/// Waits for PostgreSQL and Redis and checks that both are fit for use. `None` when the process stops meanwhile.
-pub async fn check(
-    store: &Store,
-    queue: &Queue,
-    shutdown: &Shutdown,
-    store_beat: &Beat,
-    queue_beat: &Beat,
-) -> anyhow::Result<Option<()>> {
-    if reach("PostgreSQL", shutdown, store_beat, || store.require_schema()).await?.is_none() {
-        return Ok(None);
-    }
-    reach("Redis", shutdown, queue_beat, || queue.prepare()).await
+/// Waits for PostgreSQL and checks that it is fit for use. `None` when the process stops meanwhile.
+pub async fn store(store: &Store, shutdown: &Shutdown, beat: &Beat) -> anyhow::Result<Option<()>> {
+    reach("PostgreSQL", shutdown, beat, || store.require_schema()).await
+}
+
+/// Waits for Redis and checks that it is fit for use. `None` when the process stops meanwhile.
+pub async fn queue(queue: &Queue, shutdown: &Shutdown, beat: &Beat) -> anyhow::Result<Option<()>> {
+    reach("Redis", shutdown, beat, || queue.prepare()).await
 }

@@ -27,6 +27,15 @@ pub struct ServerInfo {
     pub append_only: Option<bool>,
 }
 
+/// How much memory Redis uses. `None` where it does not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// `used_memory` in bytes.
+    pub used_bytes: Option<u64>,
+    /// `maxmemory` in bytes; `None` also where there is no limit.
+    pub max_bytes: Option<u64>,
+}
+
 /// The one eviction policy under which Redis keeps what it is given.
 const KEEPS: &str = "noeviction";
 
@@ -47,12 +56,7 @@ impl ServerInfo {
 impl Queue {
     /// Asks the server about itself. Uses INFO, which also works where CONFIG is forbidden.
     pub async fn server_info(&self) -> Result<ServerInfo> {
-        let doing = "read the server's INFO";
-        let text = match read(self.link(), doing).await {
-            Ok(text) => text,
-            Err(Error::Redis { said, .. }) if said.code() == Some("NOPERM") => String::new(),
-            Err(error) => return Err(error),
-        };
+        let text = unless_hidden(read(self.link(), "read the server's INFO").await)?;
         let own = |key| value(&text, key).map(str::to_owned);
         let number = |key| value(&text, key).and_then(|text| text.parse().ok());
         let mut info = ServerInfo {
@@ -71,6 +75,18 @@ impl Queue {
         Ok(info)
     }
 
+    /// Asks the server how much memory it uses and may use, and for nothing else: often enough for a metric.
+    pub async fn memory(&self) -> Result<Memory> {
+        let mut command = redis::cmd("INFO");
+        command.arg("memory");
+        let text = unless_hidden(self.link().command("read the memory in use", &command).await)?;
+        let number = |key| value(&text, key).and_then(|text| text.parse().ok());
+        Ok(Memory {
+            used_bytes: number("used_memory"),
+            max_bytes: number("maxmemory").filter(|most| *most > 0),
+        })
+    }
+
     /// CONFIG GET, where INFO does not show the policy. A refusal is no error: then it is not known.
     async fn configured_policy(&self) -> Result<Option<String>> {
         let mut command = redis::cmd("CONFIG");
@@ -87,6 +103,14 @@ impl Queue {
 /// The text of INFO.
 pub(crate) async fn read(link: &Link, doing: &'static str) -> Result<String> {
     link.command(doing, &redis::cmd("INFO")).await
+}
+
+/// A user who may not ask is told nothing; that is no error.
+fn unless_hidden(answer: Result<String>) -> Result<String> {
+    match answer {
+        Err(Error::Redis { said, .. }) if said.code() == Some("NOPERM") => Ok(String::new()),
+        answer => answer,
+    }
 }
 
 /// One value of an INFO text.

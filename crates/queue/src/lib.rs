@@ -50,7 +50,7 @@ pub use delivery::Delivery;
 pub use depth::{Depth, LaneDepth};
 pub use error::{Error, Result};
 pub use find::{FOUND_MAX, Found};
-pub use info::ServerInfo;
+pub use info::{Memory, ServerInfo};
 pub use job::{Enqueued, MAX_RAW_BYTES, NewJob};
 pub use keeper::Keeper;
 pub use locate::{Location, State};

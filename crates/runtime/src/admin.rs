@@ -19,7 +19,7 @@ use prometheus::{Encoder as _, GaugeVec, IntGaugeVec, Opts, Registry, TextEncode
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::bounded::{Bounded, CONNECTIONS, SILENCE};
+use crate::bounded::{Bounded, CONNECTIONS, REQUEST, SILENCE};
 use crate::health::Health;
 
 /// Section `[admin]`.
@@ -87,7 +87,7 @@ impl AdminServer {
 
     /// Serves until the future is dropped.
     pub async fn serve(self) -> anyhow::Result<()> {
-        let listener = Bounded::new(self.listener, CONNECTIONS, SILENCE);
+        let listener = Bounded::new(self.listener, CONNECTIONS, SILENCE, REQUEST);
         axum::serve(listener, self.router).await.context("the admin server failed")
     }
 }

@@ -11,6 +11,8 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use mailfleet_model::{Class, Lane};
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry,
@@ -165,7 +167,19 @@ impl Metrics {
         Ok(AgeGauges { family: self.register(GaugeVec::new(Opts::new(name, help), labels)?)? })
     }
 
-    fn register<C: prometheus::core::Collector + Clone + 'static>(&self, metric: C) -> prometheus::Result<C> {
+    /// A gauge by one label that is read whenever somebody asks for the metrics. `read` must neither wait nor do I/O.
+    pub fn read_when_asked<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        read: impl Fn() -> [(&'static str, usize); N] + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        let family = IntGaugeVec::new(Opts::new(name, help), &[label])?;
+        self.registry.register(Box::new(WhenAsked { family, read }))
+    }
+
+    fn register<C: Collector + Clone + 'static>(&self, metric: C) -> prometheus::Result<C> {
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
@@ -239,6 +253,28 @@ impl AgeGauges {
             // The error says that it was absent already.
             None => drop(self.family.remove_label_values(labels)),
         }
+    }
+}
+
+/// A gauge whose values are asked for at each look.
+struct WhenAsked<F> {
+    family: IntGaugeVec,
+    read: F,
+}
+
+impl<F, const N: usize> Collector for WhenAsked<F>
+where
+    F: Fn() -> [(&'static str, usize); N] + Send + Sync,
+{
+    fn desc(&self) -> Vec<&Desc> {
+        self.family.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        for (label, value) in (self.read)() {
+            self.family.with_label_values(&[label]).set(i64::try_from(value).unwrap_or(i64::MAX));
+        }
+        self.family.collect()
     }
 }
 

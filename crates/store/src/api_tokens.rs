@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::rows::get;
 use crate::store::Store;
 use crate::text;
-use crate::token::{TokenHash, new_token};
+use crate::token::{API_TOKEN, TokenHash, new_token};
 
 /// Most tokens in one listing.
 const LIST_MAX: i64 = 10_000;
@@ -45,7 +45,7 @@ impl Store {
     /// # Errors
     /// [`Error::Taken`] where the name is in use, [`Error::Unknown`] without such a tenant.
     pub async fn add_api_token(&self, tenant: TenantId, name: &str) -> Result<Secret> {
-        let (token, hash) = new_token("mft");
+        let (token, hash) = new_token(API_TOKEN);
         let mut session = self.session().await?;
         session.begin_maintenance().await?;
         let added = session

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::rows::get;
 use crate::store::Store;
 use crate::text;
-use crate::token::{TokenHash, new_token};
+use crate::token::{TokenHash, WEBHOOK_TOKEN, new_token};
 
 /// Most endpoints in one listing.
 const LIST_MAX: i64 = 10_000;
@@ -113,7 +113,7 @@ impl Store {
                 return Err(Error::Invalid { what: "secret", value: "[redacted]".to_owned(), problem });
             }
         };
-        let (token, hash) = new_token("mfw");
+        let (token, hash) = new_token(WEBHOOK_TOKEN);
         let topic = endpoint.topic.as_deref().map(text::clean);
         let mut session = self.session().await?;
         session.begin_maintenance().await?;

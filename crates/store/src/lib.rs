@@ -64,7 +64,7 @@ pub use persist::{AttachmentRow, MailRow, Persisted};
 pub use references::KnownLead;
 pub use store::Store;
 pub use tenants::Tenant;
-pub use token::TokenHash;
+pub use token::{API_TOKEN, TokenHash, WEBHOOK_TOKEN};
 pub use totals::Totals;
 
 /// The schema of mailfleet's own tables.

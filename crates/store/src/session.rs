@@ -83,7 +83,11 @@ impl Session {
     pub(crate) async fn begin_for(&mut self, tenants: &BTreeSet<TenantId>) -> Result<()> {
         // Written into the statement, so that it needs no round trip of its own: a UUID holds nothing to quote.
         let declared: Vec<String> = tenants.iter().map(|tenant| tenant.0.to_string()).collect();
-        let sql = format!("BEGIN; SET LOCAL mailfleet.tenants = '{{{}}}'", declared.join(","));
+        // The role again, though the connection has it: behind a pooler the server's session may be another one.
+        let sql = format!(
+            "BEGIN; SET LOCAL ROLE mailfleet_writer; SET LOCAL mailfleet.tenants = '{{{}}}'",
+            declared.join(",")
+        );
         self.begin("beginning a transaction", &sql).await
     }
 

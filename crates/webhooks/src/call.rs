@@ -4,6 +4,12 @@ use serde_json::Value;
 
 use crate::refusal::Refusal;
 
+/// How old the signed time of a call may be, in seconds, where the sender repeats a call without signing it anew. SNS
+/// repeats to HTTP for an hour at most (its developer guide, "Amazon SNS message delivery retries": the total policy retry
+/// time is at most 3,600 s), Postal for 36 minutes (`WebhookDeliveryService::RETRIES`: 2, 3, 6, 10 and 15 minutes). A whole
+/// day leaves room for a backlog on their side, and makes nothing of a call that somebody kept for longer.
+const OLDEST_REPEAT_SECONDS: u64 = 24 * 60 * 60;
+
 /// One call, byte for byte.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
@@ -91,6 +97,24 @@ impl<'a> Trust<'a> {
         }
         Ok(())
     }
+
+    /// Whether a signed time, in milliseconds since 1970, can be that of a call that its sender may still be repeating.
+    pub(crate) fn recent(&self, signed_ms: i64) -> Result<(), Refusal> {
+        // In whole seconds that have begun: a millisecond above a limit is above it.
+        let apart = self.now_ms.abs_diff(signed_ms).div_ceil(1_000);
+        if signed_ms > self.now_ms && apart > self.skew_seconds {
+            return Err(Refusal::unverified(format!(
+                "the signed time is {apart} s ahead of ours, more than {} s: check the clock",
+                self.skew_seconds
+            )));
+        }
+        if signed_ms < self.now_ms && apart > OLDEST_REPEAT_SECONDS {
+            return Err(Refusal::unverified(format!(
+                "the signed time is {apart} s old, more than {OLDEST_REPEAT_SECONDS} s: the call is no longer taken"
+            )));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +132,16 @@ mod tests {
         }
         for bad in ["699", "1301", "-1000", "", "soon", "99999999999999999999", "-9223372036854775808"] {
             assert!(matches!(trust(b"x").fresh(bad), Err(Refusal::Unverified(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_recent_for_a_day_and_as_far_ahead_as_clocks_may_differ() {
+        for good in [-85_400_000, 1_000_000, 1_300_000] {
+            assert!(trust(b"x").recent(good).is_ok(), "{good}");
+        }
+        for bad in [-85_400_001, 1_300_001, i64::MIN, i64::MAX] {
+            assert!(matches!(trust(b"x").recent(bad), Err(Refusal::Unverified(_))), "{bad}");
         }
     }
 

@@ -13,6 +13,10 @@ const SOON: Duration = Duration::from_secs(20);
 /// The parts of each section, in their order.
 pub const PARTS: [&str; 5] = ["Means.", "Users notice.", "Look.", "Do.", "Over."];
 
+/// What to do about a command that does not do what its runbook says.
+const HINT: &str = "A runbook is walked on a healthy fleet, unless `TROUBLES` in tests/it/runbooks.rs names its alert and a \
+                    test makes the trouble.";
+
 /// One command of a runbook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
@@ -137,7 +141,7 @@ impl<'a> OnCall<'a> {
             assert_eq!(
                 finished.status.code(),
                 Some(command.code),
-                "{alert}, {part} {}",
+                "{alert}, {part} {}\n{HINT}",
                 told(command, &finished)
             );
             finished.stdout
@@ -156,13 +160,19 @@ impl<'a> OnCall<'a> {
                 let finished = self.shell(&command.line);
                 last = told(command, &finished);
                 let over = finished.status.code() == Some(command.code);
-                assert!(over || Instant::now() < until, "{alert} is not over: {last}");
+                assert!(over || Instant::now() < until, "{alert} is not over: {last}\n{HINT}");
                 over.then_some(finished.stdout)
             })
         };
         let printed = self.commands(alert, "Over.").iter().map(run).collect();
         self.walked.insert((alert.to_owned(), "Over."));
         printed
+    }
+
+    /// Asserts that the commands that show the end show that it is not there yet.
+    pub fn is_not_over(&self, alert: &str) {
+        let over = |command: &Command| self.shell(&command.line).status.code() == Some(command.code);
+        assert!(!self.commands(alert, "Over.").iter().all(over), "{alert} seems to be over");
     }
 
     fn commands(&self, alert: &str, part: &str) -> Vec<Command> {

@@ -1,5 +1,5 @@
 //! The sweep over events that wait for their message. The locks of the store leave it next to nothing to do, so it reads a
-//! few pages a minute, on every replica, each from where it stopped.
+//! few pages now and then (`consumer.match_sweep_seconds`), on every replica, each from where it stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,18 +9,16 @@ use mailfleet_runtime::Shutdown;
 use super::Events;
 use crate::batch::Context;
 
-/// How often it looks.
-const EVERY: Duration = Duration::from_secs(60);
 /// Waiting events in a page.
 const PAGE: u32 = 1_000;
 /// Pages in one look.
 const PAGES: u32 = 10;
 
-/// Looks until the process stops.
-pub async fn run(context: Arc<Context<Events>>, shutdown: Shutdown) {
+/// Looks about `every` so often until the process stops.
+pub async fn run(context: Arc<Context<Events>>, every: Duration, shutdown: Shutdown) {
     let mut after = 0;
     // Replicas that start together do not all look in one instant.
-    while shutdown.sleep(EVERY.mul_f64(0.5 + fastrand::f64())).await {
+    while shutdown.sleep(every.mul_f64(0.5 + fastrand::f64())).await {
         for _ in 0..PAGES {
             if !context.gate.is_open() {
                 break;
@@ -42,7 +40,7 @@ pub async fn run(context: Arc<Context<Events>>, shutdown: Shutdown) {
                         break;
                     }
                 }
-                // The gate tells of outages; this is tried again in a minute.
+                // The gate tells of outages; this is tried again at the next look.
                 Err(error) => {
                     tracing::debug!(%error, "waiting events could not be looked at");
                     break;

@@ -6,10 +6,10 @@ use anyhow::Context as _;
 use mailfleet_store::{Counts, RolledUp, Store, SummaryFilter};
 use serde::Deserialize;
 
-use super::{Demo, POLL};
 use super::campaign::{LEADS, NAME};
 use super::report::query;
 use super::servers::Servers;
+use super::{Demo, POLL};
 use crate::commands::analytics;
 use crate::output::{self, Rows};
 
@@ -50,8 +50,10 @@ pub(super) async fn print(demo: &Demo) -> anyhow::Result<bool> {
     output::line("\nIts roll-up (mailfleet analytics show):")?;
     analytics::print(&demo.store, &found).await?;
     let with = |status| LEADS.iter().filter(|lead| lead.status == status).count() as u64;
-    let want = (LEADS.len() as u64, with("delivered"), with("bounced"), LEADS.iter().map(|lead| lead.replies).sum());
-    let right = |counts: &Counts| (counts.sent, counts.delivered, counts.bounced_hard, counts.replied) == want;
+    let want =
+        (LEADS.len() as u64, with("delivered"), with("bounced"), LEADS.iter().map(|lead| lead.replies).sum());
+    let right =
+        |counts: &Counts| (counts.sent, counts.delivered, counts.bounced_hard, counts.replied) == want;
     Ok(found.iter().any(|summary| summary.name.as_deref() == Some(NAME) && right(&summary.counts)))
 }
 

@@ -54,7 +54,9 @@ pub(super) async fn print(
         "\n{accounted} of {total} mails accounted for, {:.1} s after the start of the fleet ({rate:.0} mails/s)",
         took.as_secs_f64()
     ))?;
-    Ok(Exit::clean_if(accounted >= total && campaign_stands && rolled_up && audited.iter().all(Audited::is_clean)))
+    Ok(Exit::clean_if(
+        accounted >= total && campaign_stands && rolled_up && audited.iter().all(Audited::is_clean),
+    ))
 }
 
 /// How to look around while the demo stays up.

@@ -6,18 +6,18 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use futures::StreamExt as _;
 
+use super::config::WebhooksConfig;
 use super::metrics::Outcome;
 use super::reply::Refused;
 
-/// A whole body comes within this.
-const LIMIT: Duration = Duration::from_secs(20);
 /// How much of a body that is too large is read and thrown away, in bytes, and for how long: a sender that still writes
 /// when the connection is closed does not see the answer.
 const LINGER_BYTES: usize = 4 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 
-/// The body, at most `max` bytes.
-pub async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, Refused> {
+/// The body, at most as large and within the time that the configuration says.
+pub async fn read(headers: &HeaderMap, body: Body, config: &WebhooksConfig) -> Result<Bytes, Refused> {
+    let (max, within) = (config.body_max_bytes, config.body_timeout());
     let told: Option<usize> =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     let mut stream = body.into_data_stream();
@@ -36,8 +36,9 @@ pub async fn read(headers: &HeaderMap, body: Body, max: usize) -> Result<Bytes, 
         }
         Ok(true)
     };
-    let fits = tokio::time::timeout(LIMIT, reading).await.map_err(|_| {
-        Refused::new(Outcome::Slow, format!("the body did not come within {} s", LIMIT.as_secs()))
+    let fits = tokio::time::timeout(within, reading).await.map_err(|_| {
+        let message = format!("the body did not come within {} s; send it again", within.as_secs());
+        Refused::new(Outcome::Slow, message)
     })??;
     if fits {
         return Ok(whole.into());

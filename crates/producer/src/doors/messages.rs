@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use mailfleet_store::{ApiToken, Registered, TokenHash};
+use mailfleet_store::{API_TOKEN, ApiToken, Registered, TokenHash};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -17,8 +17,6 @@ use super::{Door, body};
 
 /// Messages in one call at most.
 const MESSAGES_MAX: usize = 1_000;
-/// Longest token that is looked up, in bytes.
-const TOKEN_MAX_BYTES: usize = 200;
 
 /// How many messages of a call were new and how many were known.
 struct Counted {
@@ -51,7 +49,7 @@ async fn take(door: &Door, request: Request) -> Result<Counted, Refused> {
     let (parts, content) = request.into_parts();
     let token = authorized(door, &parts.headers).await?;
     door.buckets.take(token.id, Instant::now()).map_err(Refused::too_many)?;
-    let content = body::read(&parts.headers, content, door.services.config.webhooks.body_max_bytes).await?;
+    let content = body::read(&parts.headers, content, &door.services.config.webhooks).await?;
     let call = registration::read(&content, MESSAGES_MAX)
         .map_err(|problem| Refused::new(Outcome::Malformed, problem))?;
     let now_ms = door.services.clock.now_ms();
@@ -80,12 +78,10 @@ async fn authorized(door: &Door, headers: &HeaderMap) -> Result<ApiToken, Refuse
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         _ => return Err(refused()),
     };
-    if token.is_empty() || token.len() > TOKEN_MAX_BYTES {
-        return Err(refused());
-    }
+    let hash = TokenHash::of_token(API_TOKEN, token).ok_or_else(refused)?;
     let known = {
         let _slot = door.slot().await?;
-        door.services.store.api_token(TokenHash::of(token)).await
+        door.services.store.api_token(hash).await
     };
     let known = known.map_err(|error| door.failed("look up a token", error))?;
     known.filter(|token| token.revoked.is_none()).ok_or_else(refused)

@@ -22,6 +22,8 @@ use crate::services::Services;
 const CONNECTIONS: usize = 512;
 /// Longest silence on a connection.
 const SILENCE: Duration = Duration::from_secs(30);
+/// Longest time from the first byte of a call to its answer: more than the body and PostgreSQL may take.
+const REQUEST: Duration = Duration::from_secs(60);
 /// How old the last sign of PostgreSQL may be before the door is not ready.
 const MAX_AGE: Duration = Duration::from_secs(30);
 /// At the end of the drain this much is left for the rest of the process.
@@ -74,7 +76,7 @@ fn router(door: Door) -> Router {
 /// Serves until the process stops; then takes nothing new, and answers what was begun.
 async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) -> anyhow::Result<()> {
     let soft = shutdown.soft.clone();
-    let serving = axum::serve(Bounded::new(listener, CONNECTIONS, SILENCE), router)
+    let serving = axum::serve(Bounded::new(listener, CONNECTIONS, SILENCE, REQUEST), router)
         .with_graceful_shutdown(soft.clone().cancelled_owned())
         .into_future();
     let drained = async {

@@ -9,7 +9,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use mailfleet_model::{Class, Classify};
-use mailfleet_store::{Endpoint, NewInbox, Received, TokenHash};
+use mailfleet_store::{Endpoint, NewInbox, Received, TokenHash, WEBHOOK_TOKEN};
 use mailfleet_webhooks::{Call, Provider, Reading, Refusal, Trust, by_name};
 use serde_json::json;
 use tokio::time::Instant;
@@ -17,9 +17,6 @@ use tokio::time::Instant;
 use super::metrics::{ByKind, ByProvider, Outcome};
 use super::reply::{self, Refused};
 use super::{Door, body, secret};
-
-/// Longest token that is looked up, in bytes; ours have 68.
-const TOKEN_MAX_BYTES: usize = 200;
 
 /// What was taken.
 struct Taken {
@@ -60,12 +57,10 @@ async fn take(door: &Door, provider: &dyn Provider, token: &str, request: Reques
     if door.shutdown.is_stopping() {
         return Err(Refused::unavailable("this process is stopping; try again"));
     }
-    if token.len() > TOKEN_MAX_BYTES {
-        return Err(Refused::not_found());
-    }
+    let hash = TokenHash::of_token(WEBHOOK_TOKEN, token).ok_or_else(Refused::not_found)?;
     let endpoint = {
         let _slot = door.slot().await?;
-        door.services.store.endpoint_by_token(TokenHash::of(token)).await
+        door.services.store.endpoint_by_token(hash).await
     };
     let endpoint = endpoint.map_err(|error| door.failed("look up a webhook endpoint", error))?;
     let endpoint = endpoint
@@ -73,7 +68,7 @@ async fn take(door: &Door, provider: &dyn Provider, token: &str, request: Reques
         .ok_or_else(Refused::not_found)?;
     door.buckets.take(endpoint.id, Instant::now()).map_err(Refused::too_many)?;
     let (parts, content) = request.into_parts();
-    let content = body::read(&parts.headers, content, door.services.config.webhooks.body_max_bytes).await?;
+    let content = body::read(&parts.headers, content, &door.services.config.webhooks).await?;
     let reading = read(door, provider, &endpoint, &parts.headers, &content).await?;
     let call = NewInbox {
         endpoint: &endpoint,

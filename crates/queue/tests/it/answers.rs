@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailfleet_model::{Class, Classify, Lane, Secret};
-use mailfleet_queue::{Failure, LaneDepth, Queue, State};
+use mailfleet_queue::{Failure, LaneDepth, Memory, Queue, State};
 use mailfleet_testkit::eventually;
 
 use crate::fixture::{Fixture, SOON, claim_one, config, die_with, id};
@@ -103,6 +103,17 @@ async fn the_server_is_asked_without_config_and_a_refusal_is_no_error() {
         Queue::connect(&mailfleet_queue::Config { url: Secret::new(url), ..config(String::new()) }).unwrap();
     let hidden = queue.server_info().await.unwrap();
     assert_eq!((hidden.version, hidden.maxmemory_policy), (None, None));
+    assert_eq!(queue.memory().await.unwrap(), Memory::default());
+}
+
+#[tokio::test]
+async fn the_memory_is_told_with_its_limit_where_there_is_one() {
+    let f = Fixture::start_with(&[("maxmemory", "64mb")], |_| {});
+    let memory = f.queue.memory().await.unwrap();
+    assert!(memory.used_bytes.is_some_and(|used| used > 0), "{memory:?}");
+    assert_eq!(memory.max_bytes, Some(64 << 20));
+    let _: String = f.redis("CONFIG SET maxmemory 0").await;
+    assert_eq!(f.queue.memory().await.unwrap().max_bytes, None, "no limit is none, not zero");
 }
 
 #[tokio::test]

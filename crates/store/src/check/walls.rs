@@ -11,7 +11,8 @@ use crate::hierarchy::expected::ALL;
 /// tables of the platform. `tenants` is a tenant by its own id, and `mailboxes` by its account.
 const TABLES: &str = "SELECT n.nspname::text, c.relname::text, format('%I.%I', n.nspname, c.relname), \
      c.relrowsecurity AND c.relforcerowsecurity, \
-     EXISTS (SELECT 1 FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'mailfleet_tenants'), \
+     EXISTS (SELECT 1 FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND p.polname = 'mailfleet_tenants' \
+     AND (c.relname = 'mailboxes' OR pg_catalog.pg_get_expr(p.polqual, p.polrelid) LIKE '%declared_tenants%')), \
      (SELECT string_agg(p.polname, ', ') FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive \
       AND p.polname NOT LIKE 'mailfleet\\_%' AND (0 = ANY(p.polroles) OR EXISTS (SELECT 1 FROM pg_catalog.pg_roles r \
       WHERE r.oid = ANY(p.polroles) AND r.rolname IN ('mailfleet_writer', 'mailfleet_reader')))) \
@@ -53,7 +54,7 @@ pub(super) async fn look(client: &Client, schema: &str, findings: &mut Vec<Findi
             ));
         } else if !flag(4)? {
             findings.push(Finding::error(
-                format!("{place} lost its policy mailfleet_tenants, so that nobody sees its rows"),
+                format!("{place} lost its policy mailfleet_tenants by declared tenants, so that tenants are not kept apart or nobody sees its rows"),
                 remedy,
             ));
         }

@@ -55,6 +55,8 @@ impl Provider for Generic {
     }
 
     fn verify(&self, call: &Call<'_>, trust: &Trust<'_>) -> Result<(), Refusal> {
+        // The file may have changed since the endpoint was added.
+        self.usable(trust)?;
         let secrets = trust.secrets()?;
         let header = call.required(SIGNATURE)?;
         let parts = || header.split(',').filter_map(|part| part.trim().split_once('='));

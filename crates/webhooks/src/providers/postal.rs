@@ -1,8 +1,9 @@
 //! Postal (postalserver/postal, `lib/postal/signer.rb`, `app/models/webhook.rb`): JSON `{event, timestamp, payload, uuid}`,
 //! signed with the installation's RSA key over the raw body.
 //!
-//! The body carries the time of the event, not of the call, and Postal repeats a call for hours: its age says nothing. A
-//! replay is known by the `uuid`, which is signed.
+//! The signed `timestamp` says when the call was first queued, and Postal repeats it unchanged
+//! (`app/services/webhook_delivery_service.rb`): so it may be old, but not older than any repetition. A replay within that
+//! time is known by the `uuid`, which is signed too.
 
 use mailfleet_model::{EventKind, Permanence};
 
@@ -12,6 +13,7 @@ use crate::code;
 use crate::crypto::{self, Hash};
 use crate::field;
 use crate::refusal::Refusal;
+use crate::time;
 
 const SIGNATURE_256: &str = "x-postal-signature-256";
 /// What older versions send alone.
@@ -44,11 +46,13 @@ impl Provider for Postal {
         };
         let genuine = crypto::base64(signature.as_bytes())
             .is_some_and(|signature| crypto::rsa(&keys, hash, call.body(), &signature));
-        if genuine {
-            Ok(())
-        } else {
-            Err(Refusal::unverified("the signature does not fit the body and our key"))
+        if !genuine {
+            return Err(Refusal::unverified("the signature does not fit the body and our key"));
         }
+        // A call without a time is genuine all the same: whether it is a call of Postal at all is for `read` to say.
+        let body = call.json().ok();
+        let signed = body.as_ref().and_then(|body| field::at(body, &["timestamp"])).and_then(time::ms);
+        signed.map_or(Ok(()), |signed| trust.recent(signed))
     }
 
     fn read(&self, call: &Call<'_>) -> Result<Reading, Refusal> {

@@ -5,8 +5,8 @@
 //!   put beside it when Amazon changes it). Nothing is ever fetched because a caller names an address: neither the
 //!   certificate nor the address that confirms a subscription, which is left as a note for the operator.
 //! - The topic must be the endpoint's: whoever has an account at Amazon can have messages signed by that key.
-//! - SNS repeats a message for an hour and more with its first time: its age says nothing. A replay is known by the
-//!   `MessageId`, which is signed.
+//! - SNS repeats a message for up to an hour with its first time, which is signed: it may be old, but not older than any
+//!   repetition. A replay within that time is known by the `MessageId`, which is signed too.
 
 use mailfleet_model::{EventKind, Permanence};
 use serde_json::Value;
@@ -17,6 +17,7 @@ use crate::code::{self, Said};
 use crate::crypto::{self, Hash};
 use crate::field;
 use crate::refusal::Refusal;
+use crate::time;
 
 /// What is signed of a notification, in this order; `Subject` only where it is there.
 const NOTIFICATION: &[&str] = &["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"];
@@ -84,7 +85,8 @@ impl Provider for SesSns {
         if part("TopicArn") != Some(wanted) {
             return Err(Refusal::unverified("TopicArn: is not the topic of this endpoint"));
         }
-        Ok(())
+        let signed = field::at(&envelope, &["Timestamp"]).and_then(time::ms);
+        trust.recent(signed.ok_or_else(|| Refusal::unverified("Timestamp: is not a time"))?)
     }
 
     fn read(&self, call: &Call<'_>) -> Result<Reading, Refusal> {

@@ -1,9 +1,14 @@
 //! Signatures made elsewhere verify here; whatever is changed about them, they no longer do.
 
+use data_encoding::BASE64;
+use mailfleet_testkit::RsaSigner;
 use mailfleet_webhooks::{Refusal, Trust, by_name};
 use serde_json::{Value, json};
 
 use crate::support::{SIGNED_AT, TOPIC, file, text, trust, vectors, verify};
+
+/// The time of the vectors of SNS, in seconds since 1970.
+const SNS_SIGNED_AT: i64 = SIGNED_AT + 5;
 
 fn refused(result: &Result<(), Refusal>) -> bool {
     matches!(result, Err(Refusal::Unverified(_)))
@@ -102,6 +107,12 @@ fn postal_holds_for_body_and_key_alone_with_either_hash() {
 
     assert!(refused(&verify("postal", headers, &tampered(&body, "ann@", "bob@"), &trust(secret))));
     assert!(refused(&verify("postal", &json!({}), &body, &trust(secret))));
+    for (late, taken) in [(86_400, true), (86_401, false), (-300, true), (-301, false)] {
+        // The vector's time has a fraction of a second, which is cut here.
+        let now_ms = (SIGNED_AT + late) * 1_000 + 250;
+        let result = verify("postal", headers, &body, &Trust { now_ms, ..trust(secret) });
+        assert_eq!((result.is_ok(), refused(&result)), (taken, !taken), "{late} s late");
+    }
     // A bad signature of the better kind is not made good by a good one of the worse kind.
     let mixed = json!({
         "X-Postal-Signature": headers["X-Postal-Signature"],
@@ -115,6 +126,25 @@ fn postal_holds_for_body_and_key_alone_with_either_hash() {
 }
 
 #[test]
+fn a_call_of_postal_without_a_time_that_can_be_read_is_taken_and_an_old_one_is_not() {
+    let signer = RsaSigner::new().unwrap();
+    let secret = signer.public_key().unwrap();
+    let check = |timestamp: Value| {
+        let body = json!({"event": "MessageSent", "timestamp": timestamp, "uuid": "u"}).to_string();
+        let signature = BASE64.encode(&signer.sign(body.as_bytes()).unwrap());
+        let headers = json!({ "X-Postal-Signature-256": signature });
+        verify("postal", &headers, body.as_bytes(), &trust(secret.as_bytes()))
+    };
+    for timestamp in [json!(null), json!("soon"), json!({}), json!(SIGNED_AT), json!(SIGNED_AT - 86_400)] {
+        check(timestamp.clone()).unwrap_or_else(|refusal| panic!("{timestamp}: {refusal}"));
+    }
+    for timestamp in [json!(SIGNED_AT - 86_401), json!(SIGNED_AT + 301), json!((SIGNED_AT + 301).to_string())]
+    {
+        assert!(refused(&check(timestamp.clone())), "{timestamp}");
+    }
+}
+
+#[test]
 fn sns_messages_of_both_versions_hold_for_the_pinned_certificate_and_topic_alone() {
     let vector = &vectors()["ses-sns"];
     let certificate = text(vector, "cert_pem").as_bytes();
@@ -125,8 +155,12 @@ fn sns_messages_of_both_versions_hold_for_the_pinned_certificate_and_topic_alone
     assert_eq!(messages.len(), 3);
     for message in messages {
         check(message, &trust(certificate)).unwrap();
-        // Nobody re-signs an old message, and SNS repeats for long.
-        check(message, &Trust { now_ms: (SIGNED_AT + 86_400) * 1_000, ..trust(certificate) }).unwrap();
+        // SNS does not sign a message anew when it repeats it, and does not repeat it for days.
+        for (late, taken) in [(86_400, true), (86_401, false), (-300, true), (-301, false)] {
+            let now_ms = (SNS_SIGNED_AT + late) * 1_000;
+            let result = check(message, &Trust { now_ms, ..trust(certificate) });
+            assert_eq!((result.is_ok(), refused(&result)), (taken, !taken), "{late} s late");
+        }
         for (key, value) in [
             ("Message", "{}"),
             ("MessageId", "22222222-3333-4444-8555-666666666667"),

@@ -107,3 +107,16 @@ async fn rows_are_enqueued_again_by_a_producer_without_a_door_too() {
     assert!(second.process.is_running());
     drop(client(&first));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_taken_also_by_a_producer_that_starts_while_redis_is_away() {
+    let world = World::without_accounts().await;
+    let endpoint = endpoint(&world, "generic", SECRET).await;
+    world.redis.stop().unwrap();
+    let (producer, client) = open(&world, "");
+    assert_eq!(client.generic(&endpoint, &event(1)).code, 200);
+    assert_eq!(rows(&world), 1);
+    world.redis.start_again().unwrap();
+    until_live(&events_queue(&world), &only_job(&world)).await;
+    producer.until_ready(200).await;
+}
