@@ -31,7 +31,7 @@ SELECT mailfleet.wall('mailfleet.messages');
 COMMENT ON TABLE mailfleet.messages IS 'One row per mail of the hierarchy, written in the same transaction: thread, campaign and what roll-ups count';
 COMMENT ON COLUMN mailfleet.messages.storage_key IS 'The mail in email_content and email_messages';
 COMMENT ON COLUMN mailfleet.messages.tenant_id IS 'The tenant that owns the mail';
-COMMENT ON COLUMN mailfleet.messages.account_id IS 'The account it came to or was sent from; NULL where a registration named none';
+COMMENT ON COLUMN mailfleet.messages.account_id IS 'The account it came to; of a message that we sent the registered one, else that of the first copy seen; NULL for none';
 COMMENT ON COLUMN mailfleet.messages.mailbox_id IS 'The folder it was first seen in; NULL for a message that was only registered';
 COMMENT ON COLUMN mailfleet.messages.direction IS 'inbound or outbound';
 COMMENT ON COLUMN mailfleet.messages.message_type IS 'email, bounce, auto_reply, complaint…, as in email_messages';
@@ -115,6 +115,7 @@ CREATE TABLE mailfleet.delivery_events (
     message_id text,
     alias text,
     recipient text NOT NULL,
+    original_recipient text,
     permanence text CHECK (permanence IN ('soft', 'hard')),
     enhanced_status text,
     smtp_code integer,
@@ -137,6 +138,7 @@ COMMENT ON COLUMN mailfleet.delivery_events.kind IS 'sent, deferred, delivered, 
 COMMENT ON COLUMN mailfleet.delivery_events.message_id IS 'Message-ID of the message it is about, without brackets, where the source tells it';
 COMMENT ON COLUMN mailfleet.delivery_events.alias IS 'The source''s own name of the message';
 COMMENT ON COLUMN mailfleet.delivery_events.recipient IS 'The recipient it is about, in lower case';
+COMMENT ON COLUMN mailfleet.delivery_events.original_recipient IS 'The address the message was sent to, in lower case, where a returned mail tells it and it is another than recipient: that server forwards';
 COMMENT ON COLUMN mailfleet.delivery_events.permanence IS 'Of a bounce: soft or hard';
 COMMENT ON COLUMN mailfleet.delivery_events.enhanced_status IS 'Enhanced status code (RFC 3463)';
 COMMENT ON COLUMN mailfleet.delivery_events.smtp_code IS 'SMTP reply code';

@@ -48,8 +48,16 @@ COMMENT ON COLUMN mailfleet.email_accounts.sent_mailboxes IS 'The folders to wat
 ALTER TABLE mailfleet.messages
     ADD COLUMN in_reply_to smallint NOT NULL DEFAULT 0,
     ADD COLUMN named_campaign_id uuid,
-    ADD COLUMN named_lead_id uuid;
+    ADD COLUMN named_lead_id uuid,
+    ADD COLUMN named_campaign text,
+    ADD COLUMN named_address text,
+    ADD COLUMN account_told boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN mailfleet.messages.in_reply_to IS 'How many of refs, from the first, stand in In-Reply-To';
 COMMENT ON COLUMN mailfleet.messages.named_campaign_id IS 'The campaign of the tenant that its X-Campaign-ID names';
 COMMENT ON COLUMN mailfleet.messages.named_lead_id IS 'The lead of that campaign that the mail came from or was sent to';
+COMMENT ON COLUMN mailfleet.messages.named_campaign IS 'What its X-Campaign-ID says, whether there is such a campaign or not; an import that brings it looks here';
+COMMENT ON COLUMN mailfleet.messages.named_address IS 'The other side''s address, by which the lead of that campaign is found';
+COMMENT ON COLUMN mailfleet.messages.account_told IS 'Whether a registration told account_id; else it is that of the folder in which the mail was seen';
+CREATE INDEX messages_named_idx ON mailfleet.messages (tenant_id, named_campaign, storage_key)
+    WHERE named_campaign IS NOT NULL AND named_lead_id IS NULL;
 CREATE INDEX messages_parent_idx ON mailfleet.messages (parent_storage_key) WHERE parent_storage_key IS NOT NULL;

@@ -46,7 +46,8 @@ COMMENT ON FUNCTION mailfleet.day_of(timestamptz) IS 'The day of the roll-ups th
 
 -- The triggers run with the rights of whoever writes: its tenants are declared, and the change is of the same tenant.
 -- One row for all messages of a statement that share a key. Both the old key and the new one have changed; so have those of
--- the answers to an outbound message that comes, goes or turns: whether they are replies depends on it.
+-- the answers to an outbound message that comes, goes or turns, and of its copies in inboxes: whether they are replies
+-- depends on it.
 CREATE FUNCTION mailfleet.note_messages() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $note$
@@ -57,23 +58,31 @@ BEGIN
             UNION
             SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM new_rows n
                 JOIN mailfleet.messages c ON c.parent_storage_key = n.storage_key AND c.tenant_id = n.tenant_id
-                WHERE n.direction = 'outbound';
+                WHERE n.direction = 'outbound'
+            UNION
+            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM new_rows n
+                JOIN mailfleet.messages c ON c.tenant_id = n.tenant_id AND c.message_id = n.message_id
+                WHERE n.direction = 'outbound' AND c.direction = 'inbound';
     ELSIF TG_OP = 'DELETE' THEN
         INSERT INTO mailfleet.analytics_changes (tenant_id, campaign_id, account_id, day)
             SELECT o.tenant_id, o.campaign_id, o.account_id, mailfleet.day_of(o.created) FROM old_rows o
             UNION
             SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM old_rows o
                 JOIN mailfleet.messages c ON c.parent_storage_key = o.storage_key AND c.tenant_id = o.tenant_id
-                WHERE o.direction = 'outbound';
+                WHERE o.direction = 'outbound'
+            UNION
+            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM old_rows o
+                JOIN mailfleet.messages c ON c.tenant_id = o.tenant_id AND c.message_id = o.message_id
+                WHERE o.direction = 'outbound' AND c.direction = 'inbound';
     ELSE
-        -- What the roll-ups do not count (a thread, a time of change) is no change to them.
+        -- What the roll-ups do not count (a thread, what ties a mail to its campaign) is no change to them.
         INSERT INTO mailfleet.analytics_changes (tenant_id, campaign_id, account_id, day)
             WITH changed AS (
                 SELECT o AS was, n AS becomes FROM old_rows o JOIN new_rows n USING (storage_key)
-                WHERE (o.tenant_id, o.campaign_id, o.account_id, o.created, o.direction, o.message_type, o.evidence,
+                WHERE (o.tenant_id, o.campaign_id, o.account_id, o.created, o.direction, o.message_type, o.message_id,
                        o.parent_storage_key, o.bytes, o.latency_ms)
                    IS DISTINCT FROM (n.tenant_id, n.campaign_id, n.account_id, n.created, n.direction, n.message_type,
-                       n.evidence, n.parent_storage_key, n.bytes, n.latency_ms)
+                       n.message_id, n.parent_storage_key, n.bytes, n.latency_ms)
             )
             SELECT (was).tenant_id, (was).campaign_id, (was).account_id, mailfleet.day_of((was).created) FROM changed
             UNION
@@ -82,7 +91,12 @@ BEGIN
             UNION
             SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM changed
                 JOIN mailfleet.messages c ON c.parent_storage_key = (was).storage_key
-                WHERE (was).direction <> (becomes).direction;
+                WHERE (was).direction <> (becomes).direction
+            UNION
+            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM changed
+                JOIN mailfleet.messages c ON c.tenant_id = (was).tenant_id
+                    AND c.message_id IN ((was).message_id, (becomes).message_id) AND c.direction = 'inbound'
+                WHERE ((was).direction, (was).message_id) IS DISTINCT FROM ((becomes).direction, (becomes).message_id);
     END IF;
     RETURN NULL;
 END
@@ -191,7 +205,7 @@ DECLARE
         ['opened', 'Messages opened, each recipient once'],
         ['clicked', 'Messages of which a link was followed, each recipient once'],
         ['unsubscribed', 'Messages that made somebody unsubscribe, each recipient once'],
-        ['replied', 'Inbound mails of type email that answer an outbound message by In-Reply-To or References; on the day and in the mailbox that they came. Never our own Sent copy, never on the word of X-Campaign-ID'],
+        ['replied', 'Inbound mails of type email that answer an outbound message by In-Reply-To or References, of a campaign or of none; on the day and in the mailbox that they came. Never our own Sent copy, nor its copy in an inbox; never on the word of X-Campaign-ID'],
         ['auto_replied', 'The same of type auto_reply: out of office and the like'],
         ['received', 'Inbound mails of any type'],
         ['bytes_in', 'Size of the inbound mails, raw']];

@@ -167,6 +167,18 @@ fn every_panel_and_every_alert_has_the_series_of_a_fleet_under_load() {
         Some(series) => Err(format!("raised in a healthy fleet: {series:?}")),
         None => Ok(()),
     });
+}
+
+#[test]
+fn whoever_is_away_raises_the_alert_of_it() {
+    let fleet = Fleet::start();
+    let (producer, consumers) = (fleet.producer(), [fleet.consumer()]);
+    let view = View::over(&producer, &consumers);
+    let alerts = view.alerts();
+    let all = ["mailfleet_redis_memory_bytes", "mailfleet_fetched_total", "mailfleet_processed_total"];
+    for metric in all {
+        eventually_blocking(metric, SOON, || (!view.query(metric).ok()?.is_empty()).then_some(()));
+    }
     fleet.redis.kill();
     for alert in ["MailfleetRedisAway", "MailfleetDepthUnknown"] {
         view.raised(&alerts, alert);

@@ -104,7 +104,10 @@ impl<K: Kind> Context<K> {
     /// What becomes of an entry for which the store has no answer but an error.
     pub fn failed(&self, job: &JobId, began: Mark, error: &Error) -> Verdict {
         let class = error.class();
+        // A transaction that lost against others, again and again (SQLSTATE class 40): nobody's fault, as a rule.
+        let lost = error.code().is_some_and(|code| code.starts_with("40"));
         let blamed = match class {
+            Class::Transient if lost => self.suspects.failed(job, began),
             Class::Outage | Class::Fault => self.suspects.failed(job, began),
             Class::Transient | Class::Data | Class::Policy | Class::Hostile => true,
         };

@@ -46,8 +46,10 @@ fn event(recipient: &Recipient, message_id: &str) -> DeliveryEvent {
         (BounceKind::Delivered, _) => (EventKind::Delivered, None),
     };
     let diagnostic = recipient.diagnostic.as_ref();
+    let original = recipient.original.as_deref().map(recipient_key).filter(|original| !original.is_empty());
     DeliveryEvent {
         message_id: Some(message_id.to_owned()),
+        original_recipient: original,
         permanence,
         enhanced_status: recipient.status.clone(),
         smtp_code: recipient.reply_code,

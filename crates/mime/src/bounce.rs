@@ -102,6 +102,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     Recipient {
         reply_code: status::reply_code(spoken),
         address: row.address,
+        original: row.original,
         status,
         action: row.action,
         diagnostic: row.diagnostic.or(Some(excerpt).filter(|excerpt| !excerpt.is_empty())),
@@ -146,6 +147,7 @@ pub(crate) fn complaint(addresses: Vec<String>, returned: &Returned) -> Bounce {
     let addresses = if addresses.is_empty() { returned.to.clone() } else { addresses };
     let recipients = addresses.into_iter().map(|address| Recipient {
         address,
+        original: None,
         status: None,
         action: None,
         diagnostic: None,

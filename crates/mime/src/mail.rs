@@ -167,6 +167,9 @@ pub struct Bounce {
 pub struct Recipient {
     /// The address, without its type (`rfc822;`) and angle brackets.
     pub address: String,
+    /// The address that the sender wrote to (Original-Recipient, RFC 3464 §2.3.1), where the report tells it and it is
+    /// another: the mail was forwarded.
+    pub original: Option<String>,
     /// Enhanced status code (RFC 3463), such as `5.1.1`.
     pub status: Option<String>,
     /// `failed`, `delayed`, `delivered`, `relayed` or `expanded`, where the report says so.

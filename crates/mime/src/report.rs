@@ -13,6 +13,7 @@ use crate::words::{self, Decoder};
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Row {
     pub(crate) address: String,
+    pub(crate) original: Option<String>,
     pub(crate) status: Option<String>,
     pub(crate) action: Option<String>,
     pub(crate) diagnostic: Option<String>,
@@ -43,15 +44,20 @@ fn skip_line(content: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &content[at..]).map_or(content.len(), |end| at + end + 1)
 }
 
-/// Splits a block where a Final-Recipient comes again.
+/// Splits a block where a Final-Recipient comes again, or at the Original-Recipient right before it (RFC 3464 §2.3 has
+/// them in that order).
 fn groups<'b, 'a>(fields: &'b [Field<'a>]) -> Vec<&'b [Field<'a>]> {
     let mut groups = Vec::new();
     let (mut start, mut seen) = (0, false);
     for (index, field) in fields.iter().enumerate() {
         if field.name == "final-recipient" {
             if seen {
-                groups.push(&fields[start..index]);
-                start = index;
+                let first = match index.checked_sub(1) {
+                    Some(before) if before > start && fields[before].name == "original-recipient" => before,
+                    _ => index,
+                };
+                groups.push(&fields[start..first]);
+                start = first;
             }
             seen = true;
         }
@@ -64,6 +70,8 @@ fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
     let address = ["final-recipient", "original-recipient", "x-actual-recipient"]
         .into_iter()
         .find_map(|name| header::first(fields, name).map(address).filter(|address| !address.is_empty()))?;
+    // Where the mail was forwarded, the sender knows this one alone.
+    let original = header::first(fields, "original-recipient").map(self::address);
     let mut text = |name| {
         header::first(fields, name).map(|raw| decoder.text(raw)).filter(|text: &String| !text.is_empty())
     };
@@ -74,6 +82,8 @@ fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
         word.to_ascii_lowercase()
     });
     Some(Row {
+        original: original
+            .filter(|original| !original.is_empty() && !original.eq_ignore_ascii_case(&address)),
         address,
         status,
         action: action.filter(|word| !word.is_empty()),
@@ -164,6 +174,28 @@ mod tests {
             "Final-Recipient: rfc822; a@b\nStatus: 5.1.1\nFinal-Recipient: rfc822; c@d\nStatus: 5.2.2\n",
         );
         assert_eq!(rows.iter().map(|r| r.address.as_str()).collect::<Vec<_>>(), ["a@b", "c@d"]);
+    }
+
+    #[test]
+    fn a_forwarded_recipient_keeps_the_address_that_the_mail_was_sent_to() {
+        let rows = rows(
+            "Original-Recipient: rfc822;<lead@b>\nFinal-Recipient: rfc822; x@y\nStatus: 5.1.1\n\
+             Original-Recipient: rfc822; ann@b\nFinal-Recipient: rfc822; Ann@B\nStatus: 5.2.2\n\
+             Original-Recipient: rfc822; ben@b\nFinal-Recipient: rfc822; z@y\n\n\
+             Original-Recipient: rfc822; eve@b\nStatus: 5.0.0\n\n\
+             Final-Recipient: rfc822; u@v\nOriginal-Recipient: rfc822;\n",
+        );
+        let both: Vec<_> = rows.iter().map(|r| (r.address.as_str(), r.original.as_deref())).collect();
+        let expected = [
+            ("x@y", Some("lead@b")),
+            ("Ann@B", None),
+            ("z@y", Some("ben@b")),
+            ("eve@b", None),
+            ("u@v", None),
+        ];
+        assert_eq!(both, expected);
+        assert_eq!(rows[0].status.as_deref(), Some("5.1.1"));
+        assert_eq!(rows[1].status.as_deref(), Some("5.2.2"));
     }
 
     #[test]

@@ -98,6 +98,10 @@ pub struct DeliveryEvent {
     pub alias: Option<String>,
     /// The recipient's address, as [`recipient_key`] keeps it.
     pub recipient: String,
+    /// The address that the message was sent to, in the same form, where a returned mail tells it and it is another than
+    /// `recipient`: that server forwards.
+    #[serde(default)]
+    pub original_recipient: Option<String>,
     /// When it happened, in milliseconds since 1970; `None` where the source does not say.
     #[serde(default)]
     pub occurred_ms: Option<i64>,
@@ -127,6 +131,7 @@ impl DeliveryEvent {
             message_id: None,
             alias: None,
             recipient: recipient_key(recipient),
+            original_recipient: None,
             occurred_ms: None,
             permanence: None,
             enhanced_status: None,

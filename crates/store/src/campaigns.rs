@@ -9,6 +9,7 @@ use mailfleet_model::{CampaignId, LeadId, TenantId};
 use uuid::Uuid;
 
 use crate::error::Result;
+use crate::links;
 use crate::rows::{count, get};
 use crate::session::Session;
 use crate::store::Store;
@@ -65,6 +66,7 @@ pub type RefusedLead = (usize, String);
 
 /// An import under way. Dropped without [`LeadImport::commit`] it never was.
 pub struct LeadImport {
+    store: Store,
     session: Session,
     tenant: TenantId,
     campaigns: HashMap<String, CampaignId>,
@@ -82,7 +84,13 @@ impl Store {
     pub async fn import_leads(&self, tenant: TenantId) -> Result<LeadImport> {
         let mut session = self.session().await?;
         session.begin_for(&BTreeSet::from([tenant])).await?;
-        Ok(LeadImport { session, tenant, campaigns: HashMap::new(), imported: Imported::default() })
+        Ok(LeadImport {
+            store: self.clone(),
+            session,
+            tenant,
+            campaigns: HashMap::new(),
+            imported: Imported::default(),
+        })
     }
 
     /// The campaigns, of one tenant or of all, by tenant and name.
@@ -140,9 +148,16 @@ impl LeadImport {
         self.imported
     }
 
-    /// Makes it true.
+    /// Makes it true, and then ties the mails to it that named one of the tenant's campaigns, or came from one of its leads,
+    /// before that was known.
+    ///
+    /// # Errors
+    /// After an error it may be true already, with a part of those mails tied: the same import again changes nothing more,
+    /// and ties the rest.
     pub async fn commit(mut self) -> Result<Imported> {
         self.session.commit().await?;
+        let tied = links::settle_waiting(&mut self.session, &self.store, self.tenant).await?;
+        tracing::debug!(tenant = %self.tenant, mails = tied, "mails that had named a campaign before were tied to it");
         Ok(self.imported)
     }
 

@@ -99,13 +99,17 @@ impl Store {
         rows.iter().map(|row| get(row, "id").map(InboxId)).collect()
     }
 
-    /// How many calls wait for their effect.
-    pub async fn inbox_waiting(&self) -> Result<u64> {
-        let sql = format!("SELECT count(*) AS waiting FROM mailfleet.webhook_inbox i WHERE {WAITS}");
+    /// How many calls wait for their effect, and for how long the oldest of them has (zero without any).
+    pub async fn inbox_waiting(&self) -> Result<(u64, Duration)> {
+        let sql = format!(
+            "SELECT count(*) AS waiting, \
+             GREATEST(0, 1000 * extract(epoch FROM now() - coalesce(min(i.received), now())))::bigint AS oldest_ms \
+             FROM mailfleet.webhook_inbox i WHERE {WAITS}"
+        );
         let mut session = self.session().await?;
         session.begin_maintenance().await?;
         let row = session.query_one("counting webhook calls without effect", &sql, &[]).await?;
         session.commit().await?;
-        count(&row, "waiting")
+        Ok((count(&row, "waiting")?, Duration::from_millis(count(&row, "oldest_ms")?)))
     }
 }

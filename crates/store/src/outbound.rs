@@ -59,7 +59,20 @@ impl<'a> Message<'a> {
         std::iter::once(&self.id).chain(&self.aliases).map(move |name| (tenant, name.clone()))
     }
 
-    fn linked(&self) -> Linked {
+    /// Its place, with what later registrations of it in the same batch add.
+    fn linked(&self, part: &[Message<'_>]) -> Linked {
+        let mut linked = self.alone();
+        for later in part.iter().filter(|later| later.key == self.key).map(Message::alone) {
+            linked.account = linked.account.or(later.account);
+            linked.registered = match linked.registered {
+                Some(first) => Some(first.and(later.registered)),
+                None => later.registered,
+            };
+        }
+        linked
+    }
+
+    fn alone(&self) -> Linked {
         Linked {
             key: self.key.clone(),
             tenant: self.told.tenant,
@@ -85,6 +98,11 @@ impl Store {
     /// Registers messages that we send. Each has one row afterwards, whatever was known of it before; what is new about
     /// it is added, nothing is taken away, and events that waited for it take effect. Answers in the order of `messages`;
     /// safe to repeat. Up to 200 messages (with 2,000 recipients and aliases) are one transaction.
+    ///
+    /// Where two registrations of a message contradict each other (campaign, lead, account), the first stays, and what a
+    /// later one leaves out stays too; a lead that only the later one tells is added where the campaign is the same. Over
+    /// what was only seen (X-Campaign-ID, the account whose Sent folder holds the copy) a registration prevails, in either
+    /// order.
     ///
     /// # Errors
     /// [`Error::Invalid`] for an empty Message-ID, and where a key belongs to somebody else's mail; nothing of that
@@ -139,7 +157,7 @@ async fn effects(session: &mut Session, store: &Store, part: &[Message<'_>]) -> 
     let sorted: Vec<&Message<'_>> = sorted.into_values().collect();
     contents(session, store, &sorted).await?;
     let sent = seen(session, store, &sorted).await?;
-    let linked: Vec<Linked> = sorted.iter().map(|message| message.linked()).collect();
+    let linked: Vec<Linked> = sorted.iter().map(|message| message.linked(part)).collect();
     let links = links::link(session, store, &linked).await?;
     let mut new = headers(session, store, &sorted, &links).await?;
     let aliases: Vec<_> = part
@@ -227,9 +245,12 @@ async fn headers(
          $9::text[], $10::text[], $11::uuid[], $12::uuid[]) AS z(k, t, a, f, r, s, c, p, h, g, l) \
          ON CONFLICT DO NOTHING RETURNING storage_key::text AS storage_key"
     );
+    // Which account counts was decided where the row of `messages` was written. The keys come as parameters: in an adopted
+    // table the column may be of another collation than there.
     let fill = format!(
-        "UPDATE {table} AS m SET email_account_id = r.a, updated = now() FROM unnest($1::text[], $2::uuid[]) AS r(k, a) \
-         WHERE m.storage_key = r.k AND m.email_account_id IS NULL AND r.a IS NOT NULL"
+        "UPDATE {table} AS m SET email_account_id = l.account_id, updated = now() FROM unnest($1::text[]) AS r(k) \
+         JOIN mailfleet.messages l ON l.storage_key = r.k \
+         WHERE m.storage_key = r.k AND l.account_id IS NOT NULL AND m.email_account_id IS DISTINCT FROM l.account_id"
     );
     let keys: Vec<&str> = messages.iter().map(|message| message.key.as_str()).collect();
     let told: Vec<&NewOutbound> = messages.iter().map(|message| message.told).collect();
@@ -264,6 +285,6 @@ async fn headers(
             ],
         )
         .await?;
-    session.execute("completing email_messages", &fill, &[&keys, &accounts]).await?;
+    session.execute("completing email_messages", &fill, &[&keys]).await?;
     rows.iter().map(|row| Ok(StorageKey::from_stored(get(row, "storage_key")?))).collect()
 }

@@ -6,7 +6,7 @@ use crate::refusal::Refusal;
 
 /// How old the signed time of a call may be, in seconds, where the sender repeats a call without signing it anew. SNS
 /// repeats to HTTP for an hour at most (its developer guide, "Amazon SNS message delivery retries": the total policy retry
-/// time is at most 3,600 s), Postal for 36 minutes (`WebhookDeliveryService::RETRIES`: 2, 3, 6, 10 and 15 minutes). A whole
+/// time is at most 3,600 s), Postal for 36 minutes (`WebhookDeliveryService::RETRIES`: 2, 3, 6, 10 and 15 minutes), Mailgun for eight hours. A whole
 /// day leaves room for a backlog on their side, and makes nothing of a call that somebody kept for longer.
 const OLDEST_REPEAT_SECONDS: u64 = 24 * 60 * 60;
 

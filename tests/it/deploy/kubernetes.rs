@@ -85,3 +85,45 @@ fn secrets_are_references_and_every_one_is_explained() {
     let names = ["accounts", "postgres", "postgres-owner", "redis", "webhooks"];
     assert_eq!(seen, names.map(|name| format!("mailfleet-{name}")).into());
 }
+
+#[test]
+fn the_first_step_of_a_roll_out_holds_all_that_the_migration_needs_and_no_program() {
+    let readme = std::fs::read_to_string(root().join("deploy/kubernetes/README.md")).unwrap();
+    assert!(readme.contains("'app.kubernetes.io/component notin (producer, consumer)'"));
+    for (title, manifests) in installations() {
+        let first: Vec<_> = manifests
+            .documents
+            .iter()
+            .filter(|document| {
+                let component = document["metadata"]["labels"]["app.kubernetes.io/component"].as_str();
+                !matches!(component, Some("producer" | "consumer"))
+            })
+            .collect();
+        let names = |kind: &str| -> BTreeSet<&str> {
+            let of_kind = first.iter().filter(|document| document["kind"] == kind);
+            of_kind.map(|document| document["metadata"]["name"].as_str().unwrap()).collect()
+        };
+        assert!(names("Deployment").is_empty() && names("ScaledObject").is_empty(), "{title}");
+        let job = first.iter().find(|document| document["kind"] == "Job").unwrap();
+        let pod = &job["spec"]["template"]["spec"];
+        assert!(names("ServiceAccount").contains(pod["serviceAccountName"].as_str().unwrap()), "{title}");
+        let volumes = pod["volumes"].as_array().unwrap();
+        let configs: Vec<&str> =
+            volumes.iter().filter_map(|volume| volume["configMap"]["name"].as_str()).collect();
+        assert!(!configs.is_empty(), "{title}: {volumes:?}");
+        assert!(configs.iter().all(|name| names("ConfigMap").contains(name)), "{title}: {configs:?}");
+        assert!(names("NetworkPolicy").contains("mailfleet-stores"), "{title}");
+    }
+}
+
+#[test]
+fn there_is_one_producer_and_never_two_at_a_time() {
+    for (title, manifests) in installations() {
+        let is_producer = |document: &&serde_json::Value| {
+            document["kind"] == "Deployment" && document["metadata"]["name"] == "mailfleet-producer"
+        };
+        let producer = manifests.documents.iter().find(is_producer).unwrap();
+        assert_eq!(producer["spec"]["replicas"], 1, "{title}");
+        assert_eq!(producer["spec"]["strategy"]["type"], "Recreate", "{title}");
+    }
+}

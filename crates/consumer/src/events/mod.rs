@@ -74,6 +74,14 @@ impl Kind for Events {
                 metrics.rows_missing.inc();
                 Verdict::Done(Outcome::Redelivered)
             }
+            // In a deploy the doors may be ahead of us: it waits for a consumer that knows it, and nothing is counted.
+            InboxFate::Newer { message } => {
+                if let Some(suppressed) = context.log.open() {
+                    let job = case.delivery.job_id();
+                    tracing::warn!(%job, message, suppressed, "events of a newer version wait for it");
+                }
+                Verdict::Later
+            }
             InboxFate::Refused { code, message } => Verdict::Dead(Rejection::refused(&code, &message)),
         }
     }

@@ -234,6 +234,39 @@ async fn a_row_that_cannot_be_applied_is_a_dead_letter_that_can_be_replayed() {
 }
 
 #[tokio::test]
+async fn an_event_that_missed_its_message_is_matched_by_a_consumer_that_runs() {
+    let world = World::new().await;
+    register(&world, 1..=2).await;
+    // They stand apart although both are there: whoever wrote these events took no lock and did not look.
+    let missed = |number: u32| {
+        world.sql(&format!(
+            "INSERT INTO mailfleet.delivery_events (source, tenant_id, kind, message_id, recipient, permanence, occurred) \
+             VALUES ('w:{number}:0', '{}', 'bounced', '{number}@acme.example', '{ANN}', 'hard', now())",
+            world.tenant
+        ))
+    };
+    missed(1);
+    // The message of this one is nowhere: it goes on waiting.
+    missed(3);
+    assert_eq!(bounced(&world), "0");
+    let consumer = world.consumer("match_sweep_seconds = 1\n");
+    until_bounced(&world, 1).await;
+    consumer.until_metric("mailfleet_events_matched_late_total", &[], 1).await;
+    // Not only once, at the start.
+    missed(2);
+    until_bounced(&world, 2).await;
+    consumer.until_metric("mailfleet_events_matched_late_total", &[], 2).await;
+    assert_eq!(
+        world.sql(
+            "SELECT e.message_id, m.message_id FROM mailfleet.delivery_events e \
+             LEFT JOIN mailfleet.messages m USING (storage_key) ORDER BY 1"
+        ),
+        "1@acme.example|1@acme.example\n2@acme.example|2@acme.example\n3@acme.example|"
+    );
+    consumer.0.wait_for_line("events had missed their messages", LONG).unwrap();
+}
+
+#[tokio::test]
 async fn an_entry_whose_row_is_gone_is_done_and_counted() {
     let world = World::new().await;
     let queue = events_queue(&world);

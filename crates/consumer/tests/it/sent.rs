@@ -3,8 +3,9 @@
 use mailfleet_model::{AccountId, Direction, MailboxId};
 use mailfleet_queue::Enqueued;
 use mailfleet_store::NewLead;
+use mailfleet_testkit::eventually;
 
-use crate::world::{World, job, mail};
+use crate::world::{LONG, World, job, mail};
 
 impl World<'_> {
     /// Enqueues one mail from a Sent folder.
@@ -132,6 +133,35 @@ async fn a_sent_copy_is_never_a_reply_and_a_foreign_campaign_is_never_named() {
          question@acme.example|inbound|||"
     );
     assert_eq!(world.sql("SELECT count(DISTINCT thread_id) FROM email_messages"), "1");
+}
+
+#[tokio::test]
+async fn a_mail_that_only_names_a_campaign_of_its_tenant_belongs_to_it_and_is_no_reply() {
+    let world = World::new().await;
+    world.campaign(world.tenant, "spring").await;
+    let spring = world.sql("SELECT id FROM mailfleet.campaigns");
+    world.enqueue_sent(world.own, 1, ours("offer", &format!("X-Campaign-ID: {spring}\r\n"))).await;
+    world
+        .enqueue([
+            (2, mail("answer", "In-Reply-To: <offer@acme.example>\r\n")),
+            (3, mail("named by id", &format!("X-Campaign-ID: {spring}\r\n"))),
+        ])
+        .await;
+    let _consumer = world.consumer("[analytics]\nevery_seconds = 1\n");
+    world.until_stored(3).await;
+    assert_eq!(
+        world.sql(
+            "SELECT e.subject, e.campaign_id, m.evidence, e.parent_storage_key IS NULL FROM email_messages e \
+             JOIN mailfleet.messages m USING (storage_key) WHERE e.direction = 'inbound' ORDER BY 1"
+        ),
+        format!("answer|{spring}|in_reply_to|f\nnamed by id|{spring}|x_campaign_id|t")
+    );
+    let counted = "SELECT sum(received), sum(replied) FROM analytics.campaign_day";
+    eventually("both mails in the roll-up of the campaign", LONG, || async {
+        (world.sql(counted).split('|').next() == Some("2")).then_some(())
+    })
+    .await;
+    assert_eq!(world.sql(counted), "2|1", "the answer is a reply, the other mail is not");
 }
 
 #[tokio::test]

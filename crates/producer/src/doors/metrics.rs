@@ -2,7 +2,7 @@
 
 use mailfleet_model::EventKind;
 use mailfleet_runtime::metrics::SECONDS;
-use mailfleet_runtime::{CounterFamily, DepthGauges, Label, Metrics};
+use mailfleet_runtime::{AgeGauges, CounterFamily, DepthGauges, Label, Metrics};
 use prometheus::{Histogram, IntCounter};
 
 /// What became of a call.
@@ -106,6 +106,8 @@ pub struct DoorMetrics {
     pub events: CounterFamily<(ByProvider, ByKind)>,
     /// Calls whose events took no effect yet; absent while unknown.
     pub waiting: DepthGauges,
+    /// For how long the oldest of them has waited; 0 without any, absent while unknown.
+    pub oldest: AgeGauges,
     /// From the request's head to the answer.
     pub seconds: Histogram,
     /// Calls that the sweep put into the queue again.
@@ -131,6 +133,12 @@ impl DoorMetrics {
             waiting: metrics.depths(
                 "mailfleet_webhook_inbox_waiting",
                 "Webhook calls whose events took no effect yet; absent while unknown; use max over replicas.",
+                &[],
+            )?,
+            oldest: metrics.ages(
+                "mailfleet_webhook_inbox_oldest_age_seconds",
+                "For how long the oldest webhook call without effect has waited; 0 without any, absent while unknown; use max \
+                 over replicas.",
                 &[],
             )?,
             seconds: metrics.histogram(

@@ -122,7 +122,9 @@ pub async fn count(inbox: Inbox, shutdown: Shutdown, beat: Option<Beat>) -> anyh
                 }
             }
         }
-        services.metrics.doors.waiting.set(&[], counted.ok());
+        let (waiting, oldest) = counted.ok().unzip();
+        services.metrics.doors.waiting.set(&[], waiting);
+        services.metrics.doors.oldest.set(&[], oldest);
         if !shutdown.sleep(COUNT_EVERY).await {
             break;
         }

@@ -94,15 +94,22 @@ pub(super) fn fill(rollup: &RollUp) -> String {
     )
 }
 
-/// The messages of the keys, with what kind of answer each is to a message that went out; computed once.
+/// The messages of the keys, with what kind of answer each is to a message that went out; computed once. An answer is what
+/// came in, has such a parent and is no copy of our own mail, whatever ties it to a campaign. Each step is an index probe,
+/// and only for what passed the one before.
 fn picked(rollup: &RollUp, key: &str) -> String {
     format!(
         "keys AS (SELECT DISTINCT {key} FROM {KEYS} WHERE {concerned}), \
          picked AS MATERIALIZED ( \
              SELECT m.tenant_id, {subject} k.day, m.storage_key, m.direction, m.bytes, m.latency_ms, \
-                 CASE WHEN m.direction = 'inbound' AND m.evidence IN ('in_reply_to', 'references') AND EXISTS ( \
-                     SELECT FROM mailfleet.messages p WHERE p.storage_key = m.parent_storage_key \
-                     AND p.tenant_id = m.tenant_id AND p.direction = 'outbound') THEN m.message_type END AS answer \
+                 CASE WHEN m.direction <> 'inbound' OR m.parent_storage_key IS NULL THEN NULL \
+                     WHEN NOT EXISTS ( \
+                         SELECT FROM mailfleet.messages p WHERE p.storage_key = m.parent_storage_key \
+                         AND p.tenant_id = m.tenant_id AND p.direction = 'outbound') THEN NULL \
+                     WHEN EXISTS ( \
+                         SELECT FROM mailfleet.messages o WHERE o.tenant_id = m.tenant_id \
+                         AND o.message_id = m.message_id AND o.direction = 'outbound') THEN NULL \
+                     ELSE m.message_type END AS answer \
              FROM keys k JOIN mailfleet.messages m ON {belongs} AND {same_day})",
         concerned = rollup.concerned(),
         subject = rollup.subject.map(|subject| format!("m.{subject},")).unwrap_or_default(),

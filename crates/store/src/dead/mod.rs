@@ -48,7 +48,8 @@ pub struct NewDeadLetter {
 pub enum DeadOutcome {
     /// It stands in the dead letters.
     Recorded,
-    /// The ledger says that the mail is persisted: another run of the job won. Nothing was written.
+    /// The ledger says that the mail is persisted, or the inbox that the events are applied: another run of the job won.
+    /// Nothing was written.
     AlreadyPersisted,
 }
 

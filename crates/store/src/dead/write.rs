@@ -1,14 +1,15 @@
 //! Writing dead letters. This path must not fail on what it is given: a letter that cannot be written would come back for
 //! ever. So every text is made storable, and nothing refers to a row that may be gone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use mailfleet_model::{Class, Classify, LedgerOutcome, MailRef, lookup_message_id};
+use mailfleet_model::{Class, Classify, InboxId, LedgerOutcome, MailRef, TenantId, Work, lookup_message_id};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{DeadOutcome, NewDeadLetter};
 use crate::error::Result;
+use crate::events;
 use crate::rows::get;
 use crate::session::Session;
 use crate::store::Store;
@@ -47,10 +48,16 @@ impl Store {
     }
 
     async fn dead_letter_batch(&self, letters: &[NewDeadLetter]) -> Result<Vec<DeadOutcome>> {
+        let rows: Vec<InboxId> = letters.iter().filter_map(inbox).collect();
+        let mut tenants: BTreeSet<TenantId> = letters.iter().filter_map(|letter| letter.tenant).collect();
+        if !rows.is_empty() {
+            // A row of the inbox stands behind its tenant's wall, which its letter need not know.
+            tenants.extend(self.inbox_heads(&rows).await?.into_values().map(|(tenant, _)| tenant));
+        }
         let mut tries = 0;
         loop {
             let mut session = self.session().await?;
-            session.begin_for(&letters.iter().filter_map(|letter| letter.tenant).collect()).await?;
+            session.begin_for(&tenants).await?;
             let written = effects(&mut session, letters).await;
             match session.end(written).await {
                 Err(error) if error.class() == Class::Transient && tries + 1 < TRIES => {
@@ -97,8 +104,11 @@ fn batch_len(letters: &[NewDeadLetter]) -> usize {
 
 async fn effects(session: &mut Session, letters: &[NewDeadLetter]) -> Result<Vec<DeadOutcome>> {
     let persisted = ledger(session, letters).await?;
-    let is_persisted =
-        |letter: &NewDeadLetter| letter.at.is_some_and(|at| persisted.contains(&position(&at)));
+    let applied = applied(session, letters).await?;
+    let is_persisted = |letter: &NewDeadLetter| {
+        letter.at.is_some_and(|at| persisted.contains(&position(&at)))
+            || inbox(letter).is_some_and(|row| applied.contains(&row))
+    };
     // By job, and each once (the last): a statement must not meet its own rows, and all writers lock in the same order.
     let dying: BTreeMap<&str, &NewDeadLetter> = letters
         .iter()
@@ -135,6 +145,33 @@ async fn ledger(session: &mut Session, letters: &[NewDeadLetter]) -> Result<Hash
     session.execute("writing the ledger", WRITE, &[&mailboxes, &epochs, &uids, &dead]).await?;
     let rows = session.query("reading the ledger", READ, &[&mailboxes, &epochs, &uids, &persisted]).await?;
     rows.iter().map(|row| Ok((get(row, "mailbox_id")?, get(row, "uidvalidity")?, get(row, "uid")?))).collect()
+}
+
+/// Which of the rows of the inbox that these jobs name have taken effect; closes what letters they had. The rows are
+/// locked, so one that is not applied stays so until the end of the transaction.
+async fn applied(session: &mut Session, letters: &[NewDeadLetter]) -> Result<HashSet<InboxId>> {
+    const SQL: &str = "SELECT id, applied IS NOT NULL AS applied FROM mailfleet.webhook_inbox WHERE id = ANY($1) \
+         ORDER BY id FOR NO KEY UPDATE";
+    let ids: Vec<i64> = letters.iter().filter_map(inbox).map(|row| row.0).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let mut applied = HashSet::new();
+    for row in &session.query("looking at the inbox", SQL, &[&ids]).await? {
+        if get(row, "applied")? {
+            applied.insert(InboxId(get(row, "id")?));
+        }
+    }
+    events::resolve(session, &applied.iter().copied().collect::<Vec<_>>()).await?;
+    Ok(applied)
+}
+
+/// The row of the inbox that a job names.
+fn inbox(letter: &NewDeadLetter) -> Option<InboxId> {
+    match letter.job.work()? {
+        Work::Events { inbox } => Some(inbox),
+        Work::Mail(_) => None,
+    }
 }
 
 /// A letter that was closed and dies again keeps its former death in `previous` (the last 20); one that is open was

@@ -35,9 +35,7 @@ pub(super) async fn attach(session: &mut Session, store: &Store, events: Vec<Pen
     // First those that may bring recipients, then those that need one.
     let loose = claim(session, loose).await?;
     let new = recipients::create(session, &spoken_of(&loose)).await?;
-    let wanted: BTreeSet<Recipient> = strict.iter().map(recipient).collect();
-    let known = recipients::known(session, &wanted).await?;
-    let strict = strict.into_iter().filter(|found| known.contains(&recipient(found))).collect();
+    let strict = believed(session, strict).await?;
     let mut all = loose;
     all.extend(claim(session, strict).await?);
 
@@ -56,15 +54,39 @@ pub(super) async fn attach(session: &mut Session, store: &Store, events: Vec<Pen
     Ok(Attached { matched: all.iter().map(|(event, _)| event.id).collect(), grown })
 }
 
-pub(super) type Found = (Pending, Target);
+type Found = (Pending, Target);
 
 fn recipient((event, target): &Found) -> Recipient {
     (target.key.clone(), event.recipient.clone())
 }
 
+/// Those strict events whose recipient is one of their message's, as events of that one: of the address it was sent to
+/// where that is one, else of the one that failed.
+async fn believed(session: &mut Session, strict: Vec<Found>) -> Result<Vec<Found>> {
+    fn named((event, target): &Found) -> impl Iterator<Item = Recipient> {
+        event.original.iter().chain([&event.recipient]).map(|address| (target.key.clone(), address.clone()))
+    }
+    let wanted: BTreeSet<Recipient> = strict.iter().flat_map(named).collect();
+    let known = recipients::known(session, &wanted).await?;
+    let believed = strict.into_iter().filter_map(|mut found| {
+        let (_, recipient) = named(&found).find(|recipient| known.contains(recipient))?;
+        found.0.recipient = recipient;
+        Some(found)
+    });
+    Ok(believed.collect())
+}
+
+/// Those events that would be attached now.
+pub(super) async fn ripe(session: &mut Session, store: &Store, events: Vec<Pending>) -> Result<Vec<Pending>> {
+    let (strict, mut ripe): (Vec<_>, Vec<_>) =
+        found(session, store, events).await?.into_iter().partition(|(event, _)| event.strict);
+    ripe.extend(believed(session, strict).await?);
+    Ok(ripe.into_iter().map(|(event, _)| event).collect())
+}
+
 /// Those events whose message is there. A Message-ID that is ours goes before an alias; where it is not (providers do
 /// write their own), the alias decides.
-pub(super) async fn found(session: &mut Session, store: &Store, events: Vec<Pending>) -> Result<Vec<Found>> {
+async fn found(session: &mut Session, store: &Store, events: Vec<Pending>) -> Result<Vec<Found>> {
     let aliases = by_alias(session, events.iter().map(|event| &event.named)).await?;
     let candidates: Vec<[Option<Target>; 2]> = events
         .iter()

@@ -1,7 +1,6 @@
 //! What webhooks brought takes effect: from rows of the inbox to events and statuses.
 //!
-//! - A batch is cut into parts of bounded size, each one transaction: an event has up to three names, and the locks of all
-//!   transactions share PostgreSQL's lock table (some thousands by default).
+//! - A batch is cut into parts of bounded size, each one transaction: what the locks of their names take is bounded.
 //! - A part that PostgreSQL refuses for its data is halved until the row is found; the others take effect.
 //! - Rows are locked first, in their order, so a second run of the same row waits and then sees that it is done.
 
@@ -9,20 +8,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use mailfleet_model::{Class, Classify, DeliveryEvent, EventKind, InboxId, JobId, TenantId};
+use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::pending::{Recorded, record};
-use super::{NewEvent, lock};
+use super::{MAX_LOCKED, NewEvent, lock};
 use crate::error::{Error, Result};
 use crate::repeat::Tries;
 use crate::rows::get;
 use crate::session::Session;
 use crate::store::Store;
 
-/// Most events of one transaction.
-const MAX_EVENTS: usize = 200;
-/// Most rows of one transaction.
+/// Most rows of one transaction, with events or without.
 const MAX_ROWS: usize = 500;
 
 /// What became of an event.
@@ -45,6 +43,11 @@ pub enum InboxFate {
     AlreadyApplied,
     /// There is no such row.
     Missing,
+    /// It says what this build does not know, and is left to the newer version that wrote it.
+    Newer {
+        /// What is unknown, in one line.
+        message: String,
+    },
     /// PostgreSQL, or its own form, refuses it; nothing of it took effect but perhaps a first part.
     Refused {
         /// SQLSTATE, or `unreadable` where it holds no events.
@@ -90,7 +93,9 @@ impl Store {
         let mut parts = parts(&heads);
         parts.reverse();
         while let Some(mut part) = parts.pop() {
-            part.retain(|slice| !matches!(fates.get(&slice.inbox), Some(InboxFate::Refused { .. })));
+            part.retain(|slice| {
+                !matches!(fates.get(&slice.inbox), Some(InboxFate::Refused { .. } | InboxFate::Newer { .. }))
+            });
             if part.is_empty() {
                 continue;
             }
@@ -108,6 +113,10 @@ impl Store {
                 Err(error) => return Err(error),
             }
         }
+        let missing: Vec<InboxId> = rows.iter().filter(|inbox| !heads.contains_key(inbox)).copied().collect();
+        if !missing.is_empty() {
+            self.resolve_missing(&missing).await?;
+        }
         let applied = rows.iter().map(|inbox| Applied {
             tenant: heads.get(inbox).map(|(tenant, _)| *tenant),
             fate: fates.get(inbox).cloned().unwrap_or(InboxFate::Missing),
@@ -115,8 +124,16 @@ impl Store {
         Ok(applied.collect())
     }
 
+    /// Closes the letters of rows that are not there: a replay of them has nothing left to do.
+    async fn resolve_missing(&self, rows: &[InboxId]) -> Result<()> {
+        let mut session = self.session().await?;
+        session.begin_for(&BTreeSet::new()).await?;
+        let resolved = resolve(&mut session, rows).await;
+        session.end(resolved).await
+    }
+
     /// Whose these rows are, and how many events they hold. Without the wall: a job names a row and no tenant.
-    async fn inbox_heads(&self, rows: &[InboxId]) -> Result<BTreeMap<InboxId, (TenantId, usize)>> {
+    pub(crate) async fn inbox_heads(&self, rows: &[InboxId]) -> Result<BTreeMap<InboxId, (TenantId, usize)>> {
         const SQL: &str = "SELECT id, tenant_id, CASE jsonb_typeof(events) WHEN 'array' THEN jsonb_array_length(events) \
              ELSE 0 END AS events FROM mailfleet.webhook_inbox WHERE id = ANY($1)";
         let ids: Vec<i64> = rows.iter().map(|inbox| inbox.0).collect();
@@ -154,9 +171,7 @@ async fn effects(session: &mut Session, store: &Store, part: &[Slice]) -> Result
         match rows.remove(&slice.inbox) {
             None => fates.push((slice.inbox, InboxFate::Missing)),
             Some(Open { applied: true, .. }) => fates.push((slice.inbox, InboxFate::AlreadyApplied)),
-            Some(Open { events: Err(message), .. }) => {
-                fates.push((slice.inbox, InboxFate::Refused { code: "unreadable".to_owned(), message }));
-            }
+            Some(Open { events: Err(fate), .. }) => fates.push((slice.inbox, fate)),
             Some(Open { events: Ok(list), received, .. }) => {
                 let numbered = list.into_iter().enumerate().skip(slice.from).take(slice.to - slice.from);
                 let said = said.entry(slice.inbox).or_default();
@@ -181,6 +196,11 @@ async fn effects(session: &mut Session, store: &Store, part: &[Slice]) -> Result
         .map(|(inbox, _)| *inbox)
         .collect();
     mark(session, &done).await?;
+    // Also of those that were done before: a letter may have been written, or replayed, after that.
+    let settled =
+        fates.iter().filter(|(_, fate)| matches!(fate, InboxFate::AlreadyApplied | InboxFate::Missing));
+    let settled: Vec<InboxId> = settled.map(|(inbox, _)| *inbox).chain(done).collect();
+    resolve(session, &settled).await?;
     Ok(fates)
 }
 
@@ -195,7 +215,7 @@ fn fate(recorded: &Recorded, source: &str) -> EventFate {
 /// A row that is locked now.
 struct Open {
     applied: bool,
-    events: std::result::Result<Vec<DeliveryEvent>, String>,
+    events: std::result::Result<Vec<DeliveryEvent>, InboxFate>,
     received: DateTime<Utc>,
 }
 
@@ -206,28 +226,58 @@ async fn open_rows(session: &mut Session, part: &[Slice]) -> Result<HashMap<Inbo
     let ids: Vec<i64> = ids.into_iter().collect();
     let rows = session.query("opening rows of the inbox", SQL, &[&ids]).await?;
     let open = |row: &Row| {
-        let events: serde_json::Value = get(row, "events")?;
-        let events = serde_json::from_value(events).map_err(|error| format!("not a list of events: {error}"));
-        let open = Open { applied: get(row, "applied")?, events, received: get(row, "received")? };
+        let open = Open {
+            applied: get(row, "applied")?,
+            events: read_events(get(row, "events")?),
+            received: get(row, "received")?,
+        };
         Ok((InboxId(get(row, "id")?), open))
     };
     rows.iter().map(open).collect()
 }
 
-/// Marks rows that have taken effect, and resolves their dead letters.
+/// The events of a row; why there are none.
+fn read_events(events: Value) -> std::result::Result<Vec<DeliveryEvent>, InboxFate> {
+    let newer = newer(&events);
+    serde_json::from_value(events).map_err(|error| match newer {
+        Some(message) => InboxFate::Newer { message },
+        None => InboxFate::Refused {
+            code: "unreadable".to_owned(),
+            message: format!("not a list of events: {error}"),
+        },
+    })
+}
+
+/// What of a list of events this build does not know, though it has the form: only our own doors write here, so a newer
+/// version of them has.
+fn newer(events: &Value) -> Option<String> {
+    let unknown = |event: &Value| {
+        let kind = event.get("kind")?.as_str()?;
+        kind.parse::<EventKind>().err().map(|error| error.to_string())
+    };
+    events.as_array()?.iter().find_map(unknown)
+}
+
+/// Marks rows that have taken effect.
 async fn mark(session: &mut Session, rows: &[InboxId]) -> Result<()> {
     const SQL: &str =
         "UPDATE mailfleet.webhook_inbox SET applied = now() WHERE id = ANY($1) AND applied IS NULL";
-    const RESOLVE: &str = "SELECT mailfleet.resolve_letters($1::text[])";
     if rows.is_empty() {
         return Ok(());
     }
     let ids: Vec<i64> = rows.iter().map(|inbox| inbox.0).collect();
-    session.execute("marking rows of the inbox", SQL, &[&ids]).await?;
+    session.execute("marking rows of the inbox", SQL, &[&ids]).await.map(|_| ())
+}
+
+/// Closes the dead letters of rows with which nothing is left to do.
+pub(crate) async fn resolve(session: &mut Session, rows: &[InboxId]) -> Result<()> {
+    const SQL: &str = "SELECT mailfleet.resolve_letters($1::text[])";
+    if rows.is_empty() {
+        return Ok(());
+    }
     let jobs: Vec<JobId> = rows.iter().map(|inbox| JobId::events(*inbox)).collect();
     let jobs: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
-    session.execute("resolving dead letters", RESOLVE, &[&jobs]).await?;
-    Ok(())
+    session.execute("resolving dead letters", SQL, &[&jobs]).await.map(|_| ())
 }
 
 /// The rows in their order, cut into parts; a row with more events than a part may hold is in several.
@@ -237,8 +287,8 @@ fn parts(heads: &BTreeMap<InboxId, (TenantId, usize)>) -> Vec<Vec<Slice>> {
     for (&inbox, &(tenant, count)) in heads {
         let mut from = 0;
         loop {
-            let to = count.min(from + MAX_EVENTS);
-            if !part.is_empty() && (part.len() >= MAX_ROWS || events + (to - from) > MAX_EVENTS) {
+            let to = count.min(from + MAX_LOCKED);
+            if !part.is_empty() && (part.len() >= MAX_ROWS || events + (to - from) > MAX_LOCKED) {
                 parts.push(std::mem::take(&mut part));
                 events = 0;
             }
@@ -279,7 +329,7 @@ mod tests {
         let heads = (1..).map(InboxId).zip(counts.map(|count| (tenant, count))).collect();
         let parts = parts(&heads);
         for part in &parts {
-            assert!(part.iter().map(|slice| slice.to - slice.from).sum::<usize>() <= MAX_EVENTS);
+            assert!(part.iter().map(|slice| slice.to - slice.from).sum::<usize>() <= MAX_LOCKED);
         }
         for (inbox, (_, count)) in heads {
             let slices: Vec<&Slice> = parts.iter().flatten().filter(|slice| slice.inbox == inbox).collect();

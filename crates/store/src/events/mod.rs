@@ -7,7 +7,8 @@
 //!   until the message comes ([`appeared`]); a sweep looks after both ([`sweep`]).
 //! - Statuses are only ever raised ([`crate::recipients`]), so the end is the same in any order.
 //! - A webhook is the word of a sending server that a tenant trusts: an address of which it speaks is a recipient. A
-//!   returned mail is written by anybody: it takes effect only where Message-ID and recipient are both ours.
+//!   returned mail is written by anybody: it takes effect only where Message-ID and recipient are both ours. The recipient
+//!   is the one it was sent to, or the one that failed: a server that forwards tells both.
 
 mod appeared;
 mod attach;
@@ -20,10 +21,15 @@ use chrono::{DateTime, Utc};
 use mailfleet_model::{DeliveryEvent, InboxId, StorageKey, TenantId};
 
 pub(crate) use appeared::{Appeared, appeared};
+pub(crate) use inbox::resolve;
 pub use inbox::{Applied, EventFate, InboxFate};
 pub(crate) use names::{alias, lock, teach};
 pub(crate) use pending::{address, record};
 pub use sweep::Swept;
+
+/// Most events of one transaction that takes the locks of their names: up to three each, and the locks of all transactions
+/// share one table of PostgreSQL (with its defaults about 12,000).
+const MAX_LOCKED: usize = 50;
 
 /// What the sources of events in mails begin with: these are believed only where the recipient is known too.
 const FROM_MAIL: &str = "m:";

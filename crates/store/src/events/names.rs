@@ -8,8 +8,10 @@ use uuid::Uuid;
 use super::NewEvent;
 use crate::error::Result;
 use crate::match_lock;
+use crate::recipients;
 use crate::rows::get;
 use crate::session::Session;
+use crate::store::Store;
 use crate::text;
 
 /// Longest alias kept, in characters.
@@ -115,11 +117,43 @@ async fn behind(session: &mut Session, named: &[Named]) -> Result<Vec<(TenantId,
     Ok(targets.into_values().map(|target| (target.tenant, target.message_id)).collect())
 }
 
-/// Notes which message an alias stands for. What an event tells does not change what is known; a sender's own word
-/// (`overrule`) does. Returns the aliases that stand for something else than before.
+/// An alias, and the message for which it is said to stand: its key and Message-ID.
+pub(crate) type Alias = (TenantId, String, StorageKey, String);
+
+/// Notes what events tell of aliases: it changes what is known only where that was no message of ours and this is one, so
+/// that the order in which two events tell it is all the same. The locks of all these names are held. Returns the aliases
+/// that stand for something else than before.
+pub(super) async fn tell(
+    session: &mut Session,
+    store: &Store,
+    aliases: &[Alias],
+) -> Result<Vec<(TenantId, String)>> {
+    if aliases.is_empty() {
+        return Ok(Vec::new());
+    }
+    let named: Vec<Named> = aliases
+        .iter()
+        .map(|(tenant, alias, ..)| Named { tenant: *tenant, message_id: None, alias: Some(alias.clone()) })
+        .collect();
+    let known = by_alias(session, &named).await?;
+    let keys = aliases.iter().map(|(_, _, key, _)| key).chain(known.values().map(|target| &target.key));
+    let ours = recipients::outbound(session, store, &keys.collect()).await?;
+    let (better, rest): (Vec<Alias>, Vec<Alias>) =
+        aliases.iter().cloned().partition(|(tenant, alias, key, _)| {
+            let settled =
+                known.get(&(*tenant, alias.clone())).is_some_and(|target| ours.contains(&target.key));
+            ours.contains(key) && !settled
+        });
+    let mut taught = teach(session, &better, true).await?;
+    taught.extend(teach(session, &rest, false).await?);
+    Ok(taught)
+}
+
+/// Notes which message an alias stands for. Where that is known already it changes only with `overrule`: by a sender's
+/// own word, or as [`tell`] decides. Returns the aliases that stand for something else than before.
 pub(crate) async fn teach(
     session: &mut Session,
-    aliases: &[(TenantId, String, StorageKey, String)],
+    aliases: &[Alias],
     overrule: bool,
 ) -> Result<Vec<(TenantId, String)>> {
     const KEEP: &str = "NOTHING";

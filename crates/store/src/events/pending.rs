@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::attach::{Attached, attach};
-use super::names::{Named, Target, teach};
+use super::names::{Named, Target, tell};
 use super::{FROM_MAIL, NewEvent};
 use crate::error::{Error, Result};
 use crate::recipients::{RECIPIENT_MAX_CHARS, Raise};
@@ -28,8 +28,8 @@ const PAGE: i64 = 1_000;
 const MAX_PAGES: usize = 10;
 
 /// The columns that [`Pending::read`] reads.
-pub(super) const COLUMNS: &str = "e.id, e.source, e.tenant_id, e.kind, e.message_id, e.alias, e.recipient, e.permanence, \
-     e.enhanced_status, e.smtp_code, e.diagnostic, e.reason, e.occurred";
+pub(super) const COLUMNS: &str = "e.id, e.source, e.tenant_id, e.kind, e.message_id, e.alias, e.recipient, \
+     e.original_recipient, e.permanence, e.enhanced_status, e.smtp_code, e.diagnostic, e.reason, e.occurred";
 
 /// A recorded event that has no message yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +37,8 @@ pub(super) struct Pending {
     pub(super) id: i64,
     pub(super) named: Named,
     pub(super) recipient: String,
+    /// The address it was sent to, where that is another.
+    pub(super) original: Option<String>,
     /// Believed only where the recipient is one of the message's.
     pub(super) strict: bool,
     /// What it raises its recipient to; `None` for an event beside the status.
@@ -74,10 +76,27 @@ impl Pending {
                 alias: get(row, "alias")?,
             },
             recipient: event.recipient,
+            original: get(row, "original_recipient")?,
             strict: source.starts_with(FROM_MAIL),
             raise,
         })
     }
+}
+
+/// Waiting events, as far as this build knows what they say: what a newer one has written waits for the newer one. With
+/// the number of the last row, read or not.
+pub(super) fn read_known(rows: &[Row]) -> Result<(Vec<Pending>, Option<i64>)> {
+    let mut known = Vec::with_capacity(rows.len());
+    for row in rows {
+        match Pending::read(row) {
+            Ok(event) => known.push(event),
+            Err(error @ Error::Unreadable { .. }) => {
+                tracing::debug!(%error, "an event is left to a newer version")
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((known, rows.last().map(|row| get(row, "id")).transpose()?))
 }
 
 /// What became of recorded events, by their sources: those that are not here were recorded before.
@@ -99,7 +118,7 @@ pub(crate) async fn record(session: &mut Session, store: &Store, events: &[NewEv
             Some((tenant, named.alias?, key, message_id))
         })
         .collect();
-    let taught = teach(session, &both, false).await?;
+    let taught = tell(session, store, &both).await?;
     let ids: Vec<i64> = new.values().copied().collect();
     let rows = by_ids(session, &ids).await?;
     let mut attached = attach(session, store, rows).await?;
@@ -111,9 +130,9 @@ pub(crate) async fn record(session: &mut Session, store: &Store, events: &[NewEv
 /// Inserts the events that are not there; returns their ids by source.
 async fn insert<'a>(session: &mut Session, events: &'a [NewEvent]) -> Result<HashMap<&'a str, i64>> {
     const SQL: &str = "INSERT INTO mailfleet.delivery_events (source, tenant_id, kind, message_id, alias, recipient, \
-         permanence, enhanced_status, smtp_code, diagnostic, reason, occurred) \
+         original_recipient, permanence, enhanced_status, smtp_code, diagnostic, reason, occurred) \
          SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
-         $8::text[], $9::integer[], $10::text[], $11::text[], $12::timestamptz[]) \
+         $8::text[], $9::text[], $10::integer[], $11::text[], $12::text[], $13::timestamptz[]) \
          ON CONFLICT (source) DO NOTHING RETURNING source, id";
     // By source, and each once: all writers lock in one order.
     let sorted: BTreeMap<&str, &NewEvent> =
@@ -130,6 +149,10 @@ async fn insert<'a>(session: &mut Session, events: &'a [NewEvent]) -> Result<Has
     let said: Vec<&DeliveryEvent> = events.iter().map(|event| &event.event).collect();
     let kinds: Vec<&str> = said.iter().map(|said| said.kind.as_str()).collect();
     let recipients: Vec<String> = said.iter().map(|said| address(&said.recipient)).collect();
+    let originals: Vec<Option<String>> = said
+        .iter()
+        .map(|said| said.original_recipient.as_deref().map(address).filter(|address| !address.is_empty()))
+        .collect();
     let permanences: Vec<Option<&str>> =
         said.iter().map(|said| said.permanence.map(Permanence::as_str)).collect();
     let short = |text: &'a Option<String>, max| text.as_deref().map(|text| cut(text, max));
@@ -145,13 +168,14 @@ async fn insert<'a>(session: &mut Session, events: &'a [NewEvent]) -> Result<Has
             clamp(told.unwrap_or(event.received))
         })
         .collect();
-    let params: [&(dyn ToSql + Sync); 12] = [
+    let params: [&(dyn ToSql + Sync); 13] = [
         &sources,
         &tenants,
         &kinds,
         &ids,
         &aliases,
         &recipients,
+        &originals,
         &permanences,
         &enhanced,
         &codes,
@@ -230,9 +254,9 @@ async fn waiting(
     let mut after = 0i64;
     for _ in 0..MAX_PAGES {
         let rows = session.query("reading waiting events", &sql, &[&tenants, &names, &after, &PAGE]).await?;
-        let page: Vec<Pending> = rows.iter().map(Pending::read).collect::<Result<_>>()?;
-        let Some(last) = page.last() else { break };
-        after = last.id;
+        let (page, last) = read_known(&rows)?;
+        let Some(last) = last else { break };
+        after = last;
         attached.merge(attach(session, store, page).await?);
     }
     Ok(attached)

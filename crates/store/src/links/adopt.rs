@@ -14,9 +14,11 @@ use crate::error::Result;
 use crate::rows::get;
 use crate::session::Session;
 
-/// Most mails that one batch adopts; a message that more have waited for was written by nobody who means well.
+/// Most mails that one batch adopts, takes over from another parent, or finds to be copies, each; a message that more have
+/// waited for was written by nobody who means well.
 const MAX_ADOPTED: i64 = 50_000;
-/// How far up a circle is looked for; who has more ancestors than that adopts nobody.
+/// How far up a circle is looked for; who has more ancestors than that adopts nobody. Looking up only reads, so it may go
+/// farther than `settle` goes down.
 const MAX_ANCESTORS: i32 = 1_000;
 
 /// Ties what waited for the rows, and what is nearer to them than to the parent it has, to them; then moves threads and
@@ -103,9 +105,10 @@ async fn displaced(
     parents: &BTreeMap<Name, &Linked>,
     known: &Known,
 ) -> Result<BTreeSet<String>> {
-    const SQL: &str = "UPDATE mailfleet.messages m SET parent_storage_key = r.new, updated = now() \
-         FROM unnest($1::text[], $2::text[]) AS r(old, new) \
-         WHERE m.parent_storage_key = r.old AND m.storage_key <> r.new RETURNING m.storage_key";
+    const SQL: &str = "WITH children AS (SELECT c.storage_key, r.new FROM unnest($1::text[], $2::text[]) AS r(old, new) \
+         JOIN mailfleet.messages c ON c.parent_storage_key = r.old AND c.storage_key <> r.new LIMIT $3) \
+         UPDATE mailfleet.messages m SET parent_storage_key = children.new, updated = now() FROM children \
+         WHERE m.storage_key = children.storage_key RETURNING m.storage_key";
     let (olds, news): (Vec<&str>, Vec<&str>) = parents
         .iter()
         .filter_map(|(name, row)| {
@@ -116,7 +119,7 @@ async fn displaced(
     if olds.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let rows = session.query("taking a parent's place", SQL, &[&olds, &news]).await?;
+    let rows = session.query("taking a parent's place", SQL, &[&olds, &news, &MAX_ADOPTED]).await?;
     rows.iter().map(key).collect()
 }
 
@@ -127,7 +130,7 @@ async fn copies(
     known: &Known,
 ) -> Result<BTreeSet<String>> {
     const SQL: &str = "SELECT m.storage_key FROM unnest($1::uuid[], $2::text[]) AS r(t, i) \
-         JOIN mailfleet.messages m ON m.tenant_id = r.t AND m.message_id = r.i AND m.direction = 'inbound'";
+         JOIN mailfleet.messages m ON m.tenant_id = r.t AND m.message_id = r.i AND m.direction = 'inbound' LIMIT $3";
     let (tenants, ids): (Vec<Uuid>, Vec<&str>) = parents
         .iter()
         .filter(|(name, row)| {
@@ -139,7 +142,7 @@ async fn copies(
     if ids.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let rows = session.query("looking for copies", SQL, &[&tenants, &ids]).await?;
+    let rows = session.query("looking for copies", SQL, &[&tenants, &ids, &MAX_ADOPTED]).await?;
     rows.iter().map(key).collect()
 }
 

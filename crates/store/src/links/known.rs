@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use mailfleet_model::{Direction, TenantId};
+use mailfleet_model::{CampaignId, Direction, LeadId, TenantId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{Linked, Refs};
+use super::{Linked, Refs, Registered};
 use crate::error::{Error, Result};
 use crate::rows::get;
 use crate::session::Session;
@@ -26,6 +26,14 @@ pub(super) struct Node {
     pub(super) lead: Option<Uuid>,
     pub(super) named: Option<(Uuid, Option<Uuid>)>,
     pub(super) bytes: i64,
+}
+
+impl Node {
+    /// What it was registered with.
+    pub(super) fn registered(&self) -> Option<Registered> {
+        let campaign = self.campaign.filter(|_| self.evidence.as_deref() == Some("registered"))?;
+        Some(Registered { campaign: CampaignId(campaign), lead: self.lead.map(LeadId) })
+    }
 }
 
 /// What was found.

@@ -6,15 +6,19 @@
 //!   sent, else the least storage_key. A nearer one that comes later takes over.
 //! - The **thread** is the parent's; without a parent it is made from the last of `refs` (the first of References), else
 //!   from the own Message-ID, else from the storage_key.
-//! - The **campaign** of what we sent is the registered one, else the one our own X-Campaign-ID names, else the parent's.
-//!   Of what came in it is the parent's, if that is one we sent or belongs to such a conversation; else, weakly, the one
+//! - The **campaign** of what we sent is the registered one (of several registrations the first), else the one our own
+//!   X-Campaign-ID names, else the parent's. Of what came in it is the parent's, if that is one we sent or belongs to such a conversation; else, weakly, the one
 //!   its X-Campaign-ID names within the tenant. A copy of our own mail in an inbox (the Message-ID of a message we sent)
 //!   has a parent and a thread, but is never tied to a campaign: it answers nobody.
+//!
+//! What a header named before there was such a campaign (or such a lead) is kept, and settled when an import has ended
+//! ([`settle_waiting`]).
 //!
 //! Concurrency: whoever links holds the match locks of all Message-IDs concerned ([`names`]), so a parent and its child
 //! that are committed at the same moment see each other. What stands already is only moved under the tenant's thread lock.
 
 mod adopt;
+mod hints;
 mod known;
 mod place;
 mod refs;
@@ -30,6 +34,7 @@ use crate::error::Result;
 use crate::session::Session;
 use crate::store::Store;
 
+pub(crate) use hints::settle_waiting;
 pub use refs::Refs;
 
 /// A mail as far as its place among the others goes.
@@ -70,10 +75,19 @@ pub(crate) struct Registered {
     pub(crate) lead: Option<LeadId>,
 }
 
+impl Registered {
+    /// Both registrations of a message as one. The first stays: the later one takes nothing away, and adds the lead where
+    /// it tells one of the same campaign and the first told none.
+    pub(crate) fn and(self, later: Option<Self>) -> Self {
+        let lead = later.filter(|later| later.campaign == self.campaign).and_then(|later| later.lead);
+        Self { lead: self.lead.or(lead), ..self }
+    }
+}
+
 /// What a header says of the campaign: anybody can write it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Named {
-    /// Name or id of a campaign.
+    /// Name or id of a campaign, as rows keep it.
     pub(crate) campaign: String,
     /// The other side's address: the sender of what came in, the first recipient of what we sent.
     pub(crate) address: String,

@@ -172,11 +172,9 @@ impl Placing<'_> {
         parent: Option<&Parent>,
         named: Option<Campaign>,
     ) -> (Option<Campaign>, Option<&'static str>) {
-        if let Some(registered) = row.registered {
-            return (Some((registered.campaign.0, registered.lead.map(|lead| lead.0))), Some("registered"));
-        }
-        if let Some(node) = own.filter(|node| node.evidence.as_deref() == Some("registered")) {
-            return (node.campaign.map(|campaign| (campaign, node.lead)), Some("registered"));
+        let before = own.and_then(Node::registered);
+        if let Some(told) = before.map_or(row.registered, |before| Some(before.and(row.registered))) {
+            return (Some((told.campaign.0, told.lead.map(|lead| lead.0))), Some("registered"));
         }
         let by_header = (named, named.map(|_| "x_campaign_id"));
         match row.direction {

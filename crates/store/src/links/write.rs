@@ -8,10 +8,9 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::known::{self, Known};
-use super::place::{self, Campaign, Placed};
-use super::{Link, Linked, adopt, names, settle};
+use super::place::{self, Placed};
+use super::{Link, Linked, Named, adopt, hints, names, settle};
 use crate::error::Result;
-use crate::rows::get;
 use crate::session::Session;
 use crate::store::Store;
 use crate::text::{clamp, cut};
@@ -23,7 +22,13 @@ pub(super) async fn write(session: &mut Session, store: &Store, rows: &[Linked])
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let by_header = resolve(session, rows).await?;
+    let asked: Vec<_> = rows.iter().map(|row| (row.tenant, row.named.as_ref())).collect();
+    hints::hold(
+        session,
+        &asked.iter().filter(|(_, named)| named.is_some()).map(|(tenant, _)| *tenant).collect(),
+    )
+    .await?;
+    let by_header = hints::resolve(session, &asked).await?;
     let mut names = names(rows);
     let mut known = known::look_up(session, &names).await?;
     let holds = known::holds(rows, &known);
@@ -48,59 +53,30 @@ pub(super) async fn write(session: &mut Session, store: &Store, rows: &[Linked])
     finish(session, store, rows, placed, &known, moved).await
 }
 
-/// The campaign and the lead that each row's X-Campaign-ID means; one statement, and none where no row has one.
-async fn resolve(session: &mut Session, rows: &[Linked]) -> Result<Vec<Option<Campaign>>> {
-    const SQL: &str = "SELECT r.n, c.id AS campaign, l.id AS lead \
-         FROM unnest($1::bigint[], $2::uuid[], $3::text[], $4::uuid[], $5::text[]) AS r(n, t, name, id, address) \
-         JOIN mailfleet.campaigns c ON c.tenant_id = r.t AND (c.id = r.id OR c.name = r.name) \
-         LEFT JOIN mailfleet.leads l ON l.tenant_id = r.t AND l.campaign_id = c.id AND l.email = r.address \
-         ORDER BY r.n, c.id = r.id DESC NULLS LAST";
-    let mut found: Vec<Option<Campaign>> = vec![None; rows.len()];
-    let (mut numbers, mut tenants, mut words, mut ids, mut addresses) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (number, row) in (0i64..).zip(rows) {
-        let Some(named) = &row.named else { continue };
-        numbers.push(number);
-        tenants.push(row.tenant.0);
-        words.push(cut(&named.campaign, CAMPAIGN_MAX_CHARS));
-        ids.push(Uuid::parse_str(&named.campaign).ok());
-        addresses.push(cut(&named.address, ADDRESS_MAX_CHARS));
-    }
-    if numbers.is_empty() {
-        return Ok(found);
-    }
-    let params: [&(dyn ToSql + Sync); 5] = [&numbers, &tenants, &words, &ids, &addresses];
-    for row in session.query("looking up campaigns", SQL, &params).await? {
-        let number: i64 = get(&row, "n")?;
-        // Where one campaign's name is another's id, the id comes first.
-        if let Some(slot) = usize::try_from(number).ok().and_then(|index| found.get_mut(index)) {
-            slot.get_or_insert((get(&row, "campaign")?, get(&row, "lead")?));
-        }
-    }
-    Ok(found)
-}
-
-/// A longer name names no campaign.
-const CAMPAIGN_MAX_CHARS: usize = 201;
-/// A longer address is no lead's.
-const ADDRESS_MAX_CHARS: usize = 321;
-
+/// A time of which nothing is known stays NULL: `GREATEST` would make it 0. An account that a registration told (it comes
+/// without a folder) counts for more than that of the copy, in either order.
 const UPSERT: &str = "INSERT INTO mailfleet.messages AS m (storage_key, tenant_id, account_id, mailbox_id, direction, \
      message_type, message_id, refs, in_reply_to, thread_id, parent_storage_key, evidence, campaign_id, lead_id, \
-     named_campaign_id, named_lead_id, bytes, latency_ms, created) \
+     named_campaign_id, named_lead_id, bytes, latency_ms, created, account_told, named_campaign, named_address) \
      SELECT k, t, a, b, d, y, i, string_to_array(f, E'\\n'), n, h, p, e, c, l, nc, nl, s, \
-     LEAST(GREATEST(extract(epoch FROM clock_timestamp() - q) * 1000, 0), 2147483647)::integer, w \
+     CASE WHEN q IS NOT NULL \
+     THEN LEAST(GREATEST(extract(epoch FROM clock_timestamp() - q) * 1000, 0), 2147483647)::integer END, w, \
+     a IS NOT NULL AND b IS NULL, hc, ha \
      FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], \
      $9::smallint[], $10::text[], $11::text[], $12::text[], $13::uuid[], $14::uuid[], $15::uuid[], $16::uuid[], \
-     $17::bigint[], $18::timestamptz[], $19::timestamptz[]) \
-     AS r(k, t, a, b, d, y, i, f, n, h, p, e, c, l, nc, nl, s, q, w) \
-     ON CONFLICT (storage_key) DO UPDATE SET account_id = COALESCE(m.account_id, excluded.account_id), \
+     $17::bigint[], $18::timestamptz[], $19::timestamptz[], $20::text[], $21::text[]) \
+     AS r(k, t, a, b, d, y, i, f, n, h, p, e, c, l, nc, nl, s, q, w, hc, ha) \
+     ON CONFLICT (storage_key) DO UPDATE SET account_id = CASE WHEN excluded.account_told AND NOT m.account_told \
+     THEN excluded.account_id ELSE COALESCE(m.account_id, excluded.account_id) END, \
+     account_told = m.account_told OR excluded.account_told, \
      mailbox_id = COALESCE(m.mailbox_id, excluded.mailbox_id), \
      message_type = CASE WHEN excluded.bytes > 0 THEN excluded.message_type ELSE m.message_type END, \
      refs = excluded.refs, in_reply_to = excluded.in_reply_to, thread_id = excluded.thread_id, \
      parent_storage_key = excluded.parent_storage_key, evidence = excluded.evidence, \
      campaign_id = excluded.campaign_id, lead_id = excluded.lead_id, \
      named_campaign_id = excluded.named_campaign_id, named_lead_id = excluded.named_lead_id, \
+     named_campaign = COALESCE(excluded.named_campaign, m.named_campaign), \
+     named_address = COALESCE(excluded.named_address, m.named_address), \
      bytes = GREATEST(m.bytes, excluded.bytes), latency_ms = COALESCE(m.latency_ms, excluded.latency_ms), \
      created = LEAST(m.created, excluded.created), updated = now()";
 
@@ -134,7 +110,11 @@ async fn upsert(session: &mut Session, rows: &[Linked], placed: &[Placed]) -> Re
     let enqueued: Vec<Option<DateTime<Utc>>> =
         sorted.iter().map(|(row, _)| row.enqueued.map(clamp)).collect();
     let created: Vec<DateTime<Utc>> = sorted.iter().map(|(row, _)| clamp(row.created)).collect();
-    let params: [&(dyn ToSql + Sync); 19] = [
+    let of_named = |pick: fn(&Named) -> &str| -> Vec<Option<&str>> {
+        sorted.iter().map(|(row, _)| row.named.as_ref().map(pick)).collect()
+    };
+    let (hints, addresses) = (of_named(|named| &named.campaign), of_named(|named| &named.address));
+    let params: [&(dyn ToSql + Sync); 21] = [
         &keys,
         &tenants,
         &accounts,
@@ -154,6 +134,8 @@ async fn upsert(session: &mut Session, rows: &[Linked], placed: &[Placed]) -> Re
         &bytes,
         &enqueued,
         &created,
+        &hints,
+        &addresses,
     ];
     session.execute("writing messages", UPSERT, &params).await.map(|_| ())
 }

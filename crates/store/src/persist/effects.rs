@@ -58,10 +58,10 @@ fn linked(row: &MailRow) -> Linked {
         message_id: row.message_id.clone(),
         refs: row.refs.clone(),
         registered: None,
-        named: row.campaign_hint.as_ref().map(|campaign| Named {
-            campaign: campaign.clone(),
-            address: recipient_key(other_side.unwrap_or_default()),
-        }),
+        named: row
+            .campaign_hint
+            .as_ref()
+            .and_then(|hint| Named::of(hint, &recipient_key(other_side.unwrap_or_default()))),
         bytes: row.raw_size_bytes.max(1),
         enqueued: row.enqueued,
         created: row.created,

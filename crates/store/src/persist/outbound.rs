@@ -39,7 +39,8 @@ pub(super) async fn fill_contents(
     filled.iter().map(|row| get(row, "storage_key")).collect()
 }
 
-/// Fills `email_messages` of those: what the copy says counts for more than what the registration said.
+/// Fills `email_messages` of those: what the copy says counts for more than what the registration said, but for the
+/// account, which the registration knows better.
 pub(super) async fn fill_messages(store: &Store, session: &mut Session, rows: &[&MailRow]) -> Result<()> {
     if rows.is_empty() {
         return Ok(());

@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use mailfleet_model::{Class, Counters, Lane};
-use mailfleet_store::{DeadFilter, DeadOutcome, DeadState, Persisted};
+use mailfleet_model::{Class, Counters, EventKind, InboxId, JobId, Lane};
+use mailfleet_store::{DeadFilter, DeadOutcome, DeadState, InboxFate, NewDeadLetter, Persisted};
 use serde_json::json;
 
+use crate::events::{ANN, call, event};
 use crate::support::{World, store};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,5 +148,76 @@ async fn racing_burials_and_one_storage_end_with_the_mail_stored() {
         assert_eq!(kept.unwrap().unwrap(), vec![Persisted::New; 10]);
     }
     assert_eq!(world.count("mailfleet.mailbox_messages WHERE outcome = 3"), 100);
+    assert_eq!(world.count("mailfleet.dead_letters WHERE state <> 'resolved'"), 0);
+}
+
+/// The dead letter of what a webhook call brought. A job that died before it was read has no tenant.
+fn letter_of(world: &World, inbox: InboxId) -> NewDeadLetter {
+    NewDeadLetter {
+        job: JobId::events(inbox),
+        at: None,
+        raw: None,
+        account: None,
+        message_id: None,
+        ..world.letter(1)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_of_events_is_resolved_by_any_run_that_finds_nothing_left_to_do() {
+    let world = World::new().await;
+    let inbox = call(&world, &[event(EventKind::Sent, "1@acme.example", ANN)]);
+    // One that is gone leaves nothing to do either.
+    let gone = InboxId(4_711);
+    let state = async |inbox: InboxId| {
+        world.store.dead_letter_by_job(&JobId::events(inbox)).await.unwrap().unwrap().state
+    };
+    for inbox in [inbox, gone] {
+        let outcomes = world.store.dead_letter(&[letter_of(&world, inbox)]).await.unwrap();
+        assert_eq!(outcomes, [DeadOutcome::Recorded]);
+        let id = world.store.dead_letter_by_job(&JobId::events(inbox)).await.unwrap().unwrap().id;
+        assert_eq!(world.store.mark_replayed(&[id]).await.unwrap(), 1);
+    }
+    // As if the run that applied it had been one that closed no letters.
+    world.sql("UPDATE mailfleet.webhook_inbox SET applied = now()");
+    assert_eq!(state(inbox).await, DeadState::Replayed);
+    let applied = world.store.apply_inbox(&[inbox, gone]).await.unwrap();
+    assert_eq!((&applied[0].fate, &applied[1].fate), (&InboxFate::AlreadyApplied, &InboxFate::Missing));
+    assert_eq!((state(inbox).await, state(gone).await), (DeadState::Resolved, DeadState::Resolved));
+    assert_eq!(world.store.replayed_letters(Duration::ZERO, 0, 10).await.unwrap(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_applied_cannot_be_buried_and_what_lay_in_its_grave_is_resolved() {
+    let world = World::new().await;
+    let rows = [1, 2].map(|n| call(&world, &[event(EventKind::Sent, &format!("{n}@acme.example"), ANN)]));
+    let letters = rows.map(|inbox| letter_of(&world, inbox));
+    assert_eq!(world.store.dead_letter(&letters[..1]).await.unwrap(), [DeadOutcome::Recorded]);
+    world.sql(&format!("UPDATE mailfleet.webhook_inbox SET applied = now() WHERE id = {}", rows[0]));
+    let again = world.store.dead_letter(&letters).await.unwrap();
+    assert_eq!(again, [DeadOutcome::AlreadyPersisted, DeadOutcome::Recorded]);
+    assert_eq!(
+        world.sql("SELECT string_agg(state, ',' ORDER BY id) FROM mailfleet.dead_letters"),
+        "resolved,open"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn racing_burials_and_one_application_leave_no_letter_open() {
+    let world = World::new().await;
+    for round in 0..10 {
+        let rows: Vec<InboxId> = (0..5)
+            .map(|n| call(&world, &[event(EventKind::Sent, &format!("{round}.{n}@acme.example"), ANN)]))
+            .collect();
+        let letters: Vec<_> = rows.iter().map(|&inbox| letter_of(&world, inbox)).collect();
+        let (grave, hand) = (store(&world.url), store(&world.url));
+        let (buried, applied) = tokio::join!(
+            tokio::spawn(async move { grave.dead_letter(&letters).await }),
+            tokio::spawn(async move { hand.apply_inbox(&rows).await }),
+        );
+        buried.unwrap().unwrap();
+        assert!(applied.unwrap().unwrap().iter().all(|row| matches!(row.fate, InboxFate::Applied(_))));
+    }
+    assert_eq!(world.count("mailfleet.webhook_inbox WHERE applied IS NOT NULL"), 50);
     assert_eq!(world.count("mailfleet.dead_letters WHERE state <> 'resolved'"), 0);
 }

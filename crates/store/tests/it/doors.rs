@@ -151,13 +151,18 @@ async fn what_waits_is_listed_in_pages_and_what_is_applied_or_says_nothing_does_
         rows.push(row);
     }
     world.store.receive(&call(&endpoint, "nothing", &[])).await.unwrap();
-    assert_eq!(world.store.inbox_waiting().await.unwrap(), 5);
+    assert_eq!(world.store.inbox_waiting().await.unwrap().0, 5);
     world.sql(&format!("UPDATE mailfleet.webhook_inbox SET applied = now() WHERE id = {}", rows[1]));
     let waiting = async |older, after, limit| world.store.unapplied_inbox(older, after, limit).await.unwrap();
     assert_eq!(waiting(Duration::ZERO, InboxId(0), 2).await, [rows[0], rows[2]]);
     assert_eq!(waiting(Duration::ZERO, rows[2], 9).await, [rows[3], rows[4]]);
     assert_eq!(waiting(Duration::from_secs(60), InboxId(0), 9).await, [], "younger ones are on their way");
-    assert_eq!(world.store.inbox_waiting().await.unwrap(), 4);
+    assert_eq!(world.store.inbox_waiting().await.unwrap().0, 4);
+    world.sql(&format!(
+        "UPDATE mailfleet.webhook_inbox SET received = now() - interval '1 hour' WHERE id = {}",
+        rows[0]
+    ));
+    assert_eq!(world.store.inbox_waiting().await.unwrap().1.as_secs() / 60, 60);
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
 //! Delivery events: each counts once, finds its message, and leads to one end in any order.
 
+mod aliases;
+mod sweep;
+
 use std::fmt::Write as _;
 
 use mailfleet_model::{DeliveryEvent, EventKind, InboxId, Permanence, RecipientStatus, TenantId};
@@ -196,7 +199,7 @@ async fn a_row_that_is_refused_is_found_and_the_others_take_effect() {
     let mut rows: Vec<InboxId> = (0..30).map(|n| call(&world, &good(n))).collect();
     rows[11] = call(&world, &[event(EventKind::Sent, "1@acme.example", "odd@example.com")]);
     rows[17] = call_with(&world, world.tenant, r#"{"not": "a list"}"#);
-    rows[18] = call_with(&world, world.tenant, r#"[{"kind": "exploded", "recipient": "x"}]"#);
+    rows[18] = call_with(&world, world.tenant, r#"[{"kind": "sent"}]"#);
     let fates = world.store.apply_inbox(&rows).await.unwrap();
     for (n, applied) in fates.iter().enumerate() {
         match (&applied.fate, n) {
@@ -286,24 +289,59 @@ async fn a_message_is_as_badly_off_as_the_model_says_for_every_pair_of_statuses(
     assert_eq!(found, expected.trim_end());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_of_a_newer_version_waits_for_it_whole() {
+    let world = World::new().await;
+    let newer = r#"[{"kind": "sent", "recipient": "a@example.com"}, {"kind": "exploded", "recipient": "x", "more": 1}]"#;
+    let rows = [call_with(&world, world.tenant, newer), call(&world, &[event(EventKind::Sent, "1@a", ANN)])];
+    let applied = world.store.apply_inbox(&rows).await.unwrap();
+    let InboxFate::Newer { message } = &applied[0].fate else { panic!("{applied:?}") };
+    assert!(message.contains("`exploded`"), "{message}");
+    assert_eq!(applied[1].fate, InboxFate::Applied(vec![(EventKind::Sent, EventFate::Waiting)]));
+    assert_eq!(world.count("mailfleet.delivery_events"), 1);
+    assert_eq!(world.count("mailfleet.webhook_inbox WHERE applied IS NULL"), 1);
+}
+
+/// How an event names the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    Id,
+    Alias,
+    Both,
+    /// By the alias, and by a Message-ID that the provider made up.
+    Foreign,
+}
+
 /// What happens to one message, in some order.
 #[derive(Debug, Clone)]
 enum Step {
-    Register,
-    Event(DeliveryEvent),
+    /// With its alias, or without.
+    Register(bool),
+    Event(Naming, DeliveryEvent),
 }
 
-fn any_event() -> impl Strategy<Value = DeliveryEvent> {
+impl Step {
+    /// Whether it ties the alias to the message.
+    fn ties(&self) -> bool {
+        matches!(self, Self::Register(true) | Self::Event(Naming::Both, _))
+    }
+}
+
+fn any_event() -> impl Strategy<Value = Step> {
+    let naming = prop::sample::select(vec![Naming::Id, Naming::Alias, Naming::Both, Naming::Foreign]);
     let recipient = prop::sample::select(vec![ANN, BEN, "new@example.com"]);
     let permanence = prop::option::of(prop::sample::select(vec![Permanence::Soft, Permanence::Hard]));
-    (prop::sample::select(EventKind::ALL.to_vec()), permanence, recipient, 0i64..3, 0u16..3, any::<bool>())
-        .prop_map(|(kind, permanence, recipient, second, code, by_alias)| DeliveryEvent {
-            permanence: permanence.filter(|_| kind == EventKind::Bounced),
-            occurred_ms: Some(1_700_000_000_000 + second * 1_000),
-            smtp_code: (code > 0).then_some(549 + code),
-            alias: by_alias.then(|| "ses:".to_owned()),
-            ..DeliveryEvent::new(kind, recipient)
-        })
+    (prop::sample::select(EventKind::ALL.to_vec()), permanence, recipient, 0i64..3, 0u16..3, naming).prop_map(
+        |(kind, permanence, recipient, second, code, naming)| {
+            let event = DeliveryEvent {
+                permanence: permanence.filter(|_| kind == EventKind::Bounced),
+                occurred_ms: Some(1_700_000_000_000 + second * 1_000),
+                smtp_code: (code > 0).then_some(549 + code),
+                ..DeliveryEvent::new(kind, recipient)
+            };
+            Step::Event(naming, event)
+        },
+    )
 }
 
 #[test]
@@ -312,14 +350,14 @@ fn whatever_order_events_and_registration_come_in_and_however_often_the_end_is_t
     let world = runtime.block_on(World::new());
     let number = std::cell::Cell::new(0u32);
     // Each case is two histories of a message: the same steps in two orders, in the second some of them twice.
-    let steps = prop::collection::vec(any_event(), 1..7).prop_flat_map(|events| {
-        let mut steps: Vec<Step> = events.into_iter().map(Step::Event).collect();
-        steps.push(Step::Register);
-        let mut again = steps.clone();
-        again.extend_from_slice(&steps[..steps.len() / 2]);
-        (Just(steps).prop_shuffle(), Just(again).prop_shuffle())
-    });
-    let config = ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() };
+    let steps =
+        (prop::collection::vec(any_event(), 1..7), any::<bool>()).prop_flat_map(|(mut steps, told)| {
+            steps.push(Step::Register(told));
+            let mut again = steps.clone();
+            again.extend_from_slice(&steps[..steps.len() / 2]);
+            (Just(steps).prop_shuffle(), Just(again).prop_shuffle())
+        });
+    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&steps, |(one, other)| {
         let ends = [one.clone(), other].map(|steps| {
             number.set(number.get() + 1);
@@ -331,8 +369,10 @@ fn whatever_order_events_and_registration_come_in_and_however_often_the_end_is_t
             (ANN.to_owned(), RecipientStatus::Queued),
             (BEN.to_owned(), RecipientStatus::Queued),
         ]);
+        let tied = one.iter().any(Step::ties);
         for step in &one {
-            if let Step::Event(event) = step
+            if let Step::Event(naming, event) = step
+                && (tied || *naming == Naming::Id)
                 && let Some(status) = event.status()
             {
                 let known = statuses.entry(event.recipient.clone()).or_insert(RecipientStatus::Queued);
@@ -352,16 +392,19 @@ async fn live_through(world: &World, number: u32, steps: &[Step]) -> (String, St
     let (id, alias) = (format!("{number}@acme.example"), format!("ses:{number}"));
     for step in steps {
         match step {
-            Step::Register => {
-                let aliases = vec![alias.clone()];
+            Step::Register(told) => {
+                let aliases = told.then(|| alias.clone()).into_iter().collect();
                 let message = NewOutbound { aliases, ..message(world, &id, &[ANN, BEN]) };
                 world.store.register_outbound(&[message]).await.unwrap();
             }
-            Step::Event(event) => {
-                let by_alias = event.alias.is_some();
+            Step::Event(naming, event) => {
                 let event = DeliveryEvent {
-                    message_id: (!by_alias).then(|| id.clone()),
-                    alias: by_alias.then(|| alias.clone()),
+                    message_id: match naming {
+                        Naming::Id | Naming::Both => Some(id.clone()),
+                        Naming::Foreign => Some(format!("{number}@provider.example")),
+                        Naming::Alias => None,
+                    },
+                    alias: (*naming != Naming::Id).then(|| alias.clone()),
                     ..event.clone()
                 };
                 apply(world, &[event]).await;
@@ -460,99 +503,8 @@ async fn without_the_match_lock_they_miss_each_other_and_the_sweep_finds_them() 
         let (world, standing_then) = at_one_moment(first, false).await;
         assert_eq!(standing_then, format!("queued: {ANN}=0"), "{first:?} first: what the lock is for");
         let swept = world.store.match_waiting(0, 10).await.unwrap();
-        assert_eq!((swept.looked_at, swept.matched, swept.next), (1, 1, None));
+        assert_eq!((swept.looked_at, swept.matched, swept.failed, swept.next), (1, 1, 0, None));
         assert_eq!(standing(&world, "1@acme.example"), format!("bounced: {ANN}=5"));
         assert_eq!(world.store.match_waiting(0, 10).await.unwrap().looked_at, 0);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_sweep_goes_through_what_waits_in_pages_and_leaves_what_has_no_message() {
-    let world = World::new().await;
-    let events: Vec<DeliveryEvent> =
-        (0..25).map(|n| event(EventKind::Sent, &format!("{n}@acme.example"), ANN)).collect();
-    assert_eq!(apply(&world, &events).await, [EventFate::Waiting; 25]);
-    let (mut after, mut looked_at) = (0, 0);
-    for page in 0..3 {
-        let swept = world.store.match_waiting(after, 10).await.unwrap();
-        looked_at += swept.looked_at;
-        assert_eq!((swept.matched, swept.next.is_some()), (0, page < 2));
-        after = swept.next.unwrap_or(after);
-    }
-    assert_eq!(looked_at, 25);
-}
-
-/// A returned mail that speaks of a recipient, as the consumer records it.
-fn returned_mail(world: &World, number: u32, message_id: &str, recipient: &str) {
-    world.sql(&format!(
-        "INSERT INTO mailfleet.delivery_events (source, tenant_id, kind, message_id, recipient, permanence, occurred) \
-         VALUES ('m:email_none_{number}:0', '{}', 'bounced', '{message_id}', '{recipient}', 'hard', now())",
-        world.tenant
-    ));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_returned_mail_waits_until_its_recipient_is_one_of_the_messages() {
-    let world = World::new().await;
-    returned_mail(&world, 1, "1@acme.example", ANN);
-    returned_mail(&world, 2, "1@acme.example", BEN);
-    returned_mail(&world, 3, "1@acme.example", "never@example.com");
-    returned_mail(&world, 4, "2@acme.example", ANN);
-    assert_eq!(world.store.match_waiting(0, 100).await.unwrap().matched, 0);
-    world.store.register_outbound(&[message(&world, "1@acme.example", &[ANN])]).await.unwrap();
-    assert_eq!(standing(&world, "1@acme.example"), format!("bounced: {ANN}=5"));
-    // A webhook makes Ben a recipient: what was said of him before holds now.
-    apply(&world, &[event(EventKind::Sent, "1@acme.example", BEN)]).await;
-    assert_eq!(standing(&world, "1@acme.example"), format!("bounced: {ANN}=5 {BEN}=5"));
-    // And so does a second registration.
-    let more = message(&world, "1@acme.example", &["late@example.com"]);
-    returned_mail(&world, 5, "1@acme.example", "late@example.com");
-    assert_eq!(world.store.match_waiting(0, 100).await.unwrap().matched, 0);
-    assert_eq!(world.store.register_outbound(&[more]).await.unwrap(), [Registered::Known]);
-    assert_eq!(standing(&world, "1@acme.example"), format!("bounced: {ANN}=5 {BEN}=5 late@example.com=5"));
-    assert_eq!(world.store.match_waiting(0, 100).await.unwrap().looked_at, 2, "the others wait on");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_message_is_found_by_the_name_its_provider_gave_it() {
-    let world = World::new().await;
-    let by = |kind, message_id: Option<&str>, recipient| DeliveryEvent {
-        message_id: message_id.map(str::to_owned),
-        alias: Some("ses:abc".to_owned()),
-        ..event(kind, "", recipient)
-    };
-    // By the alias alone, before anything is known; then an event that tells both names, then the message.
-    assert_eq!(apply(&world, &[by(EventKind::Delivered, None, ANN)]).await, [EventFate::Waiting]);
-    assert_eq!(
-        apply(&world, &[by(EventKind::Sent, Some("1@acme.example"), ANN)]).await,
-        [EventFate::Waiting]
-    );
-    assert_eq!(apply(&world, &[by(EventKind::Deferred, None, BEN)]).await, [EventFate::Waiting]);
-    world.store.register_outbound(&[message(&world, "1@acme.example", &[ANN])]).await.unwrap();
-    assert_eq!(standing(&world, "1@acme.example"), format!("deferred: {ANN}=3 {BEN}=2"));
-    assert_eq!(apply(&world, &[by(EventKind::Complained, None, ANN)]).await, [EventFate::Matched]);
-
-    // An event that tells both names of a message that is there brings what waited for the alias.
-    let second = |kind, message_id: Option<&str>| DeliveryEvent {
-        alias: Some("ses:def".to_owned()),
-        ..by(kind, message_id, ANN)
-    };
-    assert_eq!(apply(&world, &[second(EventKind::Delivered, None)]).await, [EventFate::Waiting]);
-    world.store.register_outbound(&[message(&world, "2@acme.example", &[ANN])]).await.unwrap();
-    apply(&world, &[second(EventKind::Opened, Some("2@acme.example"))]).await;
-    assert_eq!(standing(&world, "2@acme.example"), format!("delivered: {ANN}=3"));
-
-    // A provider that writes its own Message-ID: the alias decides, also where the event came first.
-    let third = |kind, message_id: &str| DeliveryEvent {
-        alias: Some("ses:ghi".to_owned()),
-        ..by(kind, Some(message_id), ANN)
-    };
-    assert_eq!(apply(&world, &[third(EventKind::Sent, "x@provider.example")]).await, [EventFate::Waiting]);
-    let aliases = vec!["ses:ghi".to_owned()];
-    let ours = NewOutbound { aliases, ..message(&world, "3@acme.example", &[ANN]) };
-    world.store.register_outbound(&[ours]).await.unwrap();
-    assert_eq!(standing(&world, "3@acme.example"), format!("sent: {ANN}=1"));
-    let late = third(EventKind::Delivered, "x@provider.example");
-    assert_eq!(apply(&world, &[late]).await, [EventFate::Matched]);
-    assert_eq!(standing(&world, "3@acme.example"), format!("delivered: {ANN}=3"));
 }

@@ -3,6 +3,7 @@
 use mailfleet_model::{CampaignId, Direction, StorageKey, TenantId};
 use mailfleet_store::{MailRow, NewLead, NewOutbound, Persisted, Refs};
 
+use crate::analytics::run;
 use crate::support::{SOON, World, new_account, store};
 
 /// A campaign of a tenant with one lead.
@@ -188,9 +189,9 @@ async fn a_copy_of_our_own_mail_is_never_a_reply() {
         "o1@acme.example|in_reply_to|spring|\no1@acme.example|||",
         "first the message we sent, then its copy"
     );
-    let replies =
-        "mailfleet.messages WHERE direction = 'inbound' AND evidence IN ('in_reply_to', 'references')";
-    assert_eq!(world.count(replies), 0);
+    run(&world.store).await;
+    let counted = "SELECT received, replied FROM analytics.tenant";
+    assert_eq!(world.sql(counted), "1|0");
     // Who answers it answers what we sent, not the copy.
     world.store_all(&[inbound(&world, 3, "r@example.org", &["o2@acme.example"], &[])]).await;
     assert_eq!(world.place("r@example.org"), "o2@acme.example|in_reply_to|spring|");
@@ -199,6 +200,76 @@ async fn a_copy_of_our_own_mail_is_never_a_reply() {
          WHERE e.from_email = 'lead@example.org' AND e.storage_key LIKE 'email_r@%'",
     );
     assert_eq!((parent.as_str(), world.threads()), ("outbound", 1));
+    run(&world.store).await;
+    assert_eq!(world.sql(counted), "2|1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_is_counted_whatever_ties_it_to_a_campaign() {
+    let world = World::new().await;
+    campaign(&world, world.tenant, "spring", "lead@example.org").await;
+    let hinted = |mail: MailRow| MailRow { campaign_hint: Some("spring".to_owned()), ..mail };
+    // Ours are of no campaign; one is registered, the other only seen.
+    world.store.register_outbound(&[registration(&world, "o1@acme.example", None)]).await.unwrap();
+    world.store_all(&[sent(&world, 1, "o2@acme.example", &[], &[])]).await;
+    let away = inbound(&world, 4, "r4@example.org", &["o1@acme.example"], &[]);
+    world
+        .store_all(&[
+            inbound(&world, 2, "r2@example.org", &["o1@acme.example"], &[]),
+            hinted(inbound(&world, 3, "r3@example.org", &[], &["o2@acme.example"])),
+            MailRow { message_type: "auto_reply".to_owned(), ..away },
+            hinted(inbound(&world, 5, "r5@example.org", &[], &[])),
+            inbound(&world, 6, "r6@example.org", &["r2@example.org"], &[]),
+        ])
+        .await;
+    assert_eq!(world.place("r2@example.org"), "o1@acme.example|||");
+    assert_eq!(world.place("r3@example.org"), "o2@acme.example|x_campaign_id|spring|lead@example.org");
+    assert_eq!(world.place("r5@example.org"), "|x_campaign_id|spring|lead@example.org");
+    run(&world.store).await;
+    let counted =
+        |rollup| world.sql(&format!("SELECT received, replied, auto_replied FROM analytics.{rollup}"));
+    assert_eq!([counted("tenant"), counted("mailbox")], ["5|2|1", "5|2|1"]);
+    assert_eq!(counted("campaign"), "2|1|0", "the one that answers us, not the one that only names it");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_registration_takes_nothing_away_and_changes_nothing_that_was_told() {
+    let world = World::new().await;
+    let spring = campaign(&world, world.tenant, "spring", "lead@example.org").await;
+    let autumn = campaign(&world, world.tenant, "autumn", "other@example.org").await;
+    let lead = |address: &str| {
+        world.sql(&format!("SELECT id FROM mailfleet.leads WHERE email = '{address}'")).parse().ok()
+    };
+    let (ours, other) = (lead("lead@example.org"), lead("other@example.org"));
+    let told = |id: &str, campaign, lead| NewOutbound { lead, ..registration(&world, id, campaign) };
+    let cases = [
+        ("a", (Some(spring), ours), (Some(spring), None), "spring|lead@example.org"),
+        ("b", (Some(spring), ours), (None, None), "spring|lead@example.org"),
+        ("c", (Some(spring), None), (Some(spring), ours), "spring|lead@example.org"),
+        ("d", (Some(spring), None), (Some(autumn), other), "spring|"),
+        ("e", (Some(spring), ours), (Some(autumn), other), "spring|lead@example.org"),
+        ("f", (None, None), (Some(autumn), other), "autumn|other@example.org"),
+    ];
+    for (name, first, later, end) in cases {
+        let (one, copied, batched) = (
+            format!("{name}1@acme.example"),
+            format!("{name}2@acme.example"),
+            format!("{name}3@acme.example"),
+        );
+        let pair = |id: &str| [told(id, first.0, first.1), told(id, later.0, later.1)];
+        let [a, b] = pair(&one);
+        world.store.register_outbound(&[a]).await.unwrap();
+        world.store.register_outbound(&[b]).await.unwrap();
+        // With the copy between them.
+        let [a, b] = pair(&copied);
+        world.store.register_outbound(&[a]).await.unwrap();
+        world.store_all(&[sent(&world, u32::from(name.as_bytes()[0]), &copied, &[], &[])]).await;
+        world.store.register_outbound(&[b]).await.unwrap();
+        world.store.register_outbound(&pair(&batched)).await.unwrap();
+        for id in [one, copied, batched] {
+            assert_eq!(world.place(&id), format!("|registered|{end}"), "{id}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

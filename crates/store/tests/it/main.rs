@@ -12,6 +12,7 @@ mod explain;
 mod hostile;
 mod ledger;
 mod links;
+mod links_import;
 mod links_order;
 mod migrate;
 mod outage;

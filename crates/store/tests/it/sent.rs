@@ -1,10 +1,10 @@
 //! A message that we sent has one row, whatever comes first; and what comes back changes it only where it is ours.
 
 use mailfleet_model::{DeliveryEvent, EventKind, Permanence, StorageKey};
-use mailfleet_store::{Persisted, Registered};
+use mailfleet_store::{MailRow, NewOutbound, Persisted, Registered};
 
 use crate::links::{campaign, inbound, registration, sent};
-use crate::support::World;
+use crate::support::{SOON, World, new_account, store};
 
 const ROW: &str = "SELECT e.status, e.from_email, e.subject, c.content_text, c.raw_size_bytes, \
      (SELECT count(*) FROM attachments a WHERE a.parent_storage_key = e.storage_key), \
@@ -39,6 +39,115 @@ async fn a_registration_and_the_sent_copy_make_one_row_in_either_order() {
     let registered = world.store.register_outbound(&[told("b@acme.example")]).await.unwrap();
     assert_eq!(registered, [Registered::Known]);
     assert_eq!(world.sql(ROW), whole(2), "what was there is not emptied");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_and_a_sent_copy_at_one_moment_make_one_row_whoever_is_first() {
+    let world = World::new().await;
+    let spring = campaign(&world, world.tenant, "spring", "lead@example.org").await;
+    let (rival, tenant) = (world.rival().await, world.tenant);
+    for round in 1..=8u32 {
+        let id = format!("race{round}@acme.example");
+        let mut copy = sent(&world, round, &id, &[], &[]);
+        copy.attachments = world.mail(round).attachments;
+        copy.recipients = vec!["Lead@Example.org".to_owned(), "boss@example.org".to_owned()];
+        let message = registration(&world, &id, Some(spring));
+        // Both come to the lock of the message's name, one after the other, and stand before it; then it opens, and the
+        // first goes on while the second waits for it.
+        let name = format!("hashtextextended('{tenant} {id}', 0)");
+        rival.batch_execute(&format!("SELECT pg_advisory_lock({name})")).await.unwrap();
+        let waiting = async |count: &str| {
+            mailfleet_testkit::eventually("writers at one lock", SOON, async || {
+                let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted \
+                               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+                (world.sql(waiting) == count).then_some(())
+            })
+            .await;
+        };
+        let (one, other) = (store(&world.url), store(&world.url));
+        let told = async move { one.register_outbound(&[message]).await.unwrap() };
+        let seen = async move { other.persist(&[copy]).await.unwrap() };
+        let told_first = round % 2 == 0;
+        let (told, seen) = if told_first {
+            let told = tokio::spawn(told);
+            waiting("1").await;
+            (told, tokio::spawn(seen))
+        } else {
+            let seen = tokio::spawn(seen);
+            waiting("1").await;
+            (tokio::spawn(told), seen)
+        };
+        waiting("2").await;
+        rival.batch_execute(&format!("SELECT pg_advisory_unlock({name})")).await.unwrap();
+        let registered = if told_first { Registered::New } else { Registered::Known };
+        assert_eq!(told.await.unwrap(), [registered], "round {round}");
+        assert_eq!(seen.await.unwrap(), [Persisted::New], "round {round}");
+
+        for table in ["email_content", "email_messages", "mailfleet.messages"] {
+            assert_eq!(world.count(table), 1, "{table}, round {round}");
+        }
+        let whole = format!(
+            "sent|sales@acme.example|subject {round}|text {round}|{}|2|boss@example.org=1,lead@example.org=1|registered|t",
+            format!("raw mail {round}").len(),
+        );
+        assert_eq!(world.sql(ROW), whole, "round {round}");
+        assert_eq!(world.place(&id), "|registered|spring|", "round {round}");
+        world.sql("TRUNCATE mailfleet.messages, mailfleet.message_recipients, email_content CASCADE");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_came_through_the_queue_has_a_latency() {
+    let world = World::new().await;
+    let copy = |number: u32, id: &str| {
+        let enqueued = chrono::DateTime::from_timestamp(1_700_000_000, 0);
+        MailRow { enqueued, ..sent(&world, number, id, &[], &[]) }
+    };
+    world.store.register_outbound(&[registration(&world, "a@acme.example", None)]).await.unwrap();
+    assert_eq!(world.sql("SELECT latency_ms IS NULL FROM mailfleet.messages"), "t");
+    world.store_all(&[copy(1, "a@acme.example"), copy(2, "b@acme.example")]).await;
+    world.store.register_outbound(&[registration(&world, "b@acme.example", None)]).await.unwrap();
+    world.store_all(&[sent(&world, 3, "c@acme.example", &[], &[])]).await;
+    // Enqueued that long ago that no clock and no rounding could make it less.
+    let latencies = "SELECT message_id, latency_ms > 86400000 FROM mailfleet.messages ORDER BY 1";
+    assert_eq!(world.sql(latencies), "a@acme.example|t\nb@acme.example|t\nc@acme.example|");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_account_is_the_registered_one_else_that_of_the_copy_in_any_order() {
+    let world = World::new().await;
+    let account = async |name: &str| {
+        let account = world.store.add_account(new_account(name, Some(world.tenant))).await.unwrap();
+        (account, world.store.mailbox(account, "Sent").await.unwrap().id)
+    };
+    let (told, seen, late) = (world.account, account("seen").await, account("late").await.0);
+    let copy = |number: u32, id: &str| {
+        let mut mail = sent(&world, number, id, &[], &[]);
+        (mail.at.account, mail.at.mailbox) = seen;
+        mail
+    };
+    let register = async |id: &str, account| {
+        let message = NewOutbound { account, ..registration(&world, id, None) };
+        world.store.register_outbound(&[message]).await.unwrap();
+    };
+    register("a", Some(told)).await;
+    world.store_all(&[copy(1, "a"), copy(2, "b"), copy(3, "c"), copy(5, "e")]).await;
+    register("b", Some(told)).await;
+    register("c", None).await;
+    register("d", None).await;
+    world.store_all(&[copy(4, "d")]).await;
+    register("d", Some(told)).await;
+    // Of several registrations the first that tells one, with or without a copy.
+    for id in ["a", "b", "d"] {
+        register(id, None).await;
+        register(id, Some(late)).await;
+    }
+    // And one that tells the account of the folder has told it.
+    register("e", Some(seen.0)).await;
+    register("e", Some(told)).await;
+    let accounts = "SELECT x.message_id, a.name FROM mailfleet.messages x JOIN email_messages e USING (storage_key) \
+         JOIN mailfleet.email_accounts a ON a.id = x.account_id AND a.id = e.email_account_id ORDER BY 1";
+    assert_eq!(world.sql(accounts), "a|sales\nb|sales\nc|seen\nd|sales\ne|seen");
 }
 
 #[tokio::test(flavor = "multi_thread")]

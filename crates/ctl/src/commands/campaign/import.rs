@@ -25,7 +25,8 @@ const SHOWN: u64 = 50;
 /// A CSV file with a header row (campaign, email, and where wanted campaign_id, lead_id, name), or JSON: an array of
 /// objects with these keys, or one object a line. What is known is updated, what is new is added, nothing is removed; the
 /// same file again changes nothing. Ids are the platform's UUIDs; where none is given the known one stays, or one is made.
-/// All lines go in, or none, unless bad ones are to be skipped.
+/// All lines go in, or none, unless bad ones are to be skipped. Mails that named a campaign by X-Campaign-ID before it was
+/// known are tied to it then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     mailfleet campaign import leads.csv --tenant acme --dry-run\n  \

@@ -1,12 +1,26 @@
 //! HTTP as a sender speaks it, by hand: what is sent is exactly what stands here.
 
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::world::LONG;
+
+/// Every code with which a door refuses, and its word.
+const REFUSALS: [(u16, &str); 9] = [
+    (400, "malformed"),
+    (401, "unauthorized"),
+    (404, "not_found"),
+    (405, "method_not_allowed"),
+    (408, "slow"),
+    (413, "too_large"),
+    (422, "unknown_reference"),
+    (429, "rate_limited"),
+    (503, "unavailable"),
+];
 
 /// A door's address.
 #[derive(Debug, Clone)]
@@ -28,11 +42,24 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// The word for what is wrong; every refusal has one, and says what to do.
+    /// The word for what is wrong.
     pub fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap().to_owned()
+    }
+
+    /// What holds for every refusal, whatever its code: JSON that is called so, with the word of the code, and with a
+    /// message. Each answer that a test of the doors gets passes here.
+    fn check(&self) {
+        if self.code < 400 {
+            return;
+        }
+        let word = REFUSALS.iter().find(|(code, _)| *code == self.code).map(|(_, word)| *word);
+        assert!(word.is_some(), "a refusal that nobody knows: {self:?}");
+        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
         let body = self.json();
-        assert!(!body["message"].as_str().unwrap().is_empty(), "{body}");
-        body["error"].as_str().unwrap().to_owned()
+        let text = |key: &str| body[key].as_str().filter(|text| !text.is_empty());
+        assert_eq!(text("error"), word, "{self:?}");
+        assert!(text("message").is_some(), "{self:?}");
     }
 
     /// A header, by its lower-case name.
@@ -95,7 +122,32 @@ pub fn request<H: AsRef<str>>(method: &str, path: &str, headers: &[(&str, H)], b
 pub fn answer(mut stream: TcpStream) -> Answer {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
+    parse(&text)
+}
+
+/// Sends what there is of a request and then `b' '` after `b' '`, always in time not to be silent, until the door answers.
+pub fn answer_while_sending(mut stream: TcpStream, begun: &[u8]) -> Answer {
+    let pause = Duration::from_millis(100);
+    stream.set_read_timeout(Some(pause)).unwrap();
+    stream.write_all(begun).unwrap();
+    let mut buffer = vec![0; 64 << 10];
+    for _ in 0..LONG.as_millis() / pause.as_millis() {
+        match stream.read(&mut buffer) {
+            // An answer is small: it comes in one piece.
+            Ok(length) => return parse(std::str::from_utf8(&buffer[..length]).unwrap()),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                stream.write_all(b" ").unwrap();
+            }
+            Err(error) => panic!("no answer: {error}"),
+        }
+    }
+    panic!("no answer within {LONG:?}");
+}
+
+fn parse(text: &str) -> Answer {
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
     let code = head.split(' ').nth(1).unwrap().parse().unwrap();
-    Answer { code, head: head.to_owned(), body: body.to_owned() }
+    let answer = Answer { code, head: head.to_owned(), body: body.to_owned() };
+    answer.check();
+    answer
 }

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use super::http::{answer, request};
+use super::http::{answer, answer_while_sending, request};
 use super::{SECRET, endpoint, endpoint_of, event, now, open, rows, signature};
 use crate::world::World;
 
@@ -102,6 +102,39 @@ async fn a_body_that_is_too_large_is_413_whether_its_length_is_told_or_not() {
     body.push_str(&" ".repeat(2_048 - body.len()));
     let taken = client.post(&generic.path, &[signature(&body, now(), SECRET)], body.as_bytes());
     assert_eq!(taken.code, 200, "{taken:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_in_time_is_408_however_the_sender_dawdles() {
+    let world = World::without_accounts().await;
+    let generic = endpoint(&world, "generic", SECRET).await;
+    let token = world.store.add_api_token(world.tenant, "sender").await.unwrap();
+    let (producer, client) = open(&world, "body_timeout_seconds = 1\n");
+    let head = |path: &str| {
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: door.test\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
+             Content-Length: 1000\r\n\r\n{{",
+            token.expose()
+        )
+    };
+    for path in [generic.path.as_str(), super::messages::PATH] {
+        // One falls silent, another sends byte after byte and is no better for it.
+        let mut silent = client.connect();
+        silent.write_all(head(path).as_bytes()).unwrap();
+        let slow = answer_while_sending(client.connect(), head(path).as_bytes());
+        for refused in [answer(silent), slow] {
+            assert_eq!((refused.code, refused.error().as_str()), (408, "slow"), "{refused:?}");
+            assert!(refused.body.contains("within 1 s"), "{refused:?}");
+        }
+    }
+    for metric in [
+        "mailfleet_webhook_requests_total{provider=\"generic\",result=\"slow\"}",
+        "mailfleet_outbound_requests_total{result=\"slow\"}",
+    ] {
+        producer.until_metric(metric, 2.0).await;
+    }
+    assert_eq!(client.generic(&generic, &event(1)).code, 200, "who is quick is taken");
+    assert_eq!(rows(&world), 1, "half a body is none");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use mailfleet_model::Lane;
 use mailfleet_queue::State;
+use mailfleet_testkit::RsaSigner;
 use serde_json::{Value, json};
 
 use super::{
@@ -11,6 +12,24 @@ use crate::world::World;
 
 fn corpus(name: &str) -> Vec<u8> {
     std::fs::read(mailfleet_testkit::corpus_dir().join("webhooks").join(name)).unwrap()
+}
+
+/// A message of SNS with another time, signed anew (version 2).
+fn signed_by_sns(signer: &RsaSigner, message: &Value, timestamp: &str) -> Value {
+    let mut message = message.clone();
+    message["Timestamp"] = timestamp.into();
+    message["SignatureVersion"] = "2".into();
+    // The order in which SNS signs them is that of the alphabet; what is not there is not signed.
+    let parts = ["Message", "MessageId", "Subject", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
+    let parts = parts.iter().filter_map(|key| Some(format!("{key}\n{}\n", message[key].as_str()?)));
+    let signature = signer.sign(parts.collect::<String>().as_bytes()).unwrap();
+    message["Signature"] = data_encoding::BASE64.encode(&signature).into();
+    message
+}
+
+/// Seconds since 1970 as SNS writes them.
+fn utc(seconds: i64) -> String {
+    chrono::DateTime::from_timestamp(seconds, 0).unwrap().to_rfc3339()
 }
 
 fn vectors() -> Value {
@@ -78,20 +97,19 @@ async fn a_signed_call_of_every_provider_is_taken_and_a_tampered_one_is_not() {
     let text = |provider: &str, key: &str| vectors[provider][key].as_str().unwrap().to_owned();
     let (_producer, client) = open(&world, "");
 
-    let postal = endpoint(&world, "postal", &text("postal", "public_key_pem")).await;
-    let ses = endpoint(&world, "ses-sns", &text("ses-sns", "cert_pem")).await;
+    let signer = RsaSigner::new().unwrap();
+    let postal = endpoint(&world, "postal", &signer.public_key().unwrap()).await;
+    let ses = endpoint(&world, "ses-sns", &signer.certificate().unwrap()).await;
     let mailgun = endpoint(&world, "mailgun", "a signing key").await;
     let standard = endpoint(&world, "standard-webhooks", &text("standard-webhooks", "secret")).await;
 
     let mut calls = Vec::new();
-    let headers: Vec<(String, String)> = vectors["postal"]["headers"]
-        .as_object()
-        .unwrap()
-        .iter()
-        .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
-        .collect();
-    calls.push((&postal, headers, corpus("postal/message_sent.json"), "msg-1@", 1));
-    let message = &vectors["ses-sns"]["messages"][1];
+    let mut body: Value = serde_json::from_slice(&corpus("postal/message_sent.json")).unwrap();
+    body["timestamp"] = now().into();
+    let body = body.to_string().into_bytes();
+    let signature = data_encoding::BASE64.encode(&signer.sign(&body).unwrap());
+    calls.push((&postal, vec![("X-Postal-Signature-256".to_owned(), signature)], body, "msg-1@", 1));
+    let message = signed_by_sns(&signer, &vectors["ses-sns"]["messages"][1], &utc(now()));
     calls.push((&ses, Vec::new(), message.to_string().into_bytes(), "nobody@", 1));
 
     let mut body: Value = serde_json::from_slice(&corpus("mailgun/delivered.json")).unwrap();
@@ -151,20 +169,36 @@ async fn a_stale_call_is_refused_and_a_replayed_token_takes_no_second_event() {
         .to_string()
     };
     let post = |body: String| client.post::<&str>(&mailgun.path, &[], body.as_bytes());
-    assert_eq!(post(call(now() - 90, "delivered")).code, 401);
-    assert_eq!(post(call(now(), "delivered")).json()["status"], "accepted");
+    assert_eq!(post(call(now() + 90, "delivered")).code, 401);
+    // One that is repeated after an outage has its first time.
+    assert_eq!(post(call(now() - 8 * 3_600, "delivered")).json()["status"], "accepted");
     // Mailgun signs neither event nor recipient: whoever saw a call could put others into it.
     assert_eq!(post(call(now(), "complained")).json()["status"], "duplicate");
     assert_eq!(rows(&world), 1);
+
+    // SNS repeats a message for long without signing it anew, but not for days.
+    let signer = RsaSigner::new().unwrap();
+    let ses = endpoint(&world, "ses-sns", &signer.certificate().unwrap()).await;
+    let sns = |age: i64| {
+        let message = signed_by_sns(&signer, &vectors()["ses-sns"]["messages"][1], &utc(now() - age));
+        client.post::<&str>(&ses.path, &[], message.to_string().as_bytes())
+    };
+    for age in [86_400 + 60, -90] {
+        let answer = sns(age);
+        assert_eq!((answer.code, answer.error().as_str()), (401, "unauthorized"), "{age} s old");
+        assert!(answer.body.contains("the signed time is"), "{answer:?}");
+    }
+    assert_eq!(sns(86_400 - 60).json()["status"], "accepted");
+    assert_eq!(rows(&world), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_of_sns_itself_is_kept_and_shown_to_the_operator_and_nothing_is_fetched() {
     let world = World::without_accounts().await;
-    let vectors = vectors();
-    let ses = endpoint(&world, "ses-sns", vectors["ses-sns"]["cert_pem"].as_str().unwrap()).await;
+    let signer = RsaSigner::new().unwrap();
+    let ses = endpoint(&world, "ses-sns", &signer.certificate().unwrap()).await;
     let (producer, client) = open(&world, "");
-    let confirmation = vectors["ses-sns"]["messages"][2].to_string();
+    let confirmation = signed_by_sns(&signer, &vectors()["ses-sns"]["messages"][2], &utc(now())).to_string();
     let answer = client.post::<&str>(&ses.path, &[], confirmation.as_bytes());
     assert_eq!((answer.code, answer.json()), (200, json!({"status": "accepted", "events": 0})));
     let listed = world.store.endpoints().await.unwrap();

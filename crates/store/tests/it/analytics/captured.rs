@@ -72,3 +72,47 @@ async fn an_answer_becomes_a_reply_when_its_parent_comes_and_no_longer_is_one_wh
     run(&world.store).await;
     assert_eq!(replied(), "0");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_is_no_reply_while_a_message_that_we_sent_has_its_message_id() {
+    let world = World::new().await;
+    let id = Some("a@acme.example");
+    let answer = Message {
+        key: "answer",
+        message_id: id,
+        parent: Some("out"),
+        created: "2026-03-09 12:00+00",
+        ..Message::default()
+    };
+    world.sql(&(outbound("out").sql(&world) + &answer.sql(&world)));
+    run(&world.store).await;
+    let replied = || world.sql("SELECT replied FROM analytics.tenant_day WHERE day = '2026-03-09'");
+    assert_eq!(replied(), "1");
+    let steps = [
+        (Message { message_id: id, ..outbound("ours") }.sql(&world), "0"),
+        (
+            "UPDATE mailfleet.messages SET message_id = 'b@acme.example' WHERE storage_key = 'ours'"
+                .to_owned(),
+            "1",
+        ),
+        (
+            "UPDATE mailfleet.messages SET message_id = 'a@acme.example' WHERE storage_key = 'ours'"
+                .to_owned(),
+            "0",
+        ),
+        ("UPDATE mailfleet.messages SET direction = 'inbound' WHERE storage_key = 'ours'".to_owned(), "1"),
+        ("UPDATE mailfleet.messages SET direction = 'outbound' WHERE storage_key = 'ours'".to_owned(), "0"),
+        ("UPDATE mailfleet.messages SET message_id = NULL WHERE storage_key = 'answer'".to_owned(), "1"),
+        (
+            "UPDATE mailfleet.messages SET message_id = 'a@acme.example' WHERE storage_key = 'answer'"
+                .to_owned(),
+            "0",
+        ),
+        ("DELETE FROM mailfleet.messages WHERE storage_key = 'ours'".to_owned(), "1"),
+    ];
+    for (step, counted) in steps {
+        world.sql(&step);
+        run(&world.store).await;
+        assert_eq!(replied(), counted, "{step}");
+    }
+}

@@ -5,7 +5,7 @@ use mailfleet_store::SummaryFilter;
 use super::{CAMPAIGN, Message, dump, event, outbound, rebuild, recipient, run};
 use crate::support::World;
 
-/// Two outbound messages to six recipients, five answers of which two are replies and one an auto-reply, and a bounce.
+/// Outbound messages to eight recipients; of what came in four mails are replies (three of the campaign) and one an auto-reply.
 fn small_world(world: &World) -> String {
     let answer = |key, kind, parent, evidence| {
         Message { key, kind, parent, evidence, campaign: Some(CAMPAIGN), ..Message::default() }.sql(world)
@@ -16,8 +16,21 @@ fn small_world(world: &World) -> String {
         answer("reply", "email", Some("out1"), Some("in_reply_to")),
         answer("reference", "email", Some("out2"), Some("references")),
         answer("away", "auto_reply", Some("out1"), Some("in_reply_to")),
+        // A reply all the same: its campaign is only what its header says, its parent is ours.
+        answer("named", "email", Some("unknown_campaign"), Some("x_campaign_id")),
+        // Of no campaign, like what it answers.
+        Message { campaign: None, evidence: None, bytes: 0, ..outbound("unknown_campaign") }.sql(world),
+        Message { key: "plain", parent: Some("unknown_campaign"), ..Message::default() }.sql(world),
         // None of these is a reply.
-        answer("weak", "email", Some("out1"), Some("x_campaign_id")),
+        answer("weak", "email", None, Some("x_campaign_id")),
+        Message { message_id: Some("ours@acme.example"), ..outbound("ours") }.sql(world),
+        Message {
+            key: "copy",
+            message_id: Some("ours@acme.example"),
+            parent: Some("out1"),
+            ..Message::default()
+        }
+        .sql(world),
         answer("to_a_customer", "email", Some("reply"), Some("in_reply_to")),
         answer("bounce", "bounce", Some("out1"), Some("in_reply_to")),
         Message { parent: Some("out1"), evidence: Some("in_reply_to"), bytes: 50, ..outbound("sent_copy") }
@@ -58,12 +71,12 @@ async fn each_roll_up_counts_what_the_base_tables_hold() {
     world.sql(&small_world(&world));
     run(&world.store).await;
     let days = |rollup| world.sql(&format!("SELECT day, {COUNTS} FROM analytics.{rollup}_day ORDER BY day"));
-    assert_eq!(days("campaign"), "2026-03-01|6|2|1|1|1|2|1|1|2|1|6|600\n2026-03-02|1|1|0|0|0|1|0|0|0|0|0|0");
-    let all = "2026-03-01|6|2|1|1|1|2|1|1|2|1|7|700\n2026-03-02|1|1|0|0|0|1|0|0|0|0|0|0";
+    assert_eq!(days("campaign"), "2026-03-01|6|2|1|1|1|2|1|1|3|1|7|700\n2026-03-02|1|1|0|0|0|1|0|0|0|0|0|0");
+    let all = "2026-03-01|6|2|1|1|1|2|1|1|4|1|10|1000\n2026-03-02|1|1|0|0|0|1|0|0|0|0|0|0";
     assert_eq!(days("mailbox"), all);
     assert_eq!(days("tenant"), all);
     let total = world.sql(&format!("SELECT first_day, last_day, {COUNTS} FROM analytics.campaign"));
-    assert_eq!(total, "2026-03-01|2026-03-02|7|3|1|1|1|3|1|1|2|1|6|600");
+    assert_eq!(total, "2026-03-01|2026-03-02|7|3|1|1|1|3|1|1|3|1|7|700");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -77,15 +90,15 @@ async fn percentiles_are_interpolated_and_rates_are_of_what_was_sent() {
     assert_eq!(world.sql(&format!("SELECT {latency} FROM analytics.campaign")), "7.500|9.750");
     let rates =
         world.sql("SELECT delivered_rate * 7, bounced_rate * 7, replied_rate * 7 FROM analytics.campaign");
-    assert_eq!(rates, "3|2|2");
+    assert_eq!(rates, "3|2|3");
     let filter = SummaryFilter { limit: 10, ..SummaryFilter::default() };
     let shown = world.store.summaries("mailbox", &filter).await.unwrap();
     assert_eq!(shown.len(), 1);
     assert_eq!(
         (shown[0].name.as_deref(), shown[0].counts.sent, shown[0].counts.received),
-        (Some("sales"), 7, 7)
+        (Some("sales"), 7, 10)
     );
-    assert_eq!(shown[0].rate(shown[0].counts.replied), Some(2.0 / 7.0));
+    assert_eq!(shown[0].rate(shown[0].counts.replied), Some(4.0 / 7.0));
     let late = SummaryFilter { since: "2026-03-02".parse().ok(), ..filter };
     let shown = world.store.summaries("campaign", &late).await.unwrap();
     assert_eq!((shown[0].counts.sent, shown[0].counts.replied, shown[0].latency_p50_ms), (1, 0, None));

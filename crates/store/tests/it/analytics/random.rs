@@ -3,29 +3,55 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::{CAMPAIGN, Message, OTHER_CAMPAIGN, dump, event, rebuild, recipient, run};
+use super::{CAMPAIGN, Message, OTHER_CAMPAIGN, dump, event, rebuild, recipient, run, tables};
 use crate::support::World;
 
 const KEYS: [&str; 4] = ["k0", "k1", "k2", "k3"];
 const DAYS: [&str; 2] = ["2026-03-01 23:59:59+00", "2026-03-02 00:00:00+00"];
 const CAMPAIGNS: [Option<&str>; 3] = [None, Some(CAMPAIGN), Some(OTHER_CAMPAIGN)];
+/// Shared ones make an inbound mail the copy of an outbound one.
+const IDS: [Option<&str>; 3] = [None, Some("a@acme.example"), Some("b@acme.example")];
 const KINDS: [&str; 3] = ["opened", "clicked", "unsubscribed"];
 
 /// One step of a history.
 #[derive(Debug, Clone)]
 enum Step {
-    Message { key: usize, outbound: bool, campaign: usize, day: usize, parent: usize, latency: u32 },
-    Move { key: usize, campaign: usize, day: usize },
-    Recipient { key: usize, recipient: u8, status: u8 },
-    Event { key: usize, recipient: u8, kind: usize },
-    Delete { key: usize },
+    Message {
+        key: usize,
+        outbound: bool,
+        id: usize,
+        campaign: usize,
+        day: usize,
+        parent: usize,
+        latency: u32,
+    },
+    Move {
+        key: usize,
+        campaign: usize,
+        day: usize,
+    },
+    Recipient {
+        key: usize,
+        recipient: u8,
+        status: u8,
+    },
+    Event {
+        key: usize,
+        recipient: u8,
+        kind: usize,
+    },
+    Delete {
+        key: usize,
+    },
     Run,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..4usize, any::<bool>(), 0..3usize, 0..2usize, 0..4usize, 0..5_000u32).prop_map(
-            |(key, outbound, campaign, day, parent, latency)| Step::Message { key, outbound, campaign, day, parent, latency }
+        6 => (0..4usize, any::<bool>(), 0..3usize, 0..3usize, 0..2usize, 0..4usize, 0..5_000u32).prop_map(
+            |(key, outbound, id, campaign, day, parent, latency)| {
+                Step::Message { key, outbound, id, campaign, day, parent, latency }
+            }
         ),
         2 => (0..4usize, 0..3usize, 0..2usize).prop_map(|(key, campaign, day)| Step::Move { key, campaign, day }),
         4 => (0..4usize, 0..3u8, 0..7u8).prop_map(|(key, recipient, status)| Step::Recipient { key, recipient, status }),
@@ -37,11 +63,12 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn sql(world: &World, number: usize, step: &Step) -> String {
     match *step {
-        Step::Message { key, outbound, campaign, day, parent, latency } => {
+        Step::Message { key, outbound, id, campaign, day, parent, latency } => {
             let message = Message {
                 key: KEYS[key],
                 direction: if outbound { "outbound" } else { "inbound" },
                 kind: if latency % 5 == 0 { "auto_reply" } else { "email" },
+                message_id: IDS[id],
                 campaign: CAMPAIGNS[campaign],
                 parent: Some(KEYS[parent]),
                 evidence: Some(if latency % 7 == 0 { "x_campaign_id" } else { "references" }),
@@ -52,7 +79,7 @@ fn sql(world: &World, number: usize, step: &Step) -> String {
             message.sql(world).replace(
                 ';',
                 " ON CONFLICT (storage_key) DO UPDATE SET direction = excluded.direction, parent_storage_key = \
-                 excluded.parent_storage_key, campaign_id = excluded.campaign_id, latency_ms = excluded.latency_ms",
+                 excluded.parent_storage_key, message_id = excluded.message_id, campaign_id = excluded.campaign_id, latency_ms = excluded.latency_ms",
             )
         }
         Step::Move { key, campaign, day } => format!(
@@ -94,9 +121,12 @@ fn a_rebuild_gives_the_numbers_that_random_histories_have_left() {
     let counted = std::cell::Cell::new(0);
     let outcome = runner.run(&histories, |history| {
         runtime.block_on(async {
-            let empty = "TRUNCATE mailfleet.messages, mailfleet.message_recipients, mailfleet.delivery_events, \
-                         mailfleet.analytics_changes, analytics.campaign_day, analytics.mailbox_day, analytics.tenant_day";
-            client.batch_execute(empty).await.unwrap();
+            let empty = format!(
+                "TRUNCATE mailfleet.messages, mailfleet.message_recipients, mailfleet.delivery_events, \
+                 mailfleet.analytics_changes, {}",
+                tables().join(", ")
+            );
+            client.batch_execute(&empty).await.unwrap();
             for (number, step) in history.iter().enumerate() {
                 match step {
                     Step::Run => run(&world.store).await,
@@ -106,7 +136,7 @@ fn a_rebuild_gives_the_numbers_that_random_histories_have_left() {
             run(&world.store).await;
             let left = dump(&world);
             counted.set(counted.get() + left.lines().count());
-            world.sql("TRUNCATE analytics.campaign_day, analytics.mailbox_day, analytics.tenant_day");
+            world.sql(&format!("TRUNCATE {}", tables().join(", ")));
             rebuild(&world.store).await;
             prop_assert_eq!(left, dump(&world));
             Ok(())
