@@ -98,6 +98,16 @@ mod tests {
     }
 
     #[test]
+    fn a_report_of_a_server_that_forwards_tells_both_addresses_in_one_event() {
+        let both = "Original-Recipient: rfc822;Sold@acme.test\nFinal-Recipient";
+        let told = events(&read(&report("failed", "5.1.1").replace("Final-Recipient", both)));
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].recipient, "lead@example.org");
+        assert_eq!(told[0].original_recipient.as_deref(), Some("sold@acme.test"));
+        assert_eq!(events(&read(&report("failed", "5.1.1")))[0].original_recipient, None);
+    }
+
+    #[test]
     fn a_report_belongs_to_the_message_it_is_about() {
         let refs = refs(&read(&report("failed", "5.1.1")));
         assert_eq!(refs, Refs::of(None, Some("sent.1@acme.example"), &[], &[]));

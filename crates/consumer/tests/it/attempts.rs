@@ -83,6 +83,30 @@ async fn a_fault_of_one_row_holds_nobody_and_a_fault_of_all_costs_nobody_an_atte
 }
 
 #[tokio::test]
+async fn losing_against_other_transactions_costs_nobody_an_attempt() {
+    let world = World::new().await;
+    let consumer = world.consumer("");
+    for (round, code) in ["40P01", "40001"].into_iter().enumerate() {
+        world.on_message(&format!("RAISE 'somebody else won' USING ERRCODE = '{code}';"));
+        let first = u32::try_from(round).unwrap() * 3 + 1;
+        let put_off = consumer.processed("put_off");
+        let jobs = world.enqueue(mails(first..=first + 2)).await;
+        eventually("all of them put off", LONG, || async {
+            (consumer.processed("put_off") >= put_off + 3).then_some(())
+        })
+        .await;
+        for job in &jobs {
+            let location = world.queue.locate(job).await.unwrap().unwrap();
+            assert_eq!(location.counters, mailfleet_model::Counters::default(), "{code}");
+        }
+    }
+    world.sql("DROP TRIGGER act ON email_messages");
+    world.until_stored(6).await;
+    world.until_empty().await;
+    assert_eq!((consumer.processed("retried"), consumer.processed("dead_lettered")), (0, 0));
+}
+
+#[tokio::test]
 async fn a_missing_table_closes_the_gate_until_it_is_there_again() {
     let world = World::new().await;
     let consumer = world.consumer("");

@@ -300,3 +300,58 @@ async fn a_stopping_consumer_hands_events_back_within_its_deadline() {
     let _consumer = world.consumer("");
     until_bounced(&world, 1).await;
 }
+
+/// What a server sends back that forwards `ann@example.com` to an address that fails.
+fn forwarded_report(number: u32) -> Vec<u8> {
+    let report = format!(
+        "From: MAILER-DAEMON@mx.example.com\nTo: sales@acme.example\nSubject: Undelivered Mail\n\
+         Message-ID: <dsn.{number}@mx.example.com>\nMIME-Version: 1.0\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
+         --b\nContent-Type: text/plain\n\nSorry.\n\
+         --b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example.com\n\n\
+         Original-Recipient: rfc822;{ANN}\nFinal-Recipient: rfc822;x@elsewhere.example\nAction: failed\nStatus: 5.1.1\n\n\
+         --b\nContent-Type: message/rfc822\n\nMessage-ID: <{number}@acme.example>\nTo: {ANN}\n\nHi\n--b--\n"
+    );
+    report.replace('\n', "\r\n").into_bytes()
+}
+
+#[tokio::test]
+async fn a_report_of_a_server_that_forwards_counts_for_the_recipient_we_wrote_to() {
+    let world = World::new().await;
+    let _consumer = world.consumer("");
+    register(&world, 1..=1).await;
+    world.enqueue((1..=2).map(|number| (number, forwarded_report(number)))).await;
+    until_bounced(&world, 1).await;
+    // Also where the message becomes known after its report.
+    world.until_stored(3).await;
+    register(&world, 2..=2).await;
+    assert_eq!(bounced(&world), "2");
+    let sql = "SELECT count(*), string_agg(DISTINCT recipient || '=' || status, ' ') FROM mailfleet.message_recipients";
+    assert_eq!(world.sql(sql), format!("2|{ANN}=5"));
+    let sql = "SELECT string_agg(split_part(source, ':', 3) || ' ' || recipient, ', ' ORDER BY id) FROM mailfleet.delivery_events";
+    assert_eq!(world.sql(sql), "0 x@elsewhere.example, 0 x@elsewhere.example");
+}
+
+#[tokio::test]
+async fn events_of_a_newer_version_wait_uncounted_for_a_consumer_that_knows_them() {
+    let world = World::new().await;
+    let queue = events_queue(&world);
+    let consumer = world.consumer("");
+    register(&world, 1..=2).await;
+    let newer = call(&world, r#"[{"kind": "exploded", "recipient": "x"}]"#);
+    let rows = [newer, calls(&world, 1..=1).remove(0)];
+    let job = enqueue(&queue, &rows).await.remove(0);
+    until_bounced(&world, 1).await;
+    eventually("the newer one put off", LONG, || async {
+        (consumer.processed("put_off") >= 1).then_some(())
+    })
+    .await;
+    assert_eq!(queue.locate(&job).await.unwrap().unwrap().counters, Counters::default());
+    consumer.0.wait_for_line("events of a newer version", LONG).unwrap();
+    // As if the consumer were the newer one now.
+    let known = serde_json::to_string(&[bounce(2)]).unwrap();
+    world.sql(&format!("UPDATE mailfleet.webhook_inbox SET events = '{known}' WHERE id = {newer}"));
+    until_bounced(&world, 2).await;
+    until_empty(&queue).await;
+    assert_eq!((consumer.processed("retried"), consumer.processed("dead_lettered")), (0, 0));
+}

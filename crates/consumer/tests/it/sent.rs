@@ -2,7 +2,7 @@
 
 use mailfleet_model::{AccountId, Direction, MailboxId};
 use mailfleet_queue::Enqueued;
-use mailfleet_store::NewLead;
+use mailfleet_store::{NewLead, NewOutbound};
 use mailfleet_testkit::eventually;
 
 use crate::world::{LONG, World, job, mail};
@@ -13,6 +13,24 @@ impl World<'_> {
         let mut job = job(account, uid, raw);
         job.envelope.direction = Direction::Outbound;
         assert_eq!(self.queue.enqueue(vec![job]).await.unwrap(), [Enqueued::Queued]);
+    }
+
+    /// Registers a message that `ours` makes.
+    async fn register(&self, id: &str, account: AccountId) {
+        let message = NewOutbound {
+            tenant: self.tenant,
+            message_id: format!("{id}@acme.example"),
+            account: Some(account),
+            campaign: None,
+            lead: None,
+            from: "sales@acme.example".to_owned(),
+            recipients: vec!["lead@example.org".to_owned(), "boss@example.org".to_owned()],
+            to_header: "lead@example.org".to_owned(),
+            subject: id.to_owned(),
+            aliases: Vec::new(),
+            created: chrono::DateTime::from_timestamp(1_700_000_000, 0).unwrap(),
+        };
+        self.store.register_outbound(&[message]).await.unwrap();
     }
 
     async fn campaign(&self, tenant: mailfleet_model::TenantId, name: &str) {
@@ -61,9 +79,12 @@ const STATUS: &str = "SELECT r.recipient || '=' || r.status FROM mailfleet.messa
 async fn a_returned_mail_changes_what_we_sent_only_where_message_and_recipient_are_ours() {
     let world = World::new().await;
     world.campaign(world.tenant, "spring").await;
+    // Registered first: that did not come through the queue, the copy does.
+    world.register("offer", world.own.0).await;
+    assert_eq!(world.sql("SELECT latency_ms IS NULL FROM mailfleet.messages"), "t");
     world.enqueue_sent(world.own, 1, ours("offer", "X-Campaign-ID: spring\r\n")).await;
     let consumer = world.consumer("");
-    world.until_stored(1).await;
+    world.until_empty().await;
     assert_eq!(world.sql("SELECT direction, status FROM email_messages"), "outbound|sent");
     assert_eq!(world.sql(STATUS), "boss@example.org=1\nlead@example.org=1");
 
@@ -105,6 +126,14 @@ async fn a_returned_mail_changes_what_we_sent_only_where_message_and_recipient_a
     );
     assert!(world.letters().await.is_empty());
     assert_eq!(consumer.processed("persisted"), 5);
+    assert_eq!(world.sql("SELECT count(*) FROM mailfleet.messages WHERE latency_ms > 0"), "5");
+    // Registered afterwards or never seen: nothing was measured, and no 0 stands for it.
+    world.register("never seen", world.own.0).await;
+    world.register("offer", world.own.0).await;
+    assert_eq!(
+        world.sql("SELECT message_id FROM mailfleet.messages WHERE latency_ms IS NULL"),
+        "never seen@acme.example"
+    );
     assert_eq!(world.sql("SELECT count(*) FROM mailfleet.messages WHERE latency_ms > 0"), "5");
 }
 

@@ -96,7 +96,8 @@ pub(super) fn fill(rollup: &RollUp) -> String {
 
 /// The messages of the keys, with what kind of answer each is to a message that went out; computed once. An answer is what
 /// came in, has such a parent and is no copy of our own mail, whatever ties it to a campaign. Each step is an index probe,
-/// and only for what passed the one before.
+/// and only for what passed the one before: OFFSET 0 keeps the planner, which cannot know how many there are, from reading
+/// all messages for it.
 fn picked(rollup: &RollUp, key: &str) -> String {
     format!(
         "keys AS (SELECT DISTINCT {key} FROM {KEYS} WHERE {concerned}), \
@@ -105,10 +106,10 @@ fn picked(rollup: &RollUp, key: &str) -> String {
                  CASE WHEN m.direction <> 'inbound' OR m.parent_storage_key IS NULL THEN NULL \
                      WHEN NOT EXISTS ( \
                          SELECT FROM mailfleet.messages p WHERE p.storage_key = m.parent_storage_key \
-                         AND p.tenant_id = m.tenant_id AND p.direction = 'outbound') THEN NULL \
+                         AND p.tenant_id = m.tenant_id AND p.direction = 'outbound' OFFSET 0) THEN NULL \
                      WHEN EXISTS ( \
                          SELECT FROM mailfleet.messages o WHERE o.tenant_id = m.tenant_id \
-                         AND o.message_id = m.message_id AND o.direction = 'outbound') THEN NULL \
+                         AND o.message_id = m.message_id AND o.direction = 'outbound' OFFSET 0) THEN NULL \
                      ELSE m.message_type END AS answer \
              FROM keys k JOIN mailfleet.messages m ON {belongs} AND {same_day})",
         concerned = rollup.concerned(),

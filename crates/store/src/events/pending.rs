@@ -91,7 +91,7 @@ pub(super) fn read_known(rows: &[Row]) -> Result<(Vec<Pending>, Option<i64>)> {
         match Pending::read(row) {
             Ok(event) => known.push(event),
             Err(error @ Error::Unreadable { .. }) => {
-                tracing::debug!(%error, "an event is left to a newer version")
+                tracing::debug!(%error, "an event is left to a newer version");
             }
             Err(error) => return Err(error),
         }

@@ -147,7 +147,7 @@ async fn a_row_of_the_inbox_takes_effect_once_whoever_runs_it_and_however_often(
                 }
                 InboxFate::AlreadyApplied => {}
                 InboxFate::Missing => missing += 1,
-                InboxFate::Refused { .. } => panic!("{row:?}"),
+                InboxFate::Newer { .. } | InboxFate::Refused { .. } => panic!("{row:?}"),
             }
         }
     }

@@ -99,9 +99,9 @@ async fn an_import_after_the_mails_ends_as_one_before_them() {
 async fn an_import_ties_more_mails_than_one_page_holds() {
     let world = World::new().await;
     let other = world.store.add_tenant(None, "globex", &[]).await.unwrap();
-    let mails: Vec<MailRow> = (1..=1_020)
+    let mails: Vec<MailRow> = (1..=510)
         .map(|number| {
-            let hint = if number % 2 == 0 { "spring" } else { "autumn" };
+            let hint = if number > 5 { "spring" } else { "autumn" };
             let mail = inbound(&world, number, &format!("i{number}@example.org"), &[], &[]);
             MailRow { campaign_hint: Some(hint.to_owned()), ..mail }
         })
@@ -111,9 +111,9 @@ async fn an_import_ties_more_mails_than_one_page_holds() {
     assert_eq!(world.count("mailfleet.messages WHERE campaign_id IS NOT NULL"), 0, "another tenant's");
     campaign(&world, world.tenant, "spring", "lead@example.org").await;
     let tied = "mailfleet.messages m JOIN email_messages e USING (storage_key, campaign_id, lead_id)";
-    assert_eq!(world.count(tied), 510);
+    assert_eq!(world.count(tied), 505);
     campaign(&world, world.tenant, "autumn", "lead@example.org").await;
-    assert_eq!(world.count(tied), 1_020);
+    assert_eq!(world.count(tied), 510);
 }
 
 #[tokio::test(flavor = "multi_thread")]

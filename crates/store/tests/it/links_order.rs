@@ -116,8 +116,10 @@ async fn import_winter(world: &World) {
 
 /// Everything that links say, after these steps in batches of `size`.
 async fn end_of(world: &World, steps: &[Step], size: usize) -> String {
-    world.sql("TRUNCATE mailfleet.messages, mailfleet.awaited_parents, mailfleet.mailbox_messages, email_content CASCADE");
-    world.sql(&format!("DELETE FROM mailfleet.campaigns WHERE id = '{WINTER}'"));
+    world.sql(&format!(
+        "TRUNCATE mailfleet.messages, mailfleet.awaited_parents, mailfleet.mailbox_messages, email_content CASCADE; \
+         DELETE FROM mailfleet.campaigns WHERE id = '{WINTER}'"
+    ));
     let mut batch: Vec<MailRow> = Vec::new();
     for step in steps {
         match step {

@@ -79,7 +79,7 @@ async fn an_answer_is_no_reply_while_a_message_that_we_sent_has_its_message_id()
     let id = Some("a@acme.example");
     let answer = Message {
         key: "answer",
-        message_id: id,
+        id,
         parent: Some("out"),
         created: "2026-03-09 12:00+00",
         ..Message::default()
@@ -89,7 +89,7 @@ async fn an_answer_is_no_reply_while_a_message_that_we_sent_has_its_message_id()
     let replied = || world.sql("SELECT replied FROM analytics.tenant_day WHERE day = '2026-03-09'");
     assert_eq!(replied(), "1");
     let steps = [
-        (Message { message_id: id, ..outbound("ours") }.sql(&world), "0"),
+        (Message { id, ..outbound("ours") }.sql(&world), "0"),
         (
             "UPDATE mailfleet.messages SET message_id = 'b@acme.example' WHERE storage_key = 'ours'"
                 .to_owned(),

@@ -23,14 +23,9 @@ fn small_world(world: &World) -> String {
         Message { key: "plain", parent: Some("unknown_campaign"), ..Message::default() }.sql(world),
         // None of these is a reply.
         answer("weak", "email", None, Some("x_campaign_id")),
-        Message { message_id: Some("ours@acme.example"), ..outbound("ours") }.sql(world),
-        Message {
-            key: "copy",
-            message_id: Some("ours@acme.example"),
-            parent: Some("out1"),
-            ..Message::default()
-        }
-        .sql(world),
+        Message { id: Some("ours@acme.example"), ..outbound("ours") }.sql(world),
+        Message { key: "copy", id: Some("ours@acme.example"), parent: Some("out1"), ..Message::default() }
+            .sql(world),
         answer("to_a_customer", "email", Some("reply"), Some("in_reply_to")),
         answer("bounce", "bounce", Some("out1"), Some("in_reply_to")),
         Message { parent: Some("out1"), evidence: Some("in_reply_to"), bytes: 50, ..outbound("sent_copy") }

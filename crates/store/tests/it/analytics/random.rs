@@ -68,7 +68,7 @@ fn sql(world: &World, number: usize, step: &Step) -> String {
                 key: KEYS[key],
                 direction: if outbound { "outbound" } else { "inbound" },
                 kind: if latency % 5 == 0 { "auto_reply" } else { "email" },
-                message_id: IDS[id],
+                id: IDS[id],
                 campaign: CAMPAIGNS[campaign],
                 parent: Some(KEYS[parent]),
                 evidence: Some(if latency % 7 == 0 { "x_campaign_id" } else { "references" }),
