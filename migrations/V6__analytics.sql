@@ -187,15 +187,30 @@ CREATE FUNCTION analytics.rate(part bigint, whole bigint) RETURNS double precisi
     RETURN part::double precision / nullif(whole, 0);
 COMMENT ON FUNCTION analytics.rate(bigint, bigint) IS 'Part of a whole; NULL where there is no whole: unknown is not zero';
 
--- Makes a roll-up of a table `analytics.<name>_day` that has its key columns, tenant_id first, and `day`: the measures with
--- their meaning, the wall, and the view `analytics.<name>` over all days. A further roll-up is its table and one call.
-CREATE FUNCTION analytics.roll_up(name text, key_columns text[]) RETURNS void
+-- The roll-ups there are. The fleet reads from here what it has to count: a further one is a migration with one call of
+-- analytics.roll_up, and nothing else.
+CREATE TABLE analytics.roll_ups (
+    place integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name ~ '^[a-z][a-z0-9_]{0,39}$'),
+    subject text CHECK (subject ~ '^[a-z][a-z0-9_]{0,39}$'),
+    label text NOT NULL
+);
+GRANT SELECT ON analytics.roll_ups TO mailfleet_writer, mailfleet_reader, mailfleet_maintenance;
+COMMENT ON TABLE analytics.roll_ups IS 'The roll-ups there are: each the table analytics.<name>_day and the view analytics.<name>. Written by migrations alone, for its SQL is run';
+COMMENT ON COLUMN analytics.roll_ups.place IS 'The order in which people are shown them';
+COMMENT ON COLUMN analytics.roll_ups.name IS 'Its name';
+COMMENT ON COLUMN analytics.roll_ups.subject IS 'What it counts by besides tenant and day: a column, a uuid, that messages, changes and its own table have under this name. Messages where it is NULL are not counted. NULL for a roll-up by tenant and day alone';
+COMMENT ON COLUMN analytics.roll_ups.label IS 'SQL for the name of a key that people know, where k is a row with tenant_id and the subject';
+
+-- Makes a roll-up: its table with the measures and their meaning, the wall, the view over all days, its place among the
+-- others. It is empty until `mailfleet analytics rebuild` has run; what changes from now on is counted at once.
+CREATE FUNCTION analytics.roll_up(name text, subject text, label text, about text) RETURNS void
     LANGUAGE plpgsql
     AS $roll_up$
 DECLARE
     daily text := format('analytics.%I', name || '_day');
     total text := format('analytics.%I', name);
-    keys text := (SELECT string_agg(quote_ident(k), ', ' ORDER BY place) FROM unnest(key_columns) WITH ORDINALITY AS u (k, place));
+    keys text := 'tenant_id' || coalesce(', ' || quote_ident(subject), '');
     measures CONSTANT text[] := ARRAY[
         ['sent', 'Recipients of outbound messages that left: of any status but queued'],
         ['delivered', 'Of those, delivered (also where a complaint followed)'],
@@ -211,8 +226,16 @@ DECLARE
         ['bytes_in', 'Size of the inbound mails, raw']];
     measure text[];
     sums text := '';
-    noun text;
 BEGIN
+    INSERT INTO analytics.roll_ups (name, subject, label) VALUES (name, subject, label);
+    EXECUTE format('CREATE TABLE %1$s (tenant_id uuid NOT NULL%2$s, day date NOT NULL, PRIMARY KEY (%3$s, day))',
+        daily, coalesce(', ' || quote_ident(subject) || ' uuid NOT NULL', ''), keys);
+    EXECUTE format('COMMENT ON TABLE %s IS %L', daily, about);
+    EXECUTE format('COMMENT ON COLUMN %s.tenant_id IS %L', daily, 'The tenant of the mails');
+    IF subject IS NOT NULL THEN
+        EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', daily, subject,
+            'What it is counted by; mail of none is in the other roll-ups only');
+    END IF;
     FOREACH measure SLICE 1 IN ARRAY measures LOOP
         EXECUTE format('ALTER TABLE %s ADD COLUMN %I bigint NOT NULL', daily, measure[1]);
         EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', daily, measure[1], measure[2]);
@@ -241,37 +264,16 @@ BEGIN
         'Sums of ' || daily || ' over all days; rates are per recipient sent to and NULL where none was; p50 and p95 of the latency are interpolated');
 END
 $roll_up$;
-COMMENT ON FUNCTION analytics.roll_up(text, text[]) IS 'Makes a roll-up of a table with keys and day: measures, wall, view';
+COMMENT ON FUNCTION analytics.roll_up(text, text, text, text) IS 'Makes a roll-up of this name and subject: table, measures, wall, view';
 -- Of use to migrations alone.
-REVOKE EXECUTE ON FUNCTION analytics.roll_up(text, text[]) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION analytics.roll_up(text, text, text, text) FROM PUBLIC;
 
-CREATE TABLE analytics.campaign_day (
-    tenant_id uuid NOT NULL,
-    campaign_id uuid NOT NULL,
-    day date NOT NULL,
-    PRIMARY KEY (tenant_id, campaign_id, day)
-);
-SELECT analytics.roll_up('campaign', ARRAY['tenant_id', 'campaign_id']);
-COMMENT ON TABLE analytics.campaign_day IS 'What became of a campaign''s mails of a day';
-COMMENT ON COLUMN analytics.campaign_day.tenant_id IS 'The tenant';
-COMMENT ON COLUMN analytics.campaign_day.campaign_id IS 'The campaign; mail of none is in the other roll-ups only';
-
-CREATE TABLE analytics.mailbox_day (
-    tenant_id uuid NOT NULL,
-    account_id uuid NOT NULL,
-    day date NOT NULL,
-    PRIMARY KEY (tenant_id, account_id, day)
-);
-SELECT analytics.roll_up('mailbox', ARRAY['tenant_id', 'account_id']);
-COMMENT ON TABLE analytics.mailbox_day IS 'What was sent from and came to a mailbox on a day. A mailbox is here what it is to its users: an account with all its folders';
-COMMENT ON COLUMN analytics.mailbox_day.tenant_id IS 'The tenant of the mails; a shared account has a row for each';
-COMMENT ON COLUMN analytics.mailbox_day.account_id IS 'The account; a message registered without one is in the other roll-ups only';
-
-CREATE TABLE analytics.tenant_day (
-    tenant_id uuid NOT NULL,
-    day date NOT NULL,
-    PRIMARY KEY (tenant_id, day)
-);
-SELECT analytics.roll_up('tenant', ARRAY['tenant_id']);
-COMMENT ON TABLE analytics.tenant_day IS 'All mail of a tenant of a day';
-COMMENT ON COLUMN analytics.tenant_day.tenant_id IS 'The tenant';
+SELECT analytics.roll_up('campaign', 'campaign_id',
+    '(SELECT c.name FROM mailfleet.campaigns c WHERE c.id = k.campaign_id AND c.tenant_id = k.tenant_id)',
+    'What became of a campaign''s mails of a day');
+SELECT analytics.roll_up('mailbox', 'account_id',
+    '(SELECT a.name FROM mailfleet.email_accounts a WHERE a.id = k.account_id)',
+    'What was sent from and came to a mailbox on a day. A mailbox is here what it is to its users: an account with all its folders; a shared account has a row for each tenant');
+SELECT analytics.roll_up('tenant', NULL,
+    '(SELECT t.name FROM mailfleet.tenants t WHERE t.id = k.tenant_id)',
+    'All mail of a tenant of a day');

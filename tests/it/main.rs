@@ -8,6 +8,7 @@ mod crashes;
 mod deploy;
 mod draining;
 mod observability;
+mod one_place;
 mod outages;
 mod quiet_logs;
 mod rollout;

@@ -42,9 +42,7 @@ mod token;
 mod totals;
 
 pub use accounts::{Account, NewAccount};
-pub use analytics::{
-    ANALYTICS_LEASE, Counts, Lease, Marked, RolledUp, Roller, Summary, SummaryFilter, roll_up_names,
-};
+pub use analytics::{ANALYTICS_LEASE, Counts, Lease, Marked, RolledUp, Roller, Summary, SummaryFilter};
 pub use api_tokens::ApiToken;
 pub use campaigns::{Campaign, Imported, LeadImport, NewLead, RefusedLead};
 pub use check::{Finding, Level};

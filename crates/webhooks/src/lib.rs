@@ -13,7 +13,7 @@ mod refusal;
 mod time;
 
 pub use call::{Call, Trust};
-pub use providers::generic::sign;
+pub use providers::generic::{GENERIC, sign};
 pub use providers::{Provider, Reading, Sentence, all, by_name};
 pub use refusal::Refusal;
 pub use time::ms as time_ms;

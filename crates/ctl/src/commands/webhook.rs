@@ -137,7 +137,7 @@ async fn add(context: &Context, args: AddArgs) -> anyhow::Result<Exit> {
     let provider = args.provider.0;
     match (provider.needs_topic(), &args.topic_arn) {
         (true, None) => bail!("{} needs --topic-arn: messages of other topics are refused", provider.name()),
-        (false, Some(_)) => bail!("--topic-arn is for ses-sns, not for {}", provider.name()),
+        (false, Some(_)) => bail!("{} has no topics: leave --topic-arn out", provider.name()),
         _ => {}
     }
     let secret = match (&args.secret_file, args.secret_env) {

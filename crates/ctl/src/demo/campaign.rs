@@ -90,7 +90,7 @@ impl Campaign {
         let secret = private_file(&dir.join("webhook-secret"), SECRET)?;
         let endpoint = NewEndpoint {
             tenant,
-            provider: "generic".to_owned(),
+            provider: mailfleet_webhooks::GENERIC.to_owned(),
             name: "acme-sender".to_owned(),
             secret: SecretSource::File(secret),
             topic: None,
@@ -127,7 +127,7 @@ impl Campaign {
         let body =
             json!([event("delivered", ann), event("delivered", cyd), event("clicked", cyd)]).to_string();
         let signature = mailfleet_webhooks::sign(SECRET.as_bytes(), now, body.as_bytes());
-        let path = format!("/webhooks/generic/{}", self.endpoint.expose());
+        let path = format!("/webhooks/{}/{}", mailfleet_webhooks::GENERIC, self.endpoint.expose());
         let signature = format!("X-Mailfleet-Signature: {signature}");
         // The address is a secret, also in an error.
         let status =

@@ -110,7 +110,7 @@ fn one(fields: &Map<String, Value>, place: String) -> Result<Registration, Strin
     let provider = reader.text("provider", 40)?;
     let alias = match (provider, reader.text("provider_message_id", NAME_MAX)?.map(str::trim)) {
         (_, Some("")) | (None, None) => None,
-        (provider, Some(id)) => Some(format!("{}:{id}", provider.unwrap_or("generic"))),
+        (provider, Some(id)) => Some(format!("{}:{id}", provider.unwrap_or(mailfleet_webhooks::GENERIC))),
         (Some(_), None) => {
             return Err(reader.wrong("provider_message_id", "is missing: provider goes with it"));
         }

@@ -46,14 +46,11 @@ impl Roller<'_> {
     /// Notes a page of keys, in one transaction. Call it until it says that all are noted: each call goes on behind the
     /// one before. One that failed, or was dropped, is repeated by the next.
     pub async fn mark(&mut self) -> Result<Marked> {
-        if matches!(self.cursor, Cursor::RollUp(number, _) if number >= rollups::ALL.len()) {
-            return Ok(Marked::All);
-        }
         let mut session = self.store.session().await?;
         session.begin_maintenance().await?;
         let step = async {
-            let (noted, next) = step(&mut session, &self.cursor).await?;
-            let held = still_held(&mut session, &self.lease, Marked::Page(noted)).await?;
+            let (marked, next) = step(&mut session, &self.cursor).await?;
+            let held = still_held(&mut session, &self.lease, marked).await?;
             Ok(held.map(|marked| (marked, next)))
         }
         .await;
@@ -64,14 +61,15 @@ impl Roller<'_> {
     }
 }
 
-async fn step(session: &mut Session, cursor: &Cursor) -> Result<(u64, Cursor)> {
-    match cursor {
-        Cursor::Messages(tenant, created, key) => mark_messages(session, *tenant, *created, key).await,
-        Cursor::RollUp(number, after) => match rollups::ALL.get(*number) {
-            Some(rollup) => mark_day(session, rollup, *number, *after).await,
-            None => Ok((0, cursor.clone())),
+async fn step(session: &mut Session, cursor: &Cursor) -> Result<(Marked, Cursor)> {
+    let (noted, next) = match cursor {
+        Cursor::Messages(tenant, created, key) => mark_messages(session, *tenant, *created, key).await?,
+        Cursor::RollUp(number, after) => match rollups::all(session).await?.get(*number) {
+            Some(rollup) => mark_day(session, rollup, *number, *after).await?,
+            None => return Ok((Marked::All, cursor.clone())),
         },
-    }
+    };
+    Ok((Marked::Page(noted), next))
 }
 
 async fn mark_messages(

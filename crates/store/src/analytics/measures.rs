@@ -113,7 +113,7 @@ fn picked(rollup: &RollUp, key: &str) -> String {
                      ELSE m.message_type END AS answer \
              FROM keys k JOIN mailfleet.messages m ON {belongs} AND {same_day})",
         concerned = rollup.concerned(),
-        subject = rollup.subject.map(|subject| format!("m.{subject},")).unwrap_or_default(),
+        subject = rollup.subject.as_ref().map(|subject| format!("m.{subject},")).unwrap_or_default(),
         belongs = rollup.belongs("m", "k"),
         same_day = same_day("m", "k"),
     )

@@ -9,8 +9,8 @@
 //! - One process at a time counts, under a lease whose epoch is checked in each page's transaction (`lease`).
 //! - A rebuild notes every key there is and runs: the same code gives the same numbers (`mark`).
 //!
-//! A further roll-up is its table in a migration (one call of `analytics.roll_up`), a file in `rollups`, a line in its
-//! registry, and a test.
+//! A further roll-up is one migration (one call of `analytics.roll_up`) and a test: which there are is read from the
+//! database (`rollups`).
 
 mod lease;
 mod mark;
@@ -26,9 +26,3 @@ pub use show::{Counts, Summary, SummaryFilter};
 
 /// The lease under which the roll-ups are kept.
 pub const ANALYTICS_LEASE: &str = "analytics";
-
-/// The names of all roll-ups, in the order in which people are shown them.
-#[must_use]
-pub fn roll_up_names() -> Vec<&'static str> {
-    rollups::ALL.iter().map(|rollup| rollup.name).collect()
-}

@@ -128,7 +128,7 @@ async fn count_in(session: &mut Session, lease: &Lease, limit: i64) -> Result<Op
         return Ok(Some(RolledUp::Idle));
     }
     let keys = Keys::read(&taken)?;
-    for rollup in rollups::ALL {
+    for rollup in &rollups::all(session).await? {
         let keys: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
             [&keys.tenants, &keys.campaigns, &keys.accounts, &keys.days];
         session.execute("clearing keys of a roll-up", &measures::clear(rollup), &keys).await?;

@@ -7,8 +7,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::measures::COUNTS;
-use super::rollups::RollUp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rows::{count, get};
 use crate::store::Store;
 
@@ -27,7 +26,7 @@ pub struct SummaryFilter {
 
 /// What was counted. Each has its meaning in the comment of its column.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the comments of the columns of analytics.campaign_day say it, in one place")]
+#[expect(missing_docs, reason = "the comments of the columns in schema analytics say it, in one place")]
 pub struct Counts {
     pub sent: u64,
     pub delivered: u64,
@@ -77,12 +76,12 @@ impl Store {
     /// Sums of a roll-up over its days.
     ///
     /// # Errors
-    /// [`Error::Unknown`] where there is no roll-up of this name.
+    /// [`Error::Unknown`](crate::Error::Unknown) where there is no roll-up of this name.
     pub async fn summaries(&self, rollup: &str, filter: &SummaryFilter) -> Result<Vec<Summary>> {
-        let rollup = RollUp::named(rollup)
-            .ok_or_else(|| Error::Unknown { what: "roll-up", name: rollup.to_owned() })?;
-        let subject = rollup.subject.unwrap_or("NULL::uuid");
-        let campaign = if rollup.subject == Some("campaign_id") { "campaign_id = $2" } else { "$2 IS NULL" };
+        let rollup = self.roll_up(rollup).await?;
+        let subject = rollup.subject.as_deref().unwrap_or("NULL::uuid");
+        let campaign =
+            if rollup.subject.as_deref() == Some("campaign_id") { "campaign_id = $2" } else { "$2 IS NULL" };
         let sums = COUNTS.map(|count| format!("sum({count})::bigint AS {count}")).join(", ");
         let sql = format!(
             "SELECT k.*, {label} AS name, analytics.percentile_ms(latency_counts, 0.5) AS p50, \

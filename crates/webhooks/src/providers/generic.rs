@@ -35,12 +35,15 @@ const KEYS: &[&str] = &[
     "id",
 ];
 
+/// The name of our own schema: who names no other provider speaks it.
+pub const GENERIC: &str = "generic";
+
 /// Our own schema.
 pub(super) struct Generic;
 
 impl Provider for Generic {
     fn name(&self) -> &'static str {
-        "generic"
+        GENERIC
     }
 
     fn secret(&self) -> &'static str {
@@ -151,7 +154,7 @@ fn event(item: &Value, place: &str) -> Result<Option<Sentence>, Refusal> {
     let Ok(kind) = kind.parse::<EventKind>() else { return Ok(None) };
     let sentence = Sentence::bounced(recipient, permanence)
         .of_message(message_id)
-        .known_as(provider.unwrap_or("generic"), alias)
+        .known_as(provider.unwrap_or(GENERIC), alias)
         .at(occurred)
         .saying(said)
         .because(reason);

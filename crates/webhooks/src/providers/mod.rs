@@ -1,4 +1,4 @@
-//! The providers. Adding one is a file here, its line in [`ALL`], and a test of its vectors.
+//! The providers. Adding one is a file here, with its entry in [`ALL`], and a test of its vectors.
 
 pub(crate) mod generic;
 mod mailgun;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use clap::builder::PossibleValuesParser;
 use mailfleet_model::{CampaignId, TenantId};
 use mailfleet_store::{Store, Summary, SummaryFilter};
 use serde_json::{Value, json};
@@ -24,8 +23,8 @@ const CAMPAIGN: &str = "campaign";
     after_help = "Examples:\n  mailfleet analytics show --tenant acme --since 7d\n  mailfleet analytics show mailbox --json"
 )]
 pub struct Args {
-    /// By what
-    #[arg(default_value = CAMPAIGN, value_parser = PossibleValuesParser::new(mailfleet_store::roll_up_names()))]
+    /// By what: campaign, mailbox, tenant, or what else schema analytics has a roll-up by
+    #[arg(value_name = "ROLL-UP", default_value = CAMPAIGN)]
     by: String,
     /// Of this tenant alone, by name or id
     #[arg(long)]
@@ -54,6 +53,14 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let since = args.since.as_deref().map(|since| text::parse_since(since, context.now())).transpose();
     let since = since.map_err(Usage::error)?.map(|since| since.date_naive());
     let store = context.store()?;
+    let known = store.roll_up_names().await?;
+    if !known.contains(&args.by) {
+        return Err(Usage::error(format!(
+            "there is no roll-up `{}`; there are {}",
+            args.by,
+            known.join(", ")
+        )));
+    }
     let tenant = match &args.tenant {
         Some(name) => Some(tenant::find(&store, name).await?),
         None => None,

@@ -1,7 +1,6 @@
 //! Who may read and write the roll-ups, and what is said of them.
 
 use mailfleet_model::TenantId;
-use mailfleet_store::roll_up_names;
 
 use super::{Message, outbound, recipient, run};
 use crate::support::World;
@@ -24,14 +23,14 @@ async fn an_analyst_sees_the_declared_tenants_alone_in_tables_and_views() {
         let rows = analyst.query(&format!("SELECT tenant_id::text FROM {relation}"), &[]).await.unwrap();
         rows.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>()
     };
-    for rollup in roll_up_names() {
+    for rollup in world.store.roll_up_names().await.unwrap() {
         for relation in [format!("analytics.{rollup}"), format!("analytics.{rollup}_day")] {
             assert_eq!(sees(&relation).await, Vec::<String>::new(), "{relation} without a declaration");
         }
     }
     let declare = format!("SELECT set_config('mailfleet.tenants', '{{{}}}', true)", world.tenant);
     analyst.batch_execute(&declare).await.unwrap();
-    for rollup in roll_up_names() {
+    for rollup in world.store.roll_up_names().await.unwrap() {
         assert_eq!(sees(&format!("analytics.{rollup}")).await, [world.tenant.to_string()]);
         assert_eq!(sees(&format!("analytics.{rollup}_day")).await, [world.tenant.to_string()]);
     }
@@ -50,7 +49,7 @@ async fn the_writer_notes_changes_of_its_tenants_and_cannot_write_numbers() {
     assert_eq!(world.count("mailfleet.analytics_changes"), 2);
     run(&world.store).await;
     assert_eq!(world.sql("SELECT sent FROM analytics.campaign_day"), "1");
-    for rollup in roll_up_names() {
+    for rollup in world.store.roll_up_names().await.unwrap() {
         let refused =
             writer.batch_execute(&format!("{declared} UPDATE analytics.{rollup}_day SET sent = 7")).await;
         assert_eq!(refused.unwrap_err().code().unwrap().code(), "42501", "{rollup}");
@@ -72,7 +71,7 @@ async fn everything_in_the_schema_is_explained() {
          WHERE p.pronamespace = 'analytics'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL",
     );
     assert_eq!(bare, "");
-    for rollup in roll_up_names() {
+    for rollup in world.store.roll_up_names().await.unwrap() {
         assert_eq!(world.count(&format!("analytics.{rollup}")), 0);
         assert_eq!(world.count(&format!("analytics.{rollup}_day")), 0);
     }
