@@ -1,24 +1,26 @@
-//! Faults in random order, under load: whatever comes together, every mail is there once.
+//! Faults in random order, under load: whatever comes together, every mail and every delivery event is there once.
 //!
 //! Some seconds in the ordinary suite, minutes with `make test-slow`. The seed is printed; `CHAOS_SEED` runs it again.
 
 use std::time::{Duration, Instant};
 
 use mailfleet_testkit::{Process, eventually_blocking};
-use mailfleet_tests::{Fleet, numbered};
+use mailfleet_tests::{Fleet, Platform, numbered};
 
 /// Longer than the lease: who stands still for this long has lost what it held.
 const STANDSTILL: Duration = Duration::from_secs(4);
 
 /// The running binaries: one producer and two consumers at all times, but for the moments between two lines.
 struct Running {
+    platform: Platform,
     producer: Process,
     consumers: Vec<Process>,
 }
 
 impl Running {
     fn start(fleet: &Fleet) -> Self {
-        Self { producer: fleet.producer(), consumers: vec![fleet.consumer(), fleet.consumer()] }
+        let (platform, producer) = Platform::start(fleet);
+        Self { platform, producer, consumers: vec![fleet.consumer(), fleet.consumer()] }
     }
 
     /// Does one thing to the fleet and says which.
@@ -42,7 +44,7 @@ impl Running {
             }
             4 => {
                 self.producer.sigkill();
-                self.producer = fleet.producer();
+                self.producer = self.platform.producer(fleet);
                 "producer killed"
             }
             5 => {
@@ -85,6 +87,7 @@ async fn faults_in_any_order_lose_and_double_nothing() {
         let more = dice.u32(10..60);
         fleet.deliver((mails + 1..=mails + more).map(numbered));
         mails += more;
+        running.platform.send(more / 10);
         // The next fault comes in the middle of this work, or when it is stuck.
         let (before, since, patience) = (fleet.accounted(), Instant::now(), dice.u64(100..1_500));
         eventually_blocking("progress or its lack", Duration::from_secs(5), || {
@@ -98,5 +101,6 @@ async fn faults_in_any_order_lose_and_double_nothing() {
     eventually_blocking("the queue to be empty", Duration::from_secs(30), || {
         (fleet.in_flight() + fleet.waiting() == 0).then_some(())
     });
+    running.platform.assert_all_once(&fleet, Duration::from_secs(90));
     fleet.assert_all_once(mails);
 }

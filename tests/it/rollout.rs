@@ -1,12 +1,15 @@
-//! A roll-out with real processes: consumers are scaled up, replaced one by one and scaled down while mail keeps coming.
+//! A roll-out with real processes: consumers are scaled up, replaced one by one and scaled down while mail and delivery
+//! events keep coming.
 
 use std::time::Duration;
 
 use mailfleet_testkit::{Process, eventually_blocking};
-use mailfleet_tests::{Fleet, metrics, numbered};
+use mailfleet_tests::{Fleet, Platform, metrics, numbered};
 
 /// Mails that come during each step.
 const A_STEP: u32 = 150;
+/// Messages that are registered and reported on during each step.
+const SENT_A_STEP: u32 = 20;
 /// Longer than any drain of this test takes, shorter than the default grace of Kubernetes.
 const SOON: Duration = Duration::from_secs(25);
 
@@ -20,6 +23,7 @@ struct Counted {
 
 struct Rollout<'a> {
     fleet: &'a Fleet,
+    platform: Platform,
     mails: u32,
     counted: Counted,
 }
@@ -30,6 +34,7 @@ impl Rollout<'_> {
         let before = self.fleet.accounted();
         self.fleet.deliver((self.mails + 1..=self.mails + A_STEP).map(numbered));
         self.mails += A_STEP;
+        self.platform.send(SENT_A_STEP);
         eventually_blocking("progress under load", SOON, || (self.fleet.accounted() > before).then_some(()));
     }
 
@@ -58,8 +63,8 @@ impl Rollout<'_> {
 #[test]
 fn consumers_scaled_and_replaced_under_load_lose_and_double_nothing_and_burn_no_attempt() {
     let fleet = Fleet::start();
-    let mut rollout = Rollout { fleet: &fleet, mails: 0, counted: Counted::default() };
-    let producer = fleet.producer();
+    let (platform, producer) = Platform::start(&fleet);
+    let mut rollout = Rollout { fleet: &fleet, platform, mails: 0, counted: Counted::default() };
     let mut running = vec![fleet.consumer()];
     rollout.load();
 
@@ -76,7 +81,7 @@ fn consumers_scaled_and_replaced_under_load_lose_and_double_nothing_and_burn_no_
     }
     producer.sigterm();
     assert!(producer.wait_exit(SOON).unwrap().success(), "{}", producer.stderr());
-    let _producer = fleet.producer();
+    let _producer = rollout.platform.producer(&fleet);
     rollout.load();
 
     // 4 → 1, three at once.
@@ -86,6 +91,7 @@ fn consumers_scaled_and_replaced_under_load_lose_and_double_nothing_and_burn_no_
     rollout.load();
 
     fleet.wait_accounted(u64::from(rollout.mails), Duration::from_secs(60));
+    rollout.platform.assert_all_once(&fleet, Duration::from_secs(60));
     fleet.assert_all_once(rollout.mails);
     rollout.count(&running[0]);
     let Counted { retried, reclaimed, leases_lost } = rollout.counted;

@@ -1,6 +1,6 @@
 //! The producer's doors, called as the platform that sends and the provider that delivers would call them.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -45,12 +45,19 @@ impl Door {
         let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned();
         let (path, token) = (text(&endpoint["path"]), text(&token["token"]));
 
+        let mut door = Self { address: String::new(), path, token };
+        let producer = door.reopen(fleet);
+        (door, producer)
+    }
+
+    /// Starts a producer, in the place of one that is gone, with the same endpoint and token.
+    pub fn reopen(&mut self, fleet: &Fleet) -> Process {
         let builder = fleet.builder("mailfleet-producer").env("MAILFLEET_WEBHOOKS__LISTEN", "127.0.0.1:0");
         let producer = fleet.started(builder);
         let line = producer.wait_for_line("are taken on http://", Duration::from_secs(20)).unwrap();
         let (_, address) = line.split_once("http://").unwrap();
-        let address = address.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
-        (Self { address, path, token }, producer)
+        self.address = address.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+        producer
     }
 
     /// The address of the endpoint, with its token.
@@ -62,52 +69,69 @@ impl Door {
     /// Registers the message of a number, from `inbox` to [`sent_to`], by `POST /v1/messages`.
     #[must_use]
     pub fn register(&self, number: u32) -> Answer {
+        self.try_register(number).unwrap()
+    }
+
+    /// The same where the door may be shut.
+    ///
+    /// # Errors
+    /// There was no answer, or no whole one: nobody knows whether the call took effect.
+    pub fn try_register(&self, number: u32) -> io::Result<Answer> {
         let message = json!({
             "message_id": sent_message_id(number), "from": "inbox@acme.example", "to": [sent_to(number)],
             "subject": format!("Offer {number}"),
         });
         let token = format!("Bearer {}", self.token);
-        self.post("/v1/messages", "Authorization", &token, &message.to_string())
+        self.try_post("/v1/messages", "Authorization", &token, &message.to_string())
     }
 
     /// Calls the webhook with an event, or a list of them, signed now.
     #[must_use]
     pub fn tell(&self, events: &Value) -> Answer {
+        self.try_tell(events).unwrap()
+    }
+
+    /// The same where the door may be shut.
+    ///
+    /// # Errors
+    /// There was no answer, or no whole one: nobody knows whether the call took effect.
+    pub fn try_tell(&self, events: &Value) -> io::Result<Answer> {
         self.call(events, SECRET)
     }
 
     /// The same under a secret that is not the endpoint's.
     #[must_use]
     pub fn tell_badly_signed(&self, events: &Value) -> Answer {
-        self.call(events, "a secret of somebody else")
+        self.call(events, "a secret of somebody else").unwrap()
     }
 
-    fn call(&self, events: &Value, secret: &str) -> Answer {
+    fn call(&self, events: &Value, secret: &str) -> io::Result<Answer> {
         let body = events.to_string();
         let seconds = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
         let signature = mailfleet_webhooks::sign(secret.as_bytes(), seconds, body.as_bytes());
-        self.post(&self.path, "X-Mailfleet-Signature", &signature, &body)
+        self.try_post(&self.path, "X-Mailfleet-Signature", &signature, &body)
     }
 
     /// Posts a body with one more header.
     #[must_use]
     pub fn post(&self, path: &str, header: &str, value: &str, body: &str) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        self.try_post(path, header, value, body).unwrap()
+    }
+
+    fn try_post(&self, path: &str, header: &str, value: &str, body: &str) -> io::Result<Answer> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let length = body.len();
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: door.test\r\nConnection: close\r\nContent-Length: {length}\r\n{header}: {value}\r\n\r\n"
         );
-        stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        stream.write_all(format!("{head}{body}").as_bytes())?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("no status: {head}"));
-        Answer {
-            status,
-            body: serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer}")),
-        }
+        stream.read_to_string(&mut answer)?;
+        let cut_off = || io::Error::new(io::ErrorKind::UnexpectedEof, format!("no answer: {answer:?}"));
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(cut_off)?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(cut_off)?;
+        Ok(Answer { status, body: serde_json::from_str(body)? })
     }
 }
 

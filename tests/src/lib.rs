@@ -7,8 +7,10 @@ mod fleet;
 mod lock;
 mod mails;
 pub mod metrics;
+mod platform;
 
 pub use door::Door;
 pub use fleet::Fleet;
 pub use lock::LedgerLock;
 pub use mails::{Mail, as_served, bounce_of, numbered, sent_message_id, sent_to};
+pub use platform::Platform;
