@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mailfleet_model::{Backoff, Clock, Lane, TenantId};
 use mailfleet_queue::{Consumer, Delivery, Failure, Settled};
-use mailfleet_runtime::LogGate;
+use mailfleet_runtime::{CounterFamily, LogGate};
 use mailfleet_store::{Error, Store};
 
 use crate::blame::Suspects;
@@ -59,8 +59,10 @@ pub struct Context<K> {
     pub suspects: Suspects,
     /// Moves entries in Redis, waiting out its outages.
     pub settler: Arc<Settler>,
-    /// What is counted.
+    /// What is counted over all kinds of work.
     pub metrics: Arc<ConsumerMetrics>,
+    /// The entries of this kind by how they ended.
+    pub processed: CounterFamily<(Outcome, Lane)>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// For lines about single entries, of which a bad day has thousands.
@@ -191,7 +193,7 @@ impl<K: Kind> Context<K> {
     }
 
     fn count(&self, outcome: Outcome, lane: Lane) {
-        self.metrics.processed.get((outcome, lane)).inc();
+        self.processed.get((outcome, lane)).inc();
     }
 }
 

@@ -63,8 +63,6 @@ impl Label for Outcome {
 /// The consumer's metrics, registered once.
 #[derive(Debug)]
 pub struct ConsumerMetrics {
-    /// Entries by how they ended and their lane; each run of an entry counts once.
-    pub processed: CounterFamily<(Outcome, Lane)>,
     /// Dead letters by class of the failure.
     pub dead: CounterFamily<Class>,
     /// Entries taken over from consumers that let their lease run out.
@@ -95,7 +93,6 @@ impl ConsumerMetrics {
     /// Registers all of them.
     pub fn register(metrics: &Metrics) -> prometheus::Result<Self> {
         Ok(Self {
-            processed: metrics.counters("mailfleet_processed_total", "Entries by outcome and lane.")?,
             dead: metrics
                 .counters("mailfleet_dead_lettered_total", "Dead letters by class of the failure.")?,
             reclaimed: metrics.counter(
@@ -140,6 +137,11 @@ impl ConsumerMetrics {
             memory: RedisMemory::register(metrics)?,
         })
     }
+}
+
+/// Registers the entries of one queue by how they ended and their lane; each run of an entry counts once.
+pub fn processed(metrics: &Metrics, queue: &str) -> prometheus::Result<CounterFamily<(Outcome, Lane)>> {
+    metrics.counters_of_queue("mailfleet_processed_total", "Entries by queue, outcome and lane.", queue)
 }
 
 /// A count or a number of milliseconds as a metric's value; exact up to 2⁵³.

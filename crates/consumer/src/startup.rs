@@ -17,7 +17,7 @@ use crate::deadline::{self, Step};
 use crate::depth::{self, Shown};
 use crate::events::{self, EventMetrics, Events};
 use crate::gate::Gate;
-use crate::metrics::ConsumerMetrics;
+use crate::metrics::{self, ConsumerMetrics};
 use crate::persist::Mails;
 use crate::roll_up::{Keeper, RollUpMetrics};
 use crate::settle::Settler;
@@ -61,8 +61,8 @@ pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
     let outage_log = Settler::outage_log();
     let shared = Shared { store, gate, metrics, queue_beat, outage_log, name, process: process.clone() };
     let fleet = Fleet {
-        mails: shared.context(&queues.mails, mails),
-        events: shared.context(&queues.events, Events { metrics: event_metrics }),
+        mails: shared.context(&queues.mails, mails)?,
+        events: shared.context(&queues.events, Events { metrics: event_metrics })?,
     };
     process.components.spawn("consumer", serve(fleet, process.clone()));
     Ok(())
@@ -86,11 +86,12 @@ struct Shared {
 }
 
 impl Shared {
-    fn context<K: Kind>(&self, queue: &Queue, kind: K) -> Arc<Context<K>> {
+    fn context<K: Kind>(&self, queue: &Queue, kind: K) -> prometheus::Result<Arc<Context<K>>> {
         let consumer = queue.consumer(self.name.clone());
         let (shutdown, beat) = (self.process.shutdown.clone(), self.queue_beat.clone());
         let settler = Settler::new(consumer.clone(), shutdown, beat, Arc::clone(&self.outage_log));
-        Arc::new(Context {
+        let processed = metrics::processed(&self.process.metrics, &queue.config().queue)?;
+        Ok(Arc::new(Context {
             consumer,
             store: self.store.clone(),
             gate: Arc::clone(&self.gate),
@@ -100,7 +101,8 @@ impl Shared {
             clock: Arc::clone(&self.process.clock),
             log: LogGate::each_second(),
             kind,
-        })
+            processed,
+        }))
     }
 }
 

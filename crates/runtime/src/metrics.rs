@@ -135,7 +135,21 @@ impl Metrics {
 
     /// Counters by label, all of them at zero.
     pub fn counters<L: LabelSet>(&self, name: &str, help: &str) -> prometheus::Result<CounterFamily<L>> {
-        let family = self.register(IntCounterVec::new(Opts::new(name, help), &L::names())?)?;
+        self.counters_from(Opts::new(name, help))
+    }
+
+    /// The same for one queue: its name is a label too, the same on all of them.
+    pub fn counters_of_queue<L: LabelSet>(
+        &self,
+        name: &str,
+        help: &str,
+        queue: &str,
+    ) -> prometheus::Result<CounterFamily<L>> {
+        self.counters_from(Opts::new(name, help).const_label("queue", queue))
+    }
+
+    fn counters_from<L: LabelSet>(&self, options: Opts) -> prometheus::Result<CounterFamily<L>> {
+        let family = self.register(IntCounterVec::new(options, &L::names())?)?;
         for label in L::all() {
             family.get_metric_with_label_values(&label.values())?;
         }
