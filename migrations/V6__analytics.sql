@@ -75,28 +75,33 @@ BEGIN
                 JOIN mailfleet.messages c ON c.tenant_id = o.tenant_id AND c.message_id = o.message_id
                 WHERE o.direction = 'outbound' AND c.direction = 'inbound';
     ELSE
-        -- What the roll-ups do not count (a thread, what ties a mail to its campaign) is no change to them.
+        -- What the roll-ups do not count (a thread, what ties a mail to its campaign) is no change to them. Both states are
+        -- compared as sets: the plan is kept from a statement on one row, and a join of them would then compare each of
+        -- thousands with all.
         INSERT INTO mailfleet.analytics_changes (tenant_id, campaign_id, account_id, day)
-            WITH changed AS (
-                SELECT o AS was, n AS becomes FROM old_rows o JOIN new_rows n USING (storage_key)
-                WHERE (o.tenant_id, o.campaign_id, o.account_id, o.created, o.direction, o.message_type, o.message_id,
-                       o.parent_storage_key, o.bytes, o.latency_ms)
-                   IS DISTINCT FROM (n.tenant_id, n.campaign_id, n.account_id, n.created, n.direction, n.message_type,
-                       n.message_id, n.parent_storage_key, n.bytes, n.latency_ms)
+            WITH was AS (
+                SELECT storage_key, tenant_id, campaign_id, account_id, created, direction, message_type, message_id,
+                    parent_storage_key, bytes, latency_ms FROM old_rows
+            ), becomes AS (
+                SELECT storage_key, tenant_id, campaign_id, account_id, created, direction, message_type, message_id,
+                    parent_storage_key, bytes, latency_ms FROM new_rows
+            ), changed AS (
+                (TABLE was EXCEPT TABLE becomes) UNION ALL (TABLE becomes EXCEPT TABLE was)
+            ), turned AS (
+                (SELECT storage_key, tenant_id, direction, message_id FROM was
+                EXCEPT SELECT storage_key, tenant_id, direction, message_id FROM becomes)
+                UNION ALL
+                (SELECT storage_key, tenant_id, direction, message_id FROM becomes
+                EXCEPT SELECT storage_key, tenant_id, direction, message_id FROM was)
             )
-            SELECT (was).tenant_id, (was).campaign_id, (was).account_id, mailfleet.day_of((was).created) FROM changed
+            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM changed c
             UNION
-            SELECT (becomes).tenant_id, (becomes).campaign_id, (becomes).account_id, mailfleet.day_of((becomes).created)
-                FROM changed
+            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM turned t
+                JOIN mailfleet.messages c ON c.parent_storage_key = t.storage_key
             UNION
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM changed
-                JOIN mailfleet.messages c ON c.parent_storage_key = (was).storage_key
-                WHERE (was).direction <> (becomes).direction
-            UNION
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM changed
-                JOIN mailfleet.messages c ON c.tenant_id = (was).tenant_id
-                    AND c.message_id IN ((was).message_id, (becomes).message_id) AND c.direction = 'inbound'
-                WHERE ((was).direction, (was).message_id) IS DISTINCT FROM ((becomes).direction, (becomes).message_id);
+            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM turned t
+                JOIN mailfleet.messages c ON c.tenant_id = t.tenant_id AND c.message_id = t.message_id
+                WHERE c.direction = 'inbound';
     END IF;
     RETURN NULL;
 END

@@ -104,12 +104,11 @@ impl<K: Kind> Context<K> {
     /// What becomes of an entry for which the store has no answer but an error.
     pub fn failed(&self, job: &JobId, began: Mark, error: &Error) -> Verdict {
         let class = error.class();
-        // A transaction that lost against others, again and again (SQLSTATE class 40): nobody's fault, as a rule.
-        let lost = error.code().is_some_and(|code| code.starts_with("40"));
         let blamed = match class {
-            Class::Transient if lost => self.suspects.failed(job, began),
-            Class::Outage | Class::Fault => self.suspects.failed(job, began),
-            Class::Transient | Class::Data | Class::Policy | Class::Hostile => true,
+            // What passes by itself (a transaction that lost against others, a lock that others held, a plan that a
+            // migration made void) is nobody's fault either, as a rule.
+            Class::Outage | Class::Fault | Class::Transient => self.suspects.failed(job, began),
+            Class::Data | Class::Policy | Class::Hostile => true,
         };
         if blamed { Verdict::Retry(Failure::new(class, error.to_string())) } else { Verdict::Later }
     }

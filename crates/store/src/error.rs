@@ -181,9 +181,9 @@ impl Classify for Error {
 /// The class of a SQLSTATE (PostgreSQL manual, appendix A).
 fn class_of(code: &str) -> Class {
     match code {
-        // read_only_sql_transaction: a failover put us on a standby. idle_in_transaction_session_timeout: the
-        // connection is gone. statement_too_complex and its kin (54) come from the input, not from the server.
-        "25006" | "25P03" => Class::Outage,
+        // read_only_sql_transaction: a failover put us on a standby. idle_in_transaction_session_timeout and
+        // transaction_timeout: the connection is gone. statement_too_complex and its kin (54) come from the input, not from the server.
+        "25006" | "25P03" | "25P04" => Class::Outage,
         // database_dropped
         "57P04" => Class::Fault,
         // lock_not_available, object_in_use; a cached plan or a prepared statement that a migration made void.
@@ -293,6 +293,8 @@ mod tests {
             ("53300", Class::Outage),
             ("53100", Class::Outage),
             ("25006", Class::Outage),
+            ("25P03", Class::Outage),
+            ("25P04", Class::Outage),
             ("40001", Class::Transient),
             ("40P01", Class::Transient),
             ("55P03", Class::Transient),

@@ -64,6 +64,7 @@ impl<'a> Message<'a> {
         let mut linked = self.alone();
         for later in part.iter().filter(|later| later.key == self.key).map(Message::alone) {
             linked.account = linked.account.or(later.account);
+            linked.created = linked.created.min(later.created);
             linked.registered = match linked.registered {
                 Some(first) => Some(first.and(later.registered)),
                 None => later.registered,
@@ -245,12 +246,14 @@ async fn headers(
          $9::text[], $10::text[], $11::uuid[], $12::uuid[]) AS z(k, t, a, f, r, s, c, p, h, g, l) \
          ON CONFLICT DO NOTHING RETURNING storage_key::text AS storage_key"
     );
-    // Which account counts was decided where the row of `messages` was written. The keys come as parameters: in an adopted
-    // table the column may be of another collation than there.
+    // Which account and which time count was decided where the row of `messages` was written. The keys come as parameters:
+    // in an adopted table the column may be of another collation than there.
     let fill = format!(
-        "UPDATE {table} AS m SET email_account_id = l.account_id, updated = now() FROM unnest($1::text[]) AS r(k) \
-         JOIN mailfleet.messages l ON l.storage_key = r.k \
-         WHERE m.storage_key = r.k AND l.account_id IS NOT NULL AND m.email_account_id IS DISTINCT FROM l.account_id"
+        "UPDATE {table} AS m SET email_account_id = COALESCE(l.account_id, m.email_account_id), \
+         created = LEAST(m.created, l.created), updated = now() FROM unnest($1::text[]) AS r(k) \
+         JOIN mailfleet.messages l ON l.storage_key = r.k WHERE m.storage_key = r.k \
+         AND (m.email_account_id, m.created) IS DISTINCT FROM \
+         (COALESCE(l.account_id, m.email_account_id), LEAST(m.created, l.created))"
     );
     let keys: Vec<&str> = messages.iter().map(|message| message.key.as_str()).collect();
     let told: Vec<&NewOutbound> = messages.iter().map(|message| message.told).collect();

@@ -15,6 +15,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::error::{Error, Result};
+use crate::store::GRACE;
 
 /// The parameters of a statement.
 pub(crate) type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -96,6 +97,14 @@ impl Session {
     pub(crate) async fn begin_maintenance(&mut self) -> Result<()> {
         let sql = "BEGIN; SET LOCAL ROLE mailfleet_maintenance";
         self.begin("beginning a transaction of maintenance", sql).await
+    }
+
+    /// Lets the statements that follow in this transaction, and its end, take so long.
+    pub(crate) async fn take_longer(&mut self, limit: Duration) -> Result<()> {
+        const SQL: &str = "SELECT set_config('statement_timeout', $1, true)";
+        self.query("allowing more time", SQL, &[&limit.as_millis().to_string()]).await?;
+        self.limit = limit + GRACE;
+        Ok(())
     }
 
     async fn begin(&mut self, what: &'static str, sql: &str) -> Result<()> {

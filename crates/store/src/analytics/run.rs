@@ -12,13 +12,18 @@ use super::{measures, rollups};
 use crate::error::{Error, Result};
 use crate::rows::{count, get};
 use crate::session::Session;
-use crate::store::Store;
+use crate::store::{GRACE, Store};
 
 /// Most notes taken in one transaction. A key is counted once a page, however many notes it has.
 const PAGE: i64 = 5_000;
 
 /// The lease is held for so long from each page on; a holder that died holds up the roll-ups no longer than this.
 const HELD: Duration = Duration::from_secs(120);
+
+/// How much longer than any other statement those of a single note may take, where they must.
+const LONGER: u32 = 10;
+/// But not longer than so: the lease, renewed before, outlasts the page.
+const LONGEST: Duration = Duration::from_secs(100);
 
 /// Takes the oldest notes behind the horizon and gives the keys they stand for. A note that names messages stands for
 /// the keys that these have in this transaction's snapshot; should one change later, that change is noted with both keys.
@@ -36,6 +41,15 @@ const TAKE: &str = "WITH taken AS ( \
      SELECT (SELECT count(*) FROM taken) AS changes, \
          coalesce(array_agg(tenant_id), '{}') AS tenants, coalesce(array_agg(campaign_id), '{}') AS campaigns, \
          coalesce(array_agg(account_id), '{}') AS accounts, coalesce(array_agg(day), '{}') AS days FROM keys";
+
+/// Gives the oldest note behind the horizon a new number, behind all others.
+const PUT_BEHIND: &str = "WITH taken AS ( \
+         DELETE FROM mailfleet.analytics_changes WHERE id = ( \
+             SELECT id FROM mailfleet.analytics_changes WHERE xid < pg_snapshot_xmin(pg_current_snapshot()) \
+             ORDER BY id LIMIT 1) \
+         RETURNING tenant_id, campaign_id, account_id, day, storage_keys, created) \
+     INSERT INTO mailfleet.analytics_changes (tenant_id, campaign_id, account_id, day, storage_keys, created) \
+     SELECT tenant_id, campaign_id, account_id, day, storage_keys, created FROM taken RETURNING tenant_id, day";
 
 /// What one page did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +89,19 @@ impl<'a> Roller<'a> {
         &self.lease
     }
 
-    /// Counts one page, in one transaction. A page that is too much for the statement timeout is tried again by halves. A
-    /// future that is dropped leaves nothing behind.
+    /// Counts one page, in one transaction. A page that is too much for the statement timeout is tried again by halves; a
+    /// single note for which even more time is not enough is put behind all others. A future that is dropped leaves nothing
+    /// behind.
+    ///
+    /// # Errors
+    /// Also for the note that was put behind; the next call goes on with the rest.
     pub async fn page(&mut self) -> Result<RolledUp> {
         loop {
-            match self.count(self.page).await {
+            let counted = match self.count(self.page, None).await {
+                Err(error) if is_too_slow(&error) && self.page == 1 => self.count_longer(error).await,
+                counted => counted,
+            };
+            match counted {
                 Err(error) if is_too_slow(&error) && self.page > 1 => {
                     self.page /= 2;
                     tracing::info!(page = self.page, %error, "a page of the roll-ups took too long; going on with half of it");
@@ -93,11 +115,51 @@ impl<'a> Roller<'a> {
         }
     }
 
-    async fn count(&self, limit: i64) -> Result<RolledUp> {
+    async fn count(&self, limit: i64, longer: Option<Duration>) -> Result<RolledUp> {
         let mut session = self.store.session().await?;
         session.begin_maintenance().await?;
-        let counted = count_in(&mut session, &self.lease, limit).await;
+        let counted = count_in(&mut session, &self.lease, limit, longer).await;
         finish(&mut session, counted, RolledUp::LeaseLost).await
+    }
+
+    /// One note, once more and with more time. What is too much for that too must not hold up all tenants for ever.
+    async fn count_longer(&self, too_slow: Error) -> Result<RolledUp> {
+        let usual = self.store.config().statement_timeout();
+        let longer = (usual * LONGER).min(LONGEST);
+        if longer <= usual {
+            return self.put_behind(too_slow).await;
+        }
+        if !self.store.renew_lease(&self.lease, HELD).await? {
+            return Ok(RolledUp::LeaseLost);
+        }
+        // All statements together. The server gives up a long one first, and soon also one that is cut off here.
+        let limit = longer + GRACE;
+        let cut_off = Error::Timeout { what: "counting one change", after: limit };
+        match tokio::time::timeout(limit, self.count(1, Some(longer))).await.unwrap_or(Err(cut_off)) {
+            Err(error) if is_too_slow(&error) => self.put_behind(error).await,
+            counted => counted,
+        }
+    }
+
+    /// Puts the oldest note behind all others, and says why by the error.
+    async fn put_behind(&self, too_slow: Error) -> Result<RolledUp> {
+        let mut session = self.store.session().await?;
+        session.begin_maintenance().await?;
+        let put = async {
+            let note = session.query_opt("putting a change behind the others", PUT_BEHIND, &[]).await?;
+            Ok(still_held(&mut session, &self.lease, note).await?.map(Some))
+        }
+        .await;
+        let Some(note) = finish(&mut session, put, None).await? else { return Ok(RolledUp::LeaseLost) };
+        if let Some(note) = note {
+            let (tenant, day): (Uuid, Option<NaiveDate>) = (get(&note, "tenant_id")?, get(&note, "day")?);
+            let day = day.map_or_else(|| "of some messages".to_owned(), |day| day.to_string());
+            tracing::warn!(
+                %tenant, %day, error = %too_slow,
+                "the roll-ups cannot count one change in the time there is; it waits behind the others: raise postgres.statement_timeout_ms"
+            );
+        }
+        Err(too_slow)
     }
 }
 
@@ -115,13 +177,21 @@ pub(super) async fn still_held<T>(session: &mut Session, lease: &Lease, done: T)
     Ok(hold(session, lease, HELD).await?.then_some(done))
 }
 
-async fn count_in(session: &mut Session, lease: &Lease, limit: i64) -> Result<Option<RolledUp>> {
+async fn count_in(
+    session: &mut Session,
+    lease: &Lease,
+    limit: i64,
+    longer: Option<Duration>,
+) -> Result<Option<RolledUp>> {
     // All roll-ups of a page count the same state, so that they agree with each other.
     const SNAPSHOT: &str = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
     // A page has a few keys or thousands: no plan is right for all.
     const PLANS: &str = "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)";
     session.execute("beginning a page of the roll-ups", SNAPSHOT, &[]).await?;
     session.query("beginning a page of the roll-ups", PLANS, &[]).await?;
+    if let Some(longer) = longer {
+        session.take_longer(longer).await?;
+    }
     let taken = session.query_one("taking changes", TAKE, &[&limit]).await?;
     let changes = count(&taken, "changes")?;
     if changes == 0 {

@@ -4,13 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use mailfleet_model::{StorageKey, TenantId};
 
+use super::FROM_MAIL;
 use super::names::{Target, by_alias};
-use super::pending::Pending;
-use crate::error::Result;
+use super::pending::{COLUMNS, Pending};
+use crate::error::{Error, Result};
 use crate::recipients::{self, Raise, Recipient};
 use crate::rows::get;
 use crate::session::Session;
 use crate::store::Store;
+
+/// Most events that are read again for the recipients that one call adds.
+const MOST: i64 = 10_000;
 
 /// What was attached.
 #[derive(Debug, Default)]
@@ -43,7 +47,7 @@ pub(super) async fn attach(session: &mut Session, store: &Store, events: Vec<Pen
         let raise: Raise = found.0.raise.clone()?;
         Some((recipient(found), raise))
     });
-    let raises = Raise::best(raises);
+    let raises = Raise::best(raises.chain(said_before(session, &new).await?));
     recipients::raise(session, &raises).await?;
     let changed: BTreeSet<&str> = raises.keys().map(|(key, _)| key.as_str()).collect();
     recipients::roll_up(session, store, &changed).await?;
@@ -60,28 +64,55 @@ fn recipient((event, target): &Found) -> Recipient {
     (target.key.clone(), event.recipient.clone())
 }
 
-/// Those strict events whose recipient is one of their message's, as events of that one: of the address it was sent to
-/// where that is one, else of the one that failed.
+/// Those strict events that name a recipient of their message, as events of each that they name: of the address it was sent
+/// to, and of the one that failed. One that becomes a recipient later is told by [`said_before`].
 async fn believed(session: &mut Session, strict: Vec<Found>) -> Result<Vec<Found>> {
     fn named((event, target): &Found) -> impl Iterator<Item = Recipient> {
         event.original.iter().chain([&event.recipient]).map(|address| (target.key.clone(), address.clone()))
     }
     let wanted: BTreeSet<Recipient> = strict.iter().flat_map(named).collect();
     let known = recipients::known(session, &wanted).await?;
-    let believed = strict.into_iter().filter_map(|mut found| {
-        let (_, recipient) = named(&found).find(|recipient| known.contains(recipient))?;
-        found.0.recipient = recipient;
-        Some(found)
+    let believed = strict.iter().flat_map(|found| {
+        let recipients = named(found).filter(|recipient| known.contains(recipient));
+        recipients.map(|(_, recipient)| (Pending { recipient, ..found.0.clone() }, found.1.clone()))
     });
     Ok(believed.collect())
 }
 
+/// What strict events that have their message by another recipient say of these new ones.
+pub(super) async fn said_before(session: &mut Session, new: &[Recipient]) -> Result<Vec<(Recipient, Raise)>> {
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT {COLUMNS}, e.storage_key, r.a FROM mailfleet.delivery_events e \
+         JOIN unnest($1::text[], $2::text[]) AS r(k, a) ON e.storage_key = r.k AND r.a IN (e.recipient, e.original_recipient) \
+         WHERE e.original_recipient IS NOT NULL AND starts_with(e.source, '{FROM_MAIL}') ORDER BY e.id LIMIT $3"
+    );
+    let (keys, addresses): (Vec<&str>, Vec<&str>) =
+        new.iter().map(|(key, address)| (key.as_str(), address.as_str())).unzip();
+    let rows = session.query("reading events of new recipients", &sql, &[&keys, &addresses, &MOST]).await?;
+    let mut said = Vec::new();
+    for row in &rows {
+        let recipient = (StorageKey::from_stored(get(row, "storage_key")?), get(row, "a")?);
+        match Pending::read(row) {
+            Ok(event) => said.extend(event.raise.map(|raise| (recipient, raise))),
+            // A newer version has attached it.
+            Err(Error::Unreadable { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(said)
+}
+
 /// Those events that would be attached now.
 pub(super) async fn ripe(session: &mut Session, store: &Store, events: Vec<Pending>) -> Result<Vec<Pending>> {
-    let (strict, mut ripe): (Vec<_>, Vec<_>) =
-        found(session, store, events).await?.into_iter().partition(|(event, _)| event.strict);
-    ripe.extend(believed(session, strict).await?);
-    Ok(ripe.into_iter().map(|(event, _)| event).collect())
+    let found = found(session, store, events).await?;
+    let strict = found.iter().filter(|(event, _)| event.strict).cloned().collect();
+    let believed: HashSet<i64> =
+        believed(session, strict).await?.into_iter().map(|(event, _)| event.id).collect();
+    let ripe = found.into_iter().map(|(event, _)| event);
+    Ok(ripe.filter(|event| !event.strict || believed.contains(&event.id)).collect())
 }
 
 /// Those events whose message is there. A Message-ID that is ours goes before an alias; where it is not (providers do

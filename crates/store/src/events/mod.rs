@@ -8,7 +8,8 @@
 //! - Statuses are only ever raised ([`crate::recipients`]), so the end is the same in any order.
 //! - A webhook is the word of a sending server that a tenant trusts: an address of which it speaks is a recipient. A
 //!   returned mail is written by anybody: it takes effect only where Message-ID and recipient are both ours. The recipient
-//!   is the one it was sent to, or the one that failed: a server that forwards tells both.
+//!   is the one it was sent to, or the one that failed: a server that forwards tells both. Where both are recipients it is
+//!   said of both, in whatever order they become known.
 
 mod appeared;
 mod attach;

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use mailfleet_model::{LedgerOutcome, MailRef, StorageKey};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::columns::{Ledger, hex};
@@ -41,9 +42,48 @@ pub(super) async fn write(store: &Store, rows: &[&MailRow]) -> Result<Written> {
         Err(error) => {
             // The error is what counts; where this fails too the session throws the connection away.
             let _ = session.rollback().await;
-            Err(error)
+            if error.code() != Some(REFUSED) {
+                return Err(error);
+            }
+            let walled = walled(&mut session, rows).await?;
+            if walled.is_empty() { Err(error) } else { Ok(Written::Conflicts(walled)) }
         }
     }
+}
+
+/// What the wall says to whoever would write over a row of another tenant (insufficient_privilege): and what the server
+/// says where a right is missing.
+const REFUSED: &str = "42501";
+
+/// Of the mails, those under whose key `mailfleet.messages` has a row of another tenant: content that retention has removed,
+/// of an account that has changed hands since. Such a row cannot be seen; but nothing can be put in its place either. Asked
+/// in a transaction of its own, of which nothing stays.
+async fn walled(session: &mut Session, rows: &[&MailRow]) -> Result<HashSet<StorageKey>> {
+    const TRY: &str = "INSERT INTO mailfleet.messages (storage_key, tenant_id, direction, message_type, thread_id, created) \
+         SELECT k, t, 'inbound', '', '', now() FROM unnest($1::text[], $2::uuid[]) AS r(k, t) ON CONFLICT DO NOTHING";
+    const MISSING: &str = "SELECT r.n FROM unnest($1::text[], $2::uuid[]) WITH ORDINALITY AS r(k, t, n) \
+         WHERE NOT EXISTS (SELECT 1 FROM mailfleet.messages m WHERE m.storage_key = r.k AND m.tenant_id = r.t)";
+    let keys: Vec<&str> = rows.iter().map(|row| row.key.as_str()).collect();
+    let tenants: Vec<Uuid> = rows.iter().map(|row| row.tenant.0).collect();
+    session.begin_for(&rows.iter().map(|row| row.tenant).collect()).await?;
+    let missing = async {
+        session.execute("trying keys", TRY, &[&keys, &tenants]).await?;
+        session.query("comparing keys", MISSING, &[&keys, &tenants]).await
+    }
+    .await;
+    session.rollback().await?;
+    numbered(&missing?, rows)
+}
+
+/// The keys of the mails whose numbers, from 1, these rows hold in `n`.
+fn numbered(numbers: &[Row], of: &[&MailRow]) -> Result<HashSet<StorageKey>> {
+    let mut keys = HashSet::new();
+    for row in numbers {
+        let number: i64 = get(row, "n")?;
+        let index = usize::try_from(number).unwrap_or(0).saturating_sub(1);
+        keys.extend(of.get(index).map(|row| row.key.clone()));
+    }
+    Ok(keys)
 }
 
 async fn run(store: &Store, session: &mut Session, rows: &[&MailRow]) -> Result<Written> {
@@ -134,13 +174,7 @@ async fn foreign(store: &Store, session: &mut Session, known: &[&MailRow]) -> Re
     let hashes: Vec<Option<String>> =
         known.iter().map(|row| (!row.is_ours()).then(|| hex(&row.content_hash))).collect();
     let foreign = session.query("comparing duplicates", &sql, &[&keys, &tenants, &hashes]).await?;
-    let mut conflicts = HashSet::new();
-    for row in &foreign {
-        let number: i64 = get(row, "n")?;
-        let index = usize::try_from(number).unwrap_or(0).saturating_sub(1);
-        conflicts.extend(known.get(index).map(|row| row.key.clone()));
-    }
-    Ok(conflicts)
+    numbered(&foreign, known)
 }
 
 /// A mail that is stored is dead no longer. Its raw bytes, kept for the replay, go.

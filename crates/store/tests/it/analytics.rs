@@ -6,6 +6,7 @@ mod leases;
 mod numbers;
 mod order;
 mod random;
+mod slow;
 mod walls;
 
 use mailfleet_store::{Marked, RolledUp, Roller, Store};

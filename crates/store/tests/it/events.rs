@@ -6,7 +6,7 @@ mod sweep;
 use std::fmt::Write as _;
 
 use mailfleet_model::{DeliveryEvent, EventKind, InboxId, Permanence, RecipientStatus, TenantId};
-use mailfleet_store::{EventFate, InboxFate, NewOutbound, Registered};
+use mailfleet_store::{EventFate, InboxFate, NewOutbound, Persisted, Registered};
 use mailfleet_testkit::eventually;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -315,16 +315,35 @@ enum Naming {
 /// What happens to one message, in some order.
 #[derive(Debug, Clone)]
 enum Step {
-    /// With its alias, or without.
-    Register(bool),
+    /// With its alias, or without; to these.
+    Register(bool, &'static [&'static str]),
     Event(Naming, DeliveryEvent),
+    /// A mail that came back; it names one recipient or, from a server that forwards, two.
+    Returned(DeliveryEvent),
 }
 
 impl Step {
     /// Whether it ties the alias to the message.
     fn ties(&self) -> bool {
-        matches!(self, Self::Register(true) | Self::Event(Naming::Both, _))
+        matches!(self, Self::Register(true, _) | Self::Event(Naming::Both, _))
     }
+}
+
+fn any_returned() -> impl Strategy<Value = Step> {
+    let address = || {
+        prop::sample::select(vec![ANN, BEN, "late@example.com", "new@example.com", "stranger@example.com"])
+    };
+    let permanence = prop::sample::select(vec![Permanence::Soft, Permanence::Hard]);
+    (address(), prop::option::of(address()), permanence, 0i64..3).prop_map(
+        |(recipient, original, permanence, second)| {
+            Step::Returned(DeliveryEvent {
+                permanence: Some(permanence),
+                original_recipient: original.filter(|&original| original != recipient).map(str::to_owned),
+                occurred_ms: Some(1_700_000_000_000 + second * 1_000),
+                ..DeliveryEvent::new(EventKind::Bounced, recipient)
+            })
+        },
+    )
 }
 
 fn any_event() -> impl Strategy<Value = Step> {
@@ -350,14 +369,15 @@ fn whatever_order_events_and_registration_come_in_and_however_often_the_end_is_t
     let world = runtime.block_on(World::new());
     let number = std::cell::Cell::new(0u32);
     // Each case is two histories of a message: the same steps in two orders, in the second some of them twice.
-    let steps =
-        (prop::collection::vec(any_event(), 1..7), any::<bool>()).prop_flat_map(|(mut steps, told)| {
-            steps.push(Step::Register(told));
-            let mut again = steps.clone();
-            again.extend_from_slice(&steps[..steps.len() / 2]);
-            (Just(steps).prop_shuffle(), Just(again).prop_shuffle())
-        });
-    let config = ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() };
+    let step = || prop_oneof![3 => any_event(), 2 => any_returned()];
+    let steps = (prop::collection::vec(step(), 1..8), any::<bool>()).prop_flat_map(|(mut steps, told)| {
+        steps.push(Step::Register(told, &[ANN]));
+        steps.push(Step::Register(false, &[BEN, "late@example.com"]));
+        let mut again = steps.clone();
+        again.extend_from_slice(&steps[..steps.len() / 2]);
+        (Just(steps).prop_shuffle(), Just(again).prop_shuffle())
+    });
+    let config = ProptestConfig { cases: 30, failure_persistence: None, ..ProptestConfig::default() };
     let outcome = TestRunner::new(config).run(&steps, |(one, other)| {
         let ends = [one.clone(), other].map(|steps| {
             number.set(number.get() + 1);
@@ -368,6 +388,7 @@ fn whatever_order_events_and_registration_come_in_and_however_often_the_end_is_t
         let mut statuses = std::collections::BTreeMap::from([
             (ANN.to_owned(), RecipientStatus::Queued),
             (BEN.to_owned(), RecipientStatus::Queued),
+            ("late@example.com".to_owned(), RecipientStatus::Queued),
         ]);
         let tied = one.iter().any(Step::ties);
         for step in &one {
@@ -377,6 +398,16 @@ fn whatever_order_events_and_registration_come_in_and_however_often_the_end_is_t
             {
                 let known = statuses.entry(event.recipient.clone()).or_insert(RecipientStatus::Queued);
                 *known = known.raised_by(status);
+            }
+        }
+        // A returned mail makes no recipients: it is said of all of them that it names.
+        for step in &one {
+            if let Step::Returned(event) = step {
+                for address in event.original_recipient.iter().chain([&event.recipient]) {
+                    if let Some(known) = statuses.get_mut(address) {
+                        *known = known.raised_by(event.status().unwrap());
+                    }
+                }
             }
         }
         let worst = RecipientStatus::worst(statuses.values().copied()).unwrap();
@@ -390,12 +421,17 @@ fn whatever_order_events_and_registration_come_in_and_however_often_the_end_is_t
 
 async fn live_through(world: &World, number: u32, steps: &[Step]) -> (String, String) {
     let (id, alias) = (format!("{number}@acme.example"), format!("ses:{number}"));
-    for step in steps {
+    for (at, step) in (1u32..).zip(steps) {
         match step {
-            Step::Register(told) => {
+            Step::Register(told, recipients) => {
                 let aliases = told.then(|| alias.clone()).into_iter().collect();
-                let message = NewOutbound { aliases, ..message(world, &id, &[ANN, BEN]) };
+                let message = NewOutbound { aliases, ..message(world, &id, recipients) };
                 world.store.register_outbound(&[message]).await.unwrap();
+            }
+            Step::Returned(event) => {
+                let mut mail = world.mail(number * 100 + at);
+                mail.events = vec![DeliveryEvent { message_id: Some(id.clone()), ..event.clone() }];
+                assert_eq!(world.store.persist(&[mail]).await.unwrap(), [Persisted::New]);
             }
             Step::Event(naming, event) => {
                 let event = DeliveryEvent {

@@ -14,6 +14,7 @@ mod ledger;
 mod links;
 mod links_import;
 mod links_order;
+mod links_size;
 mod migrate;
 mod outage;
 mod outbound;

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use mailfleet_model::{JobId, TenantId, Uid};
+use mailfleet_model::{Class, Classify as _, JobId, TenantId, Uid};
 use mailfleet_store::Persisted;
 
 use crate::support::{SOON, World, store, uid};
@@ -187,4 +187,26 @@ async fn a_deadlock_costs_nobody_an_error() {
     assert_eq!(persisting.await.unwrap().unwrap(), [Persisted::New, Persisted::New]);
     let deadlocks = world.sql("SELECT pg_stat_clear_snapshot(); SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()");
     assert!(deadlocks.trim().parse::<u64>().unwrap() >= 1, "the deadlock did not happen: {deadlocks}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_place_among_the_links_is_another_tenants_is_refused_alone() {
+    let world = World::new().await;
+    // The content was removed, and the account has changed hands since.
+    world.store.persist(&[world.mail(1)]).await.unwrap();
+    world.sql(
+        "TRUNCATE email_content, mailfleet.mailbox_messages CASCADE; \
+         UPDATE mailfleet.messages SET tenant_id = gen_random_uuid()",
+    );
+    let fates = world.store.persist(&world.mails(1..=3)).await.unwrap();
+    assert!(
+        matches!(&fates[..], [Persisted::Refused { code, .. }, Persisted::New, Persisted::New] if code == "key_conflict"),
+        "{fates:?}"
+    );
+    assert_eq!((world.count("email_messages"), world.count("mailfleet.messages")), (2, 3));
+    assert_eq!([1, 2, 3].map(|number| world.outcome(number)), [0, 3, 3]);
+    // Where a right is missing nobody is to blame.
+    world.sql("REVOKE UPDATE ON mailfleet.messages FROM mailfleet_writer");
+    let error = world.store.persist(&[world.mail(4)]).await.unwrap_err();
+    assert_eq!((error.code(), error.class()), (Some("42501"), Class::Fault), "{error}");
 }

@@ -151,6 +151,27 @@ async fn the_account_is_the_registered_one_else_that_of_the_copy_in_any_order() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_a_message_is_the_earliest_that_was_told_in_any_order_and_one_in_both_tables() {
+    let world = World::new().await;
+    let copy = |number: u32, id: &str| sent(&world, number, id, &[], &[]);
+    let told = |id: &str, days: i64| {
+        let created = copy(1, id).created + chrono::Duration::days(days);
+        NewOutbound { created, ..registration(&world, id, None) }
+    };
+    let register = async |messages: &[NewOutbound]| world.store.register_outbound(messages).await.unwrap();
+    register(&[told("a", -2), told("b", 2)]).await;
+    world.store_all(&[copy(1, "a"), copy(2, "b"), copy(3, "c"), copy(4, "d")]).await;
+    register(&[told("c", -2), told("d", 2)]).await;
+    // Twice in one batch, and again.
+    register(&[told("e", 0), told("e", -2)]).await;
+    register(&[told("f", 0)]).await;
+    register(&[told("f", -2)]).await;
+    let times = "SELECT string_agg(m.message_id || (m.created::date - '2023-11-14'::date), ' ' ORDER BY m.message_id) \
+         FROM mailfleet.messages m JOIN email_messages e ON e.storage_key = m.storage_key AND e.created = m.created";
+    assert_eq!(world.sql(times), "a-2 b0 c-2 d0 e-2 f-2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn of_two_sent_copies_the_first_stays() {
     let world = World::new().await;
     let first = sent(&world, 1, "a@acme.example", &[], &[]);

@@ -176,9 +176,9 @@ async fn readers_see_of_tables_without_a_tenant_only_what_says_nothing_of_tenant
     let open = world.sql(
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p') AND n.nspname IN ('mailfleet', 'analytics', 'public') \
-         AND has_table_privilege('mailfleet_reader', c.oid, 'SELECT') AND NOT (relrowsecurity AND relforcerowsecurity)",
+         AND has_table_privilege('mailfleet_reader', c.oid, 'SELECT') AND NOT (relrowsecurity AND relforcerowsecurity) ORDER BY 1",
     );
-    assert_eq!(open, "mailfleet.schema_history");
+    assert_eq!(open, "analytics.roll_ups\nmailfleet.schema_history");
 
     let client = world.rival().await;
     act(&client, "mailfleet_reader", &[world.tenant]).await;

@@ -177,14 +177,27 @@ async fn a_forwarded_recipient_is_ours_by_either_address() {
     for id in ["1@acme.example", "2@acme.example"] {
         assert_eq!(standing(&world, id), format!("bounced: {ANN}=5"));
     }
-    // The one that failed is ours and the other is not; both are: the one we wrote to; neither.
+    // The one that failed is ours and the other is not; both are: neither got that mail; neither is.
     let three = message(&world, "3@acme.example", &["x@elsewhere.example"]);
     let four = message(&world, "4@acme.example", &[ANN, "x@elsewhere.example"]);
     let five = message(&world, "5@acme.example", &[BEN]);
     (3..6).for_each(|number| forwarded(number, &format!("{number}@acme.example")));
     world.store.register_outbound(&[three, four, five]).await.unwrap();
     assert_eq!(standing(&world, "3@acme.example"), "bounced: x@elsewhere.example=5");
-    assert_eq!(standing(&world, "4@acme.example"), format!("bounced: {ANN}=5 x@elsewhere.example=0"));
+    assert_eq!(standing(&world, "4@acme.example"), format!("bounced: {ANN}=5 x@elsewhere.example=5"));
     assert_eq!(standing(&world, "5@acme.example"), format!("queued: {BEN}=0"));
     assert_eq!(world.count("mailfleet.delivery_events WHERE storage_key IS NULL"), 1);
+    // And the same where one of both becomes known only when the event has its message by the other.
+    for (number, first, second) in [(6, "x@elsewhere.example", ANN), (7, ANN, "x@elsewhere.example")] {
+        let id = format!("{number}@acme.example");
+        forwarded(number, &id);
+        world.store.register_outbound(&[message(&world, &id, &[first])]).await.unwrap();
+        assert_eq!(standing(&world, &id), format!("bounced: {first}=5"));
+        if number == 6 {
+            world.store.register_outbound(&[message(&world, &id, &[second])]).await.unwrap();
+        } else {
+            apply(&world, &[event(EventKind::Sent, &id, second)]).await;
+        }
+        assert_eq!(standing(&world, &id), format!("bounced: {ANN}=5 x@elsewhere.example=5"));
+    }
 }
