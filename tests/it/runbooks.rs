@@ -1,14 +1,15 @@
 //! Every alert has a runbook, and every command in one works on a fleet that is in the state the alert speaks of.
 
-mod book;
+pub mod book;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use mailfleet_testkit::{Process, eventually_blocking};
-use mailfleet_tests::{Door, Fleet, door, metrics, numbered};
+use mailfleet_tests::{Door, door, metrics, numbered};
 
 use self::book::{OnCall, PARTS};
+use crate::deploy::logins::fleet_of_two_logins;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -95,8 +96,23 @@ fn every_alert_has_a_runbook_with_all_its_parts_and_every_runbook_an_alert() {
 }
 
 #[test]
+fn no_query_of_a_runbook_is_blind_to_the_rows_of_tenants() {
+    let mut seen = 0;
+    for (alert, section) in book::sections() {
+        for command in section.parts.values().flatten() {
+            if command.line.contains("psql \"$POSTGRES_URL\"") && command.line.contains(" mailfleet.") {
+                seen += 1;
+                let first = command.line.contains("c \"SET ROLE mailfleet_maintenance; SELECT ");
+                assert!(first, "{alert}: sees nothing, and says 0: {}", command.line);
+            }
+        }
+    }
+    assert!(seen >= 4, "only {seen} found");
+}
+
+#[test]
 fn the_runbooks_that_need_no_trouble_can_be_followed_on_a_healthy_fleet() {
-    let fleet = Fleet::start();
+    let fleet = fleet_of_two_logins();
     let mut on_call = OnCall::at(&fleet);
     let (_door, producer) = Door::open(&fleet);
     let consumer = fleet.consumer();
@@ -127,7 +143,7 @@ fn the_runbooks_that_need_no_trouble_can_be_followed_on_a_healthy_fleet() {
 
 #[test]
 fn the_runbooks_of_waiting_mail_lead_to_its_arrival() {
-    let fleet = Fleet::start();
+    let fleet = fleet_of_two_logins();
     let mut on_call = OnCall::at(&fleet);
     let small_lane = fleet.builder("mailfleet-producer").env("MAILFLEET_QUEUE__NORMAL_MAX_ENTRIES", "10");
     let producer = fleet.started(small_lane);
@@ -167,7 +183,7 @@ fn the_runbooks_of_waiting_mail_lead_to_its_arrival() {
 
 #[test]
 fn the_runbooks_of_redis_and_postgresql_lead_through_their_outage() {
-    let fleet = Fleet::start();
+    let fleet = fleet_of_two_logins();
     let mut on_call = OnCall::at(&fleet);
     let (producer, consumer) = (fleet.producer(), fleet.consumer());
     on_call.meet("PRODUCER", &producer);
@@ -215,7 +231,7 @@ fn the_runbooks_of_redis_and_postgresql_lead_through_their_outage() {
 
 #[test]
 fn the_runbooks_of_consumers_that_stall_or_die_show_that_their_work_is_done_elsewhere() {
-    let fleet = Fleet::start();
+    let fleet = fleet_of_two_logins();
     let mut on_call = OnCall::at(&fleet);
     let mut lock = fleet.hold_ledger();
     fleet.deliver((1..=10).map(numbered));
@@ -247,7 +263,7 @@ fn the_runbooks_of_consumers_that_stall_or_die_show_that_their_work_is_done_else
 
 #[test]
 fn the_runbooks_of_the_mailboxes_find_what_is_missing_and_who_is_refused() {
-    let fleet = Fleet::start();
+    let fleet = fleet_of_two_logins();
     let mut on_call = OnCall::at(&fleet);
     let producer = fleet.producer();
     connected(&producer, 1.0);
@@ -292,7 +308,7 @@ fn the_runbooks_of_the_mailboxes_find_what_is_missing_and_who_is_refused() {
 
 #[test]
 fn the_runbook_of_dead_letters_walks_from_the_alert_to_the_mail_that_arrived_after_all() {
-    let fleet = Fleet::start();
+    let fleet = fleet_of_two_logins();
     let mut on_call = OnCall::at(&fleet);
     fleet.mailfleet(&["tenant", "add", "gamma", "--domain", "gamma.example"]);
     fleet.add_account("catchall", &["--shared"]);
@@ -354,7 +370,7 @@ fn the_runbook_of_dead_letters_walks_from_the_alert_to_the_mail_that_arrived_aft
 
 #[test]
 fn the_runbooks_of_webhooks_lead_to_events_that_took_effect() {
-    let fleet = Fleet::start();
+    let fleet = fleet_of_two_logins();
     let mut on_call = OnCall::at(&fleet);
     let (door, producer) = Door::open(&fleet);
     on_call.meet("PRODUCER", &producer);

@@ -3,7 +3,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
+use std::time::Duration;
 
+use mailfleet_tests::Fleet;
 use serde_json::Value;
 
 use super::manifests::{Manifests, list, root};
@@ -114,6 +116,59 @@ fn the_limits_of_compose_agree() {
     let processes = 3 + 2 * compose["services"]["consumer"]["deploy"]["replicas"].as_u64().unwrap();
     // PostgreSQL keeps three for superusers.
     assert!(processes * number("compose", &settings, "postgres.pool_size") <= offered - 3);
+}
+
+/// The commands in the comment at the top, with continued lines joined.
+fn commands() -> Vec<String> {
+    let text = std::fs::read_to_string(root().join("deploy/compose.yaml")).unwrap();
+    let comment = text.lines().take_while(|line| line.starts_with('#'));
+    let lines: Vec<_> = comment.filter_map(|line| line.strip_prefix("#   ")).collect();
+    lines.join("\n").replace("\\\n", " ").lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn producer_and_ctl_have_every_secret_that_the_commands_name() {
+    let compose = compose();
+    let mut seen = 0;
+    for command in commands().iter().filter(|command| command.contains(" ctl ")) {
+        for name in command.split("/run/secrets/").skip(1).map(|rest| rest.split(' ').next().unwrap()) {
+            for service in ["producer", "ctl"] {
+                let has = list(&compose["services"][service]["secrets"]).iter().any(|secret| secret == name);
+                assert!(has, "{service} has no {name}: {command}");
+            }
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2, "an account's password and an endpoint's secret");
+}
+
+#[test]
+fn the_sample_endpoint_takes_the_call_that_is_signed_as_the_comment_says() {
+    let fleet = Fleet::start();
+    let producer = fleet.builder("mailfleet-producer").env("MAILFLEET_WEBHOOKS__LISTEN", "127.0.0.1:0");
+    let producer = fleet.started(producer);
+    let said = producer.wait_for_line("are taken on http://", Duration::from_secs(20)).unwrap();
+    let (_, address) = said.split_once("are taken on ").unwrap();
+    let address = address.split(['"', ' ', '\u{1b}']).next().unwrap();
+
+    let commands = commands();
+    let at = commands.iter().position(|command| command.contains(" webhook add ")).unwrap();
+    let (_, add) = commands[at].split_once(" ctl ").unwrap();
+    let secrets = format!("{}/deploy/compose/secrets/", root().display());
+    let add = add.replace("/run/secrets/", &secrets);
+    let endpoint = fleet.mailfleet_json(&add.split_whitespace().collect::<Vec<_>>());
+    let script = commands[at + 1..].join("\n").replace("http://127.0.0.1:8080", address);
+    let mut shell = Command::new("/bin/sh");
+    shell
+        .args(["-euc", &script])
+        .env("ENDPOINT_PATH", endpoint["path"].as_str().unwrap())
+        .current_dir(root());
+    let called = shell.output().unwrap();
+    let errors = String::from_utf8_lossy(&called.stderr);
+    let answer: Value =
+        serde_json::from_slice(&called.stdout).unwrap_or_else(|_| panic!("{script}: {errors}"));
+    assert_eq!(answer["status"], "accepted", "{answer}");
+    assert_eq!(fleet.count("SELECT count(*) FROM mailfleet.webhook_inbox"), 1);
 }
 
 /// Answers one request with this status and tells what was asked.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::manifests::{Manifests, installations, list};
+use super::manifests::{Manifests, installations, list, root};
 use super::programs::{number, settings};
 
 /// Seconds that a grace period must have beyond the drain: the signal's way, the last answers, the end of the process.
@@ -39,33 +39,52 @@ fn the_programs_accept_the_configuration_of_every_installation() {
     }
 }
 
+/// How many connections so many consumers may need at the worst, and how many there are for mailfleet.
+fn connections(title: &str, manifests: &Manifests, consumers: u64) -> (u64, u64) {
+    let pool = number(title, &config(title, manifests), "postgres.pool_size");
+    let deployment = manifests.one("Deployment", "mailfleet-consumer");
+    let declared = |name: &str| {
+        let text = &deployment["metadata"]["annotations"][format!("mailfleet.example/postgres-{name}")];
+        text.as_str()
+            .and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or_else(|| panic!("{title}: {name}: {text}"))
+    };
+    let strategy = &deployment["spec"]["strategy"]["rollingUpdate"];
+    assert_eq!(strategy["maxUnavailable"], 0, "{title}");
+    let surge = strategy["maxSurge"].as_u64().expect("a number, so that it can be added");
+    let producer = manifests.one("Deployment", "mailfleet-producer");
+    assert_eq!(producer["spec"]["strategy"]["type"], "Recreate", "{title}: never two producers");
+    // A pod that drains has left the Deployment's count and still has its connections: at the worst a whole old
+    // generation drains beside the new one. Then one producer, one migration, one operator with `mailfleet …`.
+    let processes = 2 * consumers + surge + producer["spec"]["replicas"].as_u64().unwrap() + 1 + 1;
+    (processes * pool, declared("max-connections") - declared("kept-connections"))
+}
+
 #[test]
 fn consumers_never_need_more_connections_than_postgresql_has() {
     for (title, manifests) in installations() {
-        let pool = number(title, &config(title, &manifests), "postgres.pool_size");
-        let deployment = manifests.one("Deployment", "mailfleet-consumer");
-        let declared = |name: &str| {
-            let text = &deployment["metadata"]["annotations"][format!("mailfleet.example/postgres-{name}")];
-            text.as_str()
-                .and_then(|text| text.parse::<u64>().ok())
-                .unwrap_or_else(|| panic!("{title}: {name}: {text}"))
+        let (needed, offered) = connections(title, &manifests, most_consumers(&manifests));
+        assert!(needed <= offered, "{title}: {needed} connections, {offered} offered");
+    }
+}
+
+#[test]
+fn the_runbook_adds_consumers_where_their_number_is_kept_and_no_more_than_postgresql_can_take() {
+    let runbook = std::fs::read_to_string(root().join("deploy/runbooks/queue.md")).unwrap();
+    for (title, manifests) in installations() {
+        let (before, after) = match title {
+            "dev" => ("scale deploy/mailfleet-consumer --replicas=", "\n"),
+            "production" => (
+                "patch scaledobject mailfleet-consumer --type=merge --patch='{\"spec\":{\"maxReplicaCount\":",
+                "}}'\n",
+            ),
+            _ => ("patch hpa mailfleet-consumer --type=merge --patch='{\"spec\":{\"maxReplicas\":", "}}'\n"),
         };
-        let strategy = &deployment["spec"]["strategy"]["rollingUpdate"];
-        assert_eq!(strategy["maxUnavailable"], 0, "{title}");
-        let surge = strategy["maxSurge"].as_u64().expect("a number, so that it can be added");
-        // A pod that drains has left the Deployment's count and still has its connections: at the worst a whole old
-        // generation drains beside the new one.
-        let consumers = 2 * most_consumers(&manifests) + surge;
-        let producer = manifests.one("Deployment", "mailfleet-producer");
-        assert_eq!(producer["spec"]["strategy"]["type"], "Recreate", "{title}: never two producers");
-        // One producer, one migration, one operator with `mailfleet …`.
-        let processes = consumers + producer["spec"]["replicas"].as_u64().unwrap() + 1 + 1;
-        let (needed, offered) =
-            (processes * pool, declared("max-connections") - declared("kept-connections"));
-        assert!(
-            needed <= offered,
-            "{title}: {processes} processes with {pool} connections each, {offered} offered"
-        );
+        let (_, rest) = runbook.split_once(before).unwrap_or_else(|| panic!("{title}: no line `{before}…`"));
+        let more: u64 = rest.split_once(after).unwrap().0.parse().unwrap();
+        assert!(more > most_consumers(&manifests), "{title}: {more} is no more than there may be already");
+        let (needed, offered) = connections(title, &manifests, more);
+        assert!(needed <= offered, "{title}: {more} consumers need {needed} connections, {offered} offered");
     }
 }
 

@@ -96,15 +96,29 @@ pub fn installations() -> Vec<(&'static str, Manifests)> {
     vec![
         ("dev", Manifests::render(&ours, "dev")),
         ("production", Manifests::render(&ours, "production")),
-        ("production without KEDA", Manifests::render(plain.path(), "production")),
+        ("production without KEDA", Manifests::render(&plain.path(), "production")),
     ]
 }
 
-/// A copy of `deploy/kubernetes` that may be changed.
-pub fn copy_of_the_tree() -> tempfile::TempDir {
+/// A copy of `deploy/kubernetes`, and of what it takes in, that may be changed.
+pub struct Tree(tempfile::TempDir);
+
+impl Tree {
+    /// What is `deploy/kubernetes` in the original.
+    pub fn path(&self) -> PathBuf {
+        self.0.path().join("kubernetes")
+    }
+}
+
+/// Copies the tree.
+pub fn copy_of_the_tree() -> Tree {
     let dir = tempfile::tempdir().unwrap();
-    copy(&root().join("deploy/kubernetes"), dir.path());
-    dir
+    for part in ["kubernetes", "grafana"] {
+        let to = dir.path().join(part);
+        std::fs::create_dir(&to).unwrap();
+        copy(&root().join("deploy").join(part), &to);
+    }
+    Tree(dir)
 }
 
 /// Copies a file or a directory with all below it.

@@ -20,6 +20,19 @@ fn the_operator_gets_the_alerts_of_deploy_prometheus() {
 }
 
 #[test]
+fn grafana_gets_the_dashboard_of_deploy_grafana_under_the_label_that_its_sidecar_looks_for() {
+    let manifests = production();
+    let map = manifests.one("ConfigMap", "mailfleet-dashboard");
+    assert_eq!(map["metadata"]["labels"]["grafana_dashboard"], "1");
+    let ours = std::fs::read_to_string(root().join("deploy/grafana/fleet.json")).unwrap();
+    // Not assert_eq: both are pages long.
+    assert!(map["data"]["fleet.json"].as_str() == Some(ours.as_str()), "another dashboard");
+    assert_eq!(map["data"].as_object().unwrap().len(), 1);
+    let readme = std::fs::read_to_string(root().join("deploy/kubernetes/README.md")).unwrap();
+    assert!(readme.contains("`mailfleet-dashboard`"));
+}
+
+#[test]
 fn the_autoscaler_reads_one_number_that_is_alerted_on_too_and_unknown_is_not_zero() {
     let manifests = production();
     let scaler = manifests.one("ScaledObject", "mailfleet-consumer");

@@ -14,27 +14,32 @@ fn every_pod_runs_without_rights_and_within_bounds() {
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{title}: {name}");
             assert_eq!(pod["securityContext"]["runAsUser"], 65532, "{title}: {name}");
             assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault", "{title}: {name}");
-            let [container] = list(&pod["containers"]) else { panic!("{title}: {name}: one container") };
-            let want = json!({
-                "allowPrivilegeEscalation": false,
-                "readOnlyRootFilesystem": true,
-                "capabilities": { "drop": ["ALL"] },
-            });
-            assert_eq!(container["securityContext"], want, "{title}: {name}");
-            for bound in ["/requests/cpu", "/requests/memory", "/limits/memory"] {
-                assert!(container["resources"].pointer(bound).is_some(), "{title}: {name} has no {bound}");
-            }
-            let image = container["image"].as_str().unwrap();
-            let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag);
-            assert!(!["", "latest"].contains(&tag), "{title}: {name} runs whatever {image} is");
-            for mount in list(&container["volumeMounts"]) {
-                assert_eq!(mount["readOnly"], true, "{title}: {name}: {mount}");
-                assert!(
-                    list(&pod["volumes"]).iter().any(|volume| volume["name"] == mount["name"]),
-                    "{title}: {name}: {mount}"
-                );
+            assert!(!list(&pod["containers"]).is_empty(), "{title}: {name}");
+            for container in list(&pod["containers"]) {
+                bounded(&format!("{title}: {name}: {}", container["name"]), pod, container);
             }
         }
+    }
+}
+
+/// Asserts that a container has no rights beyond its pod's, bounds, and an image that says which.
+fn bounded(place: &str, pod: &Value, container: &Value) {
+    let want = json!({
+        "allowPrivilegeEscalation": false,
+        "readOnlyRootFilesystem": true,
+        "capabilities": { "drop": ["ALL"] },
+    });
+    assert_eq!(container["securityContext"], want, "{place}");
+    for bound in ["/requests/cpu", "/requests/memory", "/limits/memory"] {
+        assert!(container["resources"].pointer(bound).is_some(), "{place} has no {bound}");
+    }
+    let image = container["image"].as_str().unwrap();
+    let tag = image.rsplit_once(':').map_or("", |(_, tag)| tag);
+    assert!(!["", "latest"].contains(&tag), "{place} runs whatever {image} is");
+    for mount in list(&container["volumeMounts"]) {
+        assert_eq!(mount["readOnly"], true, "{place}: {mount}");
+        let volumes = list(&pod["volumes"]);
+        assert!(volumes.iter().any(|volume| volume["name"] == mount["name"]), "{place}: {mount}");
     }
 }
 

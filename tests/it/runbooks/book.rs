@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use mailfleet_testkit::{Finished, Process, binary_path, eventually_blocking};
 use mailfleet_tests::{Fleet, metrics};
 
+use crate::deploy::logins;
+
 /// The longest that a command, or the end of a trouble, may take.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -106,8 +108,15 @@ pub struct OnCall<'a> {
 }
 
 impl<'a> OnCall<'a> {
+    /// With the logins that `deploy/runbooks/README.md` speaks of. The fleet must be one of
+    /// [`logins::fleet_of_two_logins`]: what a superuser sees and may do tells nothing of the others.
     pub fn at(fleet: &'a Fleet) -> Self {
-        let urls = [("REDIS_URL", fleet.redis.url()), ("POSTGRES_URL", fleet.postgres.url("fleet"))];
+        let urls = [
+            ("REDIS_URL", fleet.redis.url()),
+            ("POSTGRES_URL", logins::url(fleet, logins::FLEET)),
+            ("POSTGRES_OWNER_URL", logins::url(fleet, logins::OWNER)),
+            ("POSTGRES_ADMIN_URL", fleet.postgres.url("fleet")),
+        ];
         Self { fleet, sections: sections(), variables: BTreeMap::from(urls), walked: BTreeSet::new() }
     }
 
