@@ -203,9 +203,12 @@ impl Fleet {
         self.depth("waiting")
     }
 
-    /// The sum of one state over the lanes, as `mailfleet queue depth --json` says.
+    /// The sum of one state over the lanes of the queue of mails, as `mailfleet queue depth --json` says.
     fn depth(&self, state: &str) -> u64 {
-        let depth = self.mailfleet_json(&["queue", "depth"]);
+        let said = self.mailfleet(&["queue", "depth", "--json"]).stdout;
+        let mut queues = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let depth =
+            queues.find(|queue| queue["kind"] == "mails").unwrap_or_else(|| panic!("no mails in {said}"));
         let lanes = depth["lanes"].as_object().unwrap_or_else(|| panic!("no lanes in {depth}"));
         lanes
             .values()

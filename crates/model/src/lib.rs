@@ -1,6 +1,7 @@
 //! The words mailfleet is written in: identities, the job envelope, lanes, outcomes, classes of error,
 //! backoff and the clock. No I/O; every other crate depends on this one and the libraries on nothing else of ours.
 
+mod address;
 mod audit;
 mod backoff;
 mod class;
@@ -17,6 +18,7 @@ mod secret;
 mod storage_key;
 mod tls_mode;
 
+pub use address::{ADDRESS_MAX_CHARS, address_key};
 pub use audit::unaccounted;
 pub use backoff::Backoff;
 pub use class::{Class, Classify};

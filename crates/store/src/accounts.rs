@@ -1,13 +1,19 @@
 //! The IMAP accounts that are watched.
 
+mod columns;
+
 use std::path::PathBuf;
 
 use mailfleet_model::{AccountId, Direction, SecretSource, TenantId, TlsMode};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
+
+use columns::Columns;
 
 use crate::error::{Error, Result};
 use crate::rows::{get, tls_mode};
+use crate::session::Session;
 use crate::store::Store;
 use crate::text;
 
@@ -77,6 +83,24 @@ pub struct NewAccount {
     pub recipient_from_to_cc: bool,
 }
 
+impl From<Account> for NewAccount {
+    fn from(account: Account) -> Self {
+        Self {
+            tenant: account.tenant,
+            name: account.name,
+            host: account.host,
+            port: account.port,
+            tls: account.tls,
+            username: account.username,
+            password: account.password,
+            ca_file: account.ca_file,
+            mailboxes: account.mailboxes,
+            sent_mailboxes: account.sent_mailboxes,
+            recipient_from_to_cc: account.recipient_from_to_cc,
+        }
+    }
+}
+
 const COLUMNS: &str = "id, tenant_id, name, host, port, tls, username, password_file, password_env, ca_file, \
      mailboxes, sent_mailboxes, recipient_from_to_cc, enabled";
 
@@ -111,13 +135,24 @@ fn account(row: &Row) -> Result<Account> {
     })
 }
 
-/// A path as it is stored; one that is not UTF-8 could not be read back.
-fn path(what: &'static str, path: &std::path::Path) -> Result<String> {
-    path.to_str().filter(|path| !path.contains('\0')).map(str::to_owned).ok_or_else(|| Error::Invalid {
-        what,
-        value: path.display().to_string(),
-        problem: "must be UTF-8",
-    })
+async fn rewrite(
+    session: &mut Session,
+    id: AccountId,
+    change: impl FnOnce(&mut NewAccount),
+) -> Result<Option<(Account, Account)>> {
+    let read = format!("SELECT {COLUMNS} FROM mailfleet.email_accounts WHERE id = $1 FOR UPDATE");
+    let write = format!(
+        "UPDATE mailfleet.email_accounts SET host = $2, port = $3, tls = $4, username = $5, password_file = $6, \
+         password_env = $7, ca_file = $8, mailboxes = $9, sent_mailboxes = $10, recipient_from_to_cc = $11, \
+         updated = now() WHERE id = $1 RETURNING {COLUMNS}"
+    );
+    let Some(row) = session.query_opt("reading an account", &read, &[&id.0]).await? else { return Ok(None) };
+    let before = account(&row)?;
+    let mut settings = NewAccount::from(before.clone());
+    change(&mut settings);
+    let columns = Columns::of(&settings)?;
+    let after = account(&session.query_one("changing an account", &write, &columns.params(&id.0)).await?)?;
+    Ok(Some((before, after)))
 }
 
 impl Store {
@@ -127,52 +162,15 @@ impl Store {
     /// [`Error::Taken`] where the name is in use, [`Error::Unknown`] without such a tenant, [`Error::Invalid`] for a
     /// password given as such and for a folder that is to be both.
     pub async fn add_account(&self, account: NewAccount) -> Result<AccountId> {
-        let (file, env) = match &account.password {
-            SecretSource::File(file) => (Some(path("password file", file)?), None),
-            SecretSource::Env(name) => (None, Some(text::clean(name).into_owned())),
-            SecretSource::Value(_) => {
-                let problem = "passwords are not stored: name a file or an environment variable";
-                return Err(Error::Invalid { what: "password", value: "[redacted]".to_owned(), problem });
-            }
-        };
-        let ca_file = account.ca_file.as_deref().map(|file| path("CA file", file)).transpose()?;
-        let mut mailboxes: Vec<String> =
-            account.mailboxes.iter().map(|name| text::clean(name).into_owned()).collect();
-        if mailboxes.is_empty() {
-            mailboxes.push("INBOX".to_owned());
-        }
-        let sent: Vec<String> =
-            account.sent_mailboxes.iter().map(|name| text::clean(name).into_owned()).collect();
-        if let Some(both) = sent.iter().find(|name| mailboxes.contains(name)) {
-            let problem = "a folder holds either what came in or what was sent";
-            return Err(Error::Invalid { what: "Sent folder", value: both.clone(), problem });
-        }
+        const SQL: &str = "INSERT INTO mailfleet.email_accounts (id, host, port, tls, username, password_file, \
+             password_env, ca_file, mailboxes, sent_mailboxes, recipient_from_to_cc, tenant_id, name) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (name) DO NOTHING";
+        let columns = Columns::of(&account)?;
         let id = AccountId(Uuid::now_v7());
-        let tenant = account.tenant.map(|tenant| tenant.0);
-        let added = self
-            .maintain(
-                "adding an account",
-                "INSERT INTO mailfleet.email_accounts (id, tenant_id, name, host, port, tls, username, password_file, \
-                 password_env, ca_file, mailboxes, sent_mailboxes, recipient_from_to_cc) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (name) DO NOTHING",
-                &[
-                    &id.0,
-                    &tenant,
-                    &text::clean(&account.name),
-                    &text::clean(&account.host),
-                    &i32::from(account.port),
-                    &account.tls.as_str(),
-                    &text::clean(&account.username),
-                    &file,
-                    &env,
-                    &ca_file,
-                    &mailboxes,
-                    &sent,
-                    &account.recipient_from_to_cc,
-                ],
-            )
-            .await;
-        match (added, account.tenant) {
+        let (tenant, name) = (account.tenant.map(|tenant| tenant.0), text::clean(&account.name));
+        let mut params = columns.params(&id.0);
+        params.extend([&tenant as &(dyn ToSql + Sync), &name]);
+        match (self.maintain("adding an account", SQL, &params).await, account.tenant) {
             (Ok(0), _) => Err(Error::Taken { what: "account", name: account.name, owner: None }),
             (Ok(_), _) => Ok(id),
             // foreign_key_violation: the only reference is the tenant's.
@@ -181,6 +179,23 @@ impl Store {
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// Changes the settings of an account: `change` gets them as they stand, and nobody else changes them meanwhile. Name
+    /// and tenant stay as they are, whatever it makes of them. Returns the account before and after; `None` where there is
+    /// no such account. A running producer notices it as it notices a new one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] as [`add_account`](Self::add_account); nothing is changed then.
+    pub async fn change_account(
+        &self,
+        id: AccountId,
+        change: impl FnOnce(&mut NewAccount),
+    ) -> Result<Option<(Account, Account)>> {
+        let mut session = self.session().await?;
+        session.begin_maintenance().await?;
+        let changed = rewrite(&mut session, id, change).await;
+        session.end(changed).await
     }
 
     /// All accounts, or the enabled ones alone, by name.

@@ -3,20 +3,24 @@
 //! An import is one transaction, however long its file: it is seen whole or not at all. It runs behind the wall of its
 //! tenant, so that an id of another tenant is never taken over.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod batch;
+mod made;
+mod named;
+mod sql;
+
+use std::collections::BTreeSet;
 
 use mailfleet_model::{CampaignId, LeadId, TenantId};
-use uuid::Uuid;
 
+use self::batch::{Batch, Line};
+use self::made::MadeIds;
+use self::named::Named;
 use crate::error::Result;
 use crate::links;
 use crate::rows::{count, get};
 use crate::session::Session;
 use crate::store::Store;
 use crate::text;
-
-/// Most campaigns that an import remembers; beyond that it looks them up again.
-const REMEMBERED: usize = 10_000;
 
 /// A campaign.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +44,8 @@ pub struct NewLead {
     pub campaign_id: Option<CampaignId>,
     /// The lead's address in lower case, 3 to 320 characters.
     pub email: String,
-    /// The lead's id; the one it has, or a new one, where none is given.
+    /// The lead's id; the one it has, or a new one, where none is given. An import that made one takes it back where a
+    /// later line gives one.
     pub lead_id: Option<LeadId>,
     /// The lead's name; the one it has stays where none is given.
     pub name: Option<String>,
@@ -55,13 +60,13 @@ pub struct Imported {
     pub renamed_campaigns: u64,
     /// Leads that are new.
     pub new_leads: u64,
-    /// Leads that have another name now.
+    /// Leads that have another name now, or the id that an earlier line did not tell.
     pub changed_leads: u64,
-    /// Lines that told nothing new.
+    /// Lines that told nothing new, or were the second of a lead that is counted already.
     pub unchanged: u64,
 }
 
-/// A line that contradicts what is known, by its place in the call, and why.
+/// A line that contradicts what is known or a line before it, by its place in the call, and why.
 pub type RefusedLead = (usize, String);
 
 /// An import under way. Dropped without [`LeadImport::commit`] it never was.
@@ -69,7 +74,8 @@ pub struct LeadImport {
     store: Store,
     session: Session,
     tenant: TenantId,
-    campaigns: HashMap<String, CampaignId>,
+    campaigns: Named,
+    made: MadeIds,
     imported: Imported,
 }
 
@@ -84,11 +90,13 @@ impl Store {
     pub async fn import_leads(&self, tenant: TenantId) -> Result<LeadImport> {
         let mut session = self.session().await?;
         session.begin_for(&BTreeSet::from([tenant])).await?;
+        sql::plans(&mut session).await?;
         Ok(LeadImport {
             store: self.clone(),
             session,
             tenant,
-            campaigns: HashMap::new(),
+            campaigns: Named::default(),
+            made: MadeIds::new(),
             imported: Imported::default(),
         })
     }
@@ -112,34 +120,48 @@ impl Store {
     }
 }
 
-/// A lead as it stands.
-struct Stands {
-    id: Uuid,
-    campaign: Uuid,
-    email: String,
-    name: Option<String>,
-}
-
 impl LeadImport {
-    /// Upserts some lines (some thousand at most) and says which of them were refused; the others were taken. The same
-    /// address twice for a campaign: the last one counts.
+    /// Upserts some lines (some thousand at most) and says which of them were refused; the others were taken. It makes no
+    /// difference whether lines come in one call or in several: of a lead that is named twice the fields are put together,
+    /// the last name counts, and an id that contradicts the one before is refused.
     pub async fn add(&mut self, leads: &[NewLead]) -> Result<Vec<RefusedLead>> {
         let mut refused: Vec<RefusedLead> = Vec::new();
-        let mut wanted: BTreeMap<(Uuid, String), (usize, &NewLead)> = BTreeMap::new();
+        let mut lines = Vec::new();
         for (index, lead) in leads.iter().enumerate() {
-            match self.campaign(lead).await? {
-                Ok(campaign) => {
-                    let key = (campaign.0, text::clean(&lead.email).into_owned());
-                    if wanted.insert(key, (index, lead)).is_some() {
-                        self.imported.unchanged += 1;
-                    }
+            let Self { campaigns, session, tenant, imported, .. } = self;
+            match campaigns.campaign(session, *tenant, imported, lead).await? {
+                Ok(id) => {
+                    let key = (id.0, text::clean(&lead.email).into_owned());
+                    lines.push(Line { index, key, lead });
                 }
                 Err(why) => refused.push((index, why)),
             }
         }
-        self.leads(wanted, &mut refused).await?;
+        let again = self.write(lines, &mut refused).await?;
+        // Without the lines whose id was taken, and with what another import has added meanwhile.
+        for line in self.write(again, &mut refused).await? {
+            refused.push((line.index, format!("another import adds {} now", line.key.1)));
+        }
         refused.sort();
         Ok(refused)
+    }
+
+    async fn write<'a>(
+        &mut self,
+        lines: Vec<Line<'a>>,
+        refused: &mut Vec<RefusedLead>,
+    ) -> Result<Vec<Line<'a>>> {
+        if lines.is_empty() {
+            return Ok(lines);
+        }
+        let mut batch = Batch::look_up(&mut self.session, self.tenant, &lines).await?;
+        for line in lines {
+            let index = line.index;
+            if let Err(why) = batch.take(&mut self.made, line) {
+                refused.push((index, why));
+            }
+        }
+        batch.write(&mut self.session, self.tenant, &mut self.imported, refused).await
     }
 
     /// What was done so far.
@@ -165,170 +187,5 @@ impl LeadImport {
     pub async fn abandon(mut self) -> Result<Imported> {
         self.session.rollback().await?;
         Ok(self.imported)
-    }
-
-    async fn campaign(&mut self, lead: &NewLead) -> Result<std::result::Result<CampaignId, String>> {
-        if let Some(known) = self.campaigns.get(&lead.campaign).copied()
-            && lead.campaign_id.is_none_or(|id| id == known)
-        {
-            return Ok(Ok(known));
-        }
-        let name = text::clean(&lead.campaign).into_owned();
-        let found = self.find_campaign(&name, lead.campaign_id).await?;
-        let by_name = found.iter().find(|(_, found)| *found == name).map(|(id, _)| *id);
-        let id = match (by_name, lead.campaign_id) {
-            (Some(known), Some(given)) if known != given => {
-                return Ok(Err(format!("the campaign `{name}` has the id {known}, not {given}")));
-            }
-            (Some(known), _) => known,
-            (None, Some(given)) if !found.is_empty() => {
-                const SQL: &str = "UPDATE mailfleet.campaigns SET name = $2, updated = now() WHERE id = $1";
-                self.session.execute("renaming a campaign", SQL, &[&given.0, &name]).await?;
-                self.campaigns.retain(|_, known| *known != given);
-                self.imported.renamed_campaigns += 1;
-                given
-            }
-            (None, given) => {
-                const SQL: &str = "INSERT INTO mailfleet.campaigns (id, tenant_id, name) VALUES ($1, $2, $3) \
-                     ON CONFLICT DO NOTHING";
-                let id = given.unwrap_or_else(|| CampaignId(Uuid::now_v7()));
-                if self.session.execute("adding a campaign", SQL, &[&id.0, &self.tenant.0, &name]).await? == 0
-                {
-                    return Ok(Err(format!(
-                        "the campaign_id {id} is taken, or another import adds `{name}` now"
-                    )));
-                }
-                self.imported.new_campaigns += 1;
-                id
-            }
-        };
-        if self.campaigns.len() >= REMEMBERED {
-            self.campaigns.clear();
-        }
-        self.campaigns.insert(lead.campaign.clone(), id);
-        Ok(Ok(id))
-    }
-
-    /// The campaign of this name, and that of this id; at most two.
-    async fn find_campaign(
-        &mut self,
-        name: &str,
-        id: Option<CampaignId>,
-    ) -> Result<Vec<(CampaignId, String)>> {
-        const SQL: &str =
-            "SELECT id, name FROM mailfleet.campaigns WHERE tenant_id = $1 AND (name = $2 OR id = $3)";
-        let id = id.map(|id| id.0);
-        let rows = self.session.query("looking up campaigns", SQL, &[&self.tenant.0, &name, &id]).await?;
-        rows.iter().map(|row| Ok((CampaignId(get(row, "id")?), get(row, "name")?))).collect()
-    }
-
-    async fn leads(
-        &mut self,
-        mut wanted: BTreeMap<(Uuid, String), (usize, &NewLead)>,
-        refused: &mut Vec<RefusedLead>,
-    ) -> Result<()> {
-        let known = self.find_leads(&wanted).await?;
-        let by_key: HashMap<(Uuid, &str), &Stands> =
-            known.iter().map(|lead| ((lead.campaign, lead.email.as_str()), lead)).collect();
-        let mut by_id: HashMap<Uuid, (Uuid, String)> =
-            known.iter().map(|lead| (lead.id, (lead.campaign, lead.email.clone()))).collect();
-        let (mut new, mut changed) = (Vec::new(), Vec::new());
-        wanted.retain(|key, (index, lead)| {
-            let stands = by_key.get(&(key.0, key.1.as_str()));
-            if let (Some(stands), Some(given)) = (stands, lead.lead_id)
-                && stands.id != given.0
-            {
-                refused.push((*index, format!("the lead {} has the id {}, not {given}", key.1, stands.id)));
-                return false;
-            }
-            if let Some(given) = lead.lead_id {
-                let owner = by_id.entry(given.0).or_insert_with(|| key.clone());
-                if owner != key {
-                    refused.push((*index, format!("the lead_id {given} belongs to {}", owner.1)));
-                    return false;
-                }
-            }
-            match (stands, &lead.name) {
-                (None, name) => {
-                    let id = lead.lead_id.map_or_else(Uuid::now_v7, |id| id.0);
-                    new.push((id, key.0, key.1.clone(), name.as_deref().map(text::clean)));
-                }
-                (Some(stands), Some(name)) if stands.name.as_deref() != Some(&*text::clean(name)) => {
-                    changed.push((stands.id, text::clean(name)));
-                }
-                (Some(_), _) => self.imported.unchanged += 1,
-            }
-            true
-        });
-        let added = self.insert(&new).await?;
-        for (id, campaign, email, _) in &new {
-            if !added.contains(id)
-                && let Some((index, _)) = wanted.get(&(*campaign, email.clone()))
-            {
-                refused
-                    .push((*index, format!("the lead_id {id} is taken, or another import adds {email} now")));
-            }
-        }
-        self.imported.new_leads += added.len() as u64;
-        self.imported.changed_leads += self.rename(&changed).await?;
-        Ok(())
-    }
-
-    async fn find_leads(
-        &mut self,
-        wanted: &BTreeMap<(Uuid, String), (usize, &NewLead)>,
-    ) -> Result<Vec<Stands>> {
-        const SQL: &str = "SELECT l.id, l.campaign_id, l.email, l.name FROM mailfleet.leads l \
-             JOIN unnest($2::uuid[], $3::text[]) AS r(c, e) \
-             ON l.tenant_id = $1 AND l.campaign_id = r.c AND l.email = r.e \
-             UNION SELECT l.id, l.campaign_id, l.email, l.name FROM mailfleet.leads l \
-             WHERE l.tenant_id = $1 AND l.id = ANY($4::uuid[])";
-        let (campaigns, emails): (Vec<Uuid>, Vec<&str>) =
-            wanted.keys().map(|(campaign, email)| (*campaign, email.as_str())).unzip();
-        let ids: Vec<Uuid> = wanted.values().filter_map(|(_, lead)| lead.lead_id).map(|id| id.0).collect();
-        let rows =
-            self.session.query("looking up leads", SQL, &[&self.tenant.0, &campaigns, &emails, &ids]).await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Stands {
-                    id: get(row, "id")?,
-                    campaign: get(row, "campaign_id")?,
-                    email: get(row, "email")?,
-                    name: get(row, "name")?,
-                })
-            })
-            .collect()
-    }
-
-    /// Adds leads; returns the ids of those that could be added.
-    async fn insert(
-        &mut self,
-        new: &[(Uuid, Uuid, String, Option<std::borrow::Cow<'_, str>>)],
-    ) -> Result<BTreeSet<Uuid>> {
-        const SQL: &str = "INSERT INTO mailfleet.leads (id, tenant_id, campaign_id, email, name) \
-             SELECT i, $1, c, e, n FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[]) AS r(i, c, e, n) \
-             ON CONFLICT DO NOTHING RETURNING id";
-        if new.is_empty() {
-            return Ok(BTreeSet::new());
-        }
-        let ids: Vec<Uuid> = new.iter().map(|(id, ..)| *id).collect();
-        let campaigns: Vec<Uuid> = new.iter().map(|(_, campaign, ..)| *campaign).collect();
-        let emails: Vec<&str> = new.iter().map(|(_, _, email, _)| email.as_str()).collect();
-        let names: Vec<Option<&str>> = new.iter().map(|(.., name)| name.as_deref()).collect();
-        let rows = self
-            .session
-            .query("adding leads", SQL, &[&self.tenant.0, &ids, &campaigns, &emails, &names])
-            .await?;
-        rows.iter().map(|row| get(row, "id")).collect()
-    }
-
-    async fn rename(&mut self, changed: &[(Uuid, std::borrow::Cow<'_, str>)]) -> Result<u64> {
-        const SQL: &str = "UPDATE mailfleet.leads l SET name = r.n, updated = now() \
-             FROM unnest($1::uuid[], $2::text[]) AS r(i, n) WHERE l.id = r.i";
-        if changed.is_empty() {
-            return Ok(0);
-        }
-        let (ids, names): (Vec<Uuid>, Vec<&str>) = changed.iter().map(|(id, name)| (*id, &**name)).unzip();
-        self.session.execute("renaming leads", SQL, &[&ids, &names]).await
     }
 }

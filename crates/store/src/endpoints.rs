@@ -1,5 +1,6 @@
 //! The addresses under which providers report delivery events.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
@@ -15,6 +16,8 @@ use crate::token::{TokenHash, WEBHOOK_TOKEN, new_token};
 
 /// Most endpoints in one listing.
 const LIST_MAX: i64 = 10_000;
+/// Longest note, in characters; what is longer is cut.
+const NOTE_MAX_CHARS: usize = 1_000;
 
 /// One endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub struct Endpoint {
     pub enabled: bool,
     /// When it was added.
     pub created: DateTime<Utc>,
+    /// Why its calls cannot be verified and what an operator has to do; gone with the next call that is verified.
+    pub note: Option<String>,
 }
 
 /// An endpoint and what came in lately.
@@ -44,7 +49,8 @@ pub struct ListedEndpoint {
     pub endpoint: Endpoint,
     /// When its last call was taken; `None` while there was none.
     pub last_call: Option<DateTime<Utc>>,
-    /// What its last call asks an operator to do; gone when another one has come, which shows that it was done.
+    /// What an operator has to do: about calls that cannot be verified, else what the last call asks for. That is gone when
+    /// another one has come, which shows that it was done.
     pub note: Option<String>,
 }
 
@@ -63,8 +69,8 @@ pub struct NewEndpoint {
     pub topic: Option<String>,
 }
 
-const COLUMNS: &str =
-    "e.id, e.tenant_id, e.provider, e.name, e.secret_file, e.secret_env, e.topic_arn, e.enabled, e.created";
+const COLUMNS: &str = "e.id, e.tenant_id, e.provider, e.name, e.secret_file, e.secret_env, e.topic_arn, e.enabled, \
+     e.created, e.note";
 
 fn endpoint(row: &Row) -> Result<Endpoint> {
     let secret = match (get::<Option<String>>(row, "secret_file")?, get::<Option<String>>(row, "secret_env")?)
@@ -87,6 +93,7 @@ fn endpoint(row: &Row) -> Result<Endpoint> {
         topic: get(row, "topic_arn")?,
         enabled: get(row, "enabled")?,
         created: get(row, "created")?,
+        note: get(row, "note")?,
     })
 }
 
@@ -163,7 +170,7 @@ impl Store {
     /// All endpoints by name, for operators.
     pub async fn endpoints(&self) -> Result<Vec<ListedEndpoint>> {
         let sql = format!(
-            "SELECT {COLUMNS}, last.received AS last_call, last.note FROM mailfleet.webhook_endpoints e \
+            "SELECT {COLUMNS}, last.received AS last_call, last.note AS asked FROM mailfleet.webhook_endpoints e \
              LEFT JOIN LATERAL (SELECT i.received, i.note FROM mailfleet.webhook_inbox i \
              WHERE i.endpoint_id = e.id ORDER BY i.id DESC LIMIT 1) AS last ON true ORDER BY e.name LIMIT $1"
         );
@@ -173,13 +180,26 @@ impl Store {
         session.commit().await?;
         rows.iter()
             .map(|row| {
-                Ok(ListedEndpoint {
-                    endpoint: endpoint(row)?,
-                    last_call: get(row, "last_call")?,
-                    note: get(row, "note")?,
-                })
+                let (endpoint, asked) = (endpoint(row)?, get::<Option<String>>(row, "asked")?);
+                let note = endpoint.note.clone().or(asked);
+                Ok(ListedEndpoint { endpoint, last_call: get(row, "last_call")?, note })
             })
             .collect()
+    }
+
+    /// Notes why the calls of an endpoint cannot be verified, at most 1,000 characters of it, or that they can. Where that
+    /// is known already nothing is written, so that many calls at once are one write.
+    pub async fn note_endpoint(&self, endpoint: &Endpoint, note: Option<&str>) -> Result<()> {
+        const SQL: &str =
+            "UPDATE mailfleet.webhook_endpoints SET note = $2 WHERE id = $1 AND note IS DISTINCT FROM $2";
+        let note = note.map(|note| text::cut(note, NOTE_MAX_CHARS));
+        if endpoint.note.as_deref() == note.as_deref() {
+            return Ok(());
+        }
+        let mut session = self.session().await?;
+        session.begin_for(&BTreeSet::from([endpoint.tenant])).await?;
+        session.execute("noting what is wrong with an endpoint", SQL, &[&endpoint.id, &note]).await?;
+        session.commit().await
     }
 
     /// Opens or closes the endpoint of this name; false where there is none.

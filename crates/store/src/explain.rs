@@ -1,4 +1,6 @@
-//! What became of a mail: everything known of a job, a Message-ID or a key.
+//! What became of a mail: everything known of a job, a Message-ID or a key; and of a webhook call.
+
+mod call;
 
 use chrono::{DateTime, Utc};
 use mailfleet_model::{
@@ -15,6 +17,8 @@ use crate::error::{Error, Result};
 use crate::ledger::policy_name;
 use crate::rows::{self, count, get};
 use crate::store::Store;
+
+pub use call::{CallEvent, ExplainedCall};
 
 /// Most mails one question returns.
 const MAX_MAILS: i64 = 100;
@@ -35,7 +39,7 @@ const HEADER_IS_NONE: &str = "EXISTS (SELECT 1 FROM jsonb_array_elements_text( \
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Explain {
-    /// The mail of this job.
+    /// The mail of this job; of a job of events its dead letter, for the rest there is [`Store::explain_call`].
     Job(JobId),
     /// All mails with this Message-ID, with or without its brackets.
     MessageId(String),

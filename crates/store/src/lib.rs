@@ -52,7 +52,7 @@ pub use delivery::{Delivery, Said, Standing};
 pub use endpoints::{Endpoint, ListedEndpoint, NewEndpoint};
 pub use error::{Error, Result};
 pub use events::{Applied, EventFate, InboxFate, Swept};
-pub use explain::{Explain, Explained, ExplainedMail, LedgerEntry};
+pub use explain::{CallEvent, Explain, Explained, ExplainedCall, ExplainedMail, LedgerEntry};
 pub use hierarchy::Mismatch;
 pub use inbox::{NewInbox, Received};
 pub use links::Refs;

@@ -10,6 +10,9 @@ use crate::refusal::Refusal;
 /// day leaves room for a backlog on their side, and makes nothing of a call that somebody kept for longer.
 const OLDEST_REPEAT_SECONDS: u64 = 24 * 60 * 60;
 
+/// Shortest shared secret, in bytes: a shorter one can be found by trying.
+const SECRET_MIN_BYTES: usize = 16;
+
 /// One call, byte for byte.
 #[derive(Debug, Clone, Copy)]
 pub struct Call<'a> {
@@ -69,7 +72,8 @@ impl std::fmt::Debug for Trust<'_> {
 }
 
 impl<'a> Trust<'a> {
-    /// The shared secrets, at least one.
+    /// The shared secrets, at least one. A line that opens a PEM block or a comment is none: everybody knows what stands
+    /// there, and could sign with it.
     pub(crate) fn secrets(&self) -> Result<Vec<&'a [u8]>, Refusal> {
         let secrets: Vec<&[u8]> = self
             .secret
@@ -79,6 +83,27 @@ impl<'a> Trust<'a> {
             .collect();
         if secrets.is_empty() {
             return Err(Refusal::unconfigured("the secret is empty"));
+        }
+        if secrets.iter().any(|line| line.starts_with(b"-----")) {
+            return Err(Refusal::unconfigured(
+                "the secret is a PEM file, not a shared secret: give the secret that both sides know, by itself",
+            ));
+        }
+        if secrets.iter().any(|line| line.starts_with(b"#")) {
+            return Err(Refusal::unconfigured(
+                "a line of the secret begins with `#`: each line is a secret, so take comments out, and choose a secret \
+                 that begins otherwise",
+            ));
+        }
+        Ok(secrets)
+    }
+
+    /// The shared secrets, none of them so short that a signature made with it would show it.
+    pub(crate) fn long_secrets(&self) -> Result<Vec<&'a [u8]>, Refusal> {
+        let secrets = self.secrets()?;
+        if secrets.iter().any(|secret| secret.len() < SECRET_MIN_BYTES) {
+            let problem = format!("the secret is shorter than {SECRET_MIN_BYTES} characters");
+            return Err(Refusal::unconfigured(problem));
         }
         Ok(secrets)
     }

@@ -9,6 +9,7 @@ use ring::signature::{
 use sha2::{Digest as _, Sha256};
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::refusal::Refusal;
@@ -49,10 +50,10 @@ pub(crate) fn rsa(keys: &[Vec<u8>], hash: Hash, signed: &[u8], signature: &[u8])
 /// The RSA public keys of a text: PEM blocks `PUBLIC KEY`, or one key as bare base64.
 pub(crate) fn public_keys(text: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
     let mut keys: Vec<Vec<u8>> =
-        pem_blocks(text, "PUBLIC KEY").iter().filter_map(|der| rsa_key(der)).collect();
+        pem_blocks(text, "PUBLIC KEY").iter().filter_map(|der| rsa_key_of(der)).collect();
     if keys.is_empty() {
         let bare: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        keys.extend(base64(&bare).and_then(|der| rsa_key(&der)));
+        keys.extend(base64(&bare).and_then(|der| rsa_key_of(&der)));
     }
     if keys.is_empty() {
         return Err(Refusal::unconfigured("no RSA public key (PEM, `BEGIN PUBLIC KEY`) was found"));
@@ -62,22 +63,29 @@ pub(crate) fn public_keys(text: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
 
 /// The RSA public keys of the certificates (PEM) of a text that are valid now.
 pub(crate) fn certificate_keys(text: &[u8], now_ms: i64) -> Result<Vec<Vec<u8>>, Refusal> {
-    let (mut keys, mut expired) = (Vec::new(), false);
+    let (mut keys, mut expired, mut other) = (Vec::new(), false, false);
     for der in pem_blocks(text, "CERTIFICATE") {
         let Ok((_, certificate)) = X509Certificate::from_der(&der) else { continue };
         let validity = certificate.validity();
         let now = now_ms.div_euclid(1_000);
-        if (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now) {
-            keys.push(certificate.public_key().subject_public_key.data.to_vec());
-        } else {
-            expired = true;
+        match rsa_key(certificate.public_key()) {
+            None => other = true,
+            Some(key)
+                if (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now) =>
+            {
+                keys.push(key);
+            }
+            Some(_) => expired = true,
         }
     }
-    match (keys.is_empty(), expired) {
-        (false, _) => Ok(keys),
-        (true, true) => Err(Refusal::unconfigured("every certificate has expired or is not valid yet")),
-        (true, false) => Err(Refusal::unconfigured("no certificate (PEM, `BEGIN CERTIFICATE`) was found")),
+    if !keys.is_empty() {
+        return Ok(keys);
     }
+    Err(Refusal::unconfigured(match (expired, other) {
+        (true, _) => "every certificate with an RSA key has expired or is not valid yet",
+        (false, true) => "no RSA key is in the certificate; signatures with other keys are not known here",
+        (false, false) => "no certificate (PEM, `BEGIN CERTIFICATE`) was found",
+    }))
 }
 
 fn pem_blocks(text: &[u8], label: &str) -> Vec<Vec<u8>> {
@@ -89,9 +97,13 @@ fn pem_blocks(text: &[u8], label: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-fn rsa_key(der: &[u8]) -> Option<Vec<u8>> {
-    let (_, info) = SubjectPublicKeyInfo::from_der(der).ok()?;
-    Some(info.subject_public_key.data.to_vec())
+/// The key (PKCS#1 DER), where it is one for RSA: a key of another algorithm would verify nothing, ever.
+fn rsa_key(info: &SubjectPublicKeyInfo<'_>) -> Option<Vec<u8>> {
+    matches!(info.parsed(), Ok(PublicKey::RSA(_))).then(|| info.subject_public_key.data.to_vec())
+}
+
+fn rsa_key_of(der: &[u8]) -> Option<Vec<u8>> {
+    rsa_key(&SubjectPublicKeyInfo::from_der(der).ok()?.1)
 }
 
 /// Base64 with or without its padding.

@@ -14,7 +14,7 @@ mod time;
 
 pub use call::{Call, Trust};
 pub use providers::generic::{GENERIC, sign};
-pub use providers::{Provider, Reading, Sentence, all, by_name};
+pub use providers::{Provider, Reading, Sentence, all, by_name, names};
 pub use refusal::Refusal;
 pub use time::ms as time_ms;
 

@@ -1,4 +1,6 @@
-//! `mailfleet explain`: what became of a mail.
+//! `mailfleet explain`: what became of a mail, or of a webhook call.
+
+mod call;
 
 use anyhow::anyhow;
 use chrono::DateTime;
@@ -19,16 +21,17 @@ const LEDGER_SHOWN: usize = 10;
 /// Recipients and events shown to people, each.
 const DELIVERY_SHOWN: usize = 20;
 
-/// Say what became of a mail: stored, dead-lettered, in the queue, or unknown
+/// Say what became of a mail or a webhook call: stored, applied, dead-lettered, in the queue, or unknown
 ///
-/// A job is looked up in the queue; for a Message-ID its entries are read one after another. Exit code 1 when nothing is
-/// known of it.
+/// A job is looked up in the queue; for a Message-ID its entries are read one after another. The job of a webhook call
+/// (e:…) shows what it brought, and the message of each event. Exit code 1 when nothing is known of it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     mailfleet explain '<20260801.1234@acme.example>'\n  \
-    mailfleet explain m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1700000000:42")]
+    mailfleet explain m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1700000000:42\n  \
+    mailfleet explain e:17")]
 pub struct Args {
-    /// A Message-ID (with or without its brackets), a job, or a storage key
+    /// A Message-ID (with or without its brackets), a job, a storage key, or the source of an event (w:17:0)
     #[arg(value_name = "MESSAGE-ID|JOB|STORAGE-KEY", value_parser = read)]
     what: Explain,
     /// For a Message-ID: how many entries of the queue are looked at, at most
@@ -65,6 +68,10 @@ struct Searched {
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let store = context.store()?;
     let explained = store.explain(&args.what).await?;
+    let call = match call::asked_for(&args.what) {
+        Some(inbox) => store.explain_call(inbox).await?,
+        None => None,
+    };
     let queued = match ask(&context.queues()?, args, &explained).await {
         Ok(known) => known,
         Err(error) => Queued::Unknown(format!("Redis cannot be asked: {}", failure::one_line(&error.into()))),
@@ -74,16 +81,18 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
         let owners = if has_letter { Owners::read(&store).await? } else { Owners::default() };
         output::json(&json!({
             "mails": explained.iter().map(|explained| to_json(explained, &owners)).collect::<Vec<_>>(),
+            "call": call.as_ref().map(call::to_json),
             "queue": queued.places_json(),
             "search": queued.search_json(),
         }))?;
     }
-    if explained.is_empty() && queued.places().is_empty() {
+    if explained.is_empty() && call.is_none() && queued.places().is_empty() {
         return Err(unknown(&args.what, &queued));
     }
     if args.output.json {
         return Ok(Exit::Clean);
     }
+    call.iter().try_for_each(call::print)?;
     explained.iter().try_for_each(print)?;
     for (job, place) in queued.places() {
         field("queue", &format!("{job} {}", queue::place(place)))?;
@@ -94,15 +103,17 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::Clean)
 }
 
-/// What was given: a job and a key have shapes of their own, all else is a Message-ID.
+/// What was given: a job, a key and the source of an event have shapes of their own, all else is a Message-ID.
 fn read(text: &str) -> Result<Explain, String> {
     let text = text.trim();
     if let Ok(job) = JobId::parse(text) {
         return Ok(Explain::Job(job));
     }
-    let hash = text.rsplit_once('_').map(|(_, hash)| hash).unwrap_or_default();
-    if text.starts_with("email_") && hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if is_key(text) {
         return Ok(Explain::Key(StorageKey::from_stored(text.to_owned())));
+    }
+    if let Some(teller) = call::teller(text) {
+        return Ok(teller);
     }
     match lookup_message_id(text) {
         Some(_) => Ok(Explain::MessageId(text.to_owned())),
@@ -110,7 +121,13 @@ fn read(text: &str) -> Result<Explain, String> {
     }
 }
 
-/// What was asked for, as it was given.
+/// Whether it has the shape of a storage key.
+fn is_key(text: &str) -> bool {
+    let hash = text.rsplit_once('_').map(|(_, hash)| hash).unwrap_or_default();
+    text.starts_with("email_") && hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// What was asked for, as it is named.
 fn asked(what: &Explain) -> &str {
     match what {
         Explain::Job(job) => job.as_str(),
@@ -121,11 +138,16 @@ fn asked(what: &Explain) -> &str {
 
 /// The error where neither PostgreSQL nor the queue has anything of it.
 fn unknown(what: &Explain, queued: &Queued) -> anyhow::Error {
-    let hint = match queued {
-        Queued::Known { .. } => "; `mailfleet audit` says whether it still is in its mailbox",
-        Queued::Unknown(_) => "",
+    let (is_none, hint) = if call::asked_for(what).is_some() {
+        (
+            "is no webhook call that was taken",
+            "; `mailfleet webhook list` shows the endpoints and their last calls",
+        )
+    } else {
+        ("is neither stored nor dead-lettered", "; `mailfleet audit` says whether it still is in its mailbox")
     };
-    anyhow!("{} is neither stored nor dead-lettered; the queue: {}{hint}", asked(what), queued.absent(what))
+    let hint = if matches!(queued, Queued::Known { .. }) { hint } else { "" };
+    anyhow!("{} {is_none}; the queue: {}{hint}", asked(what), queued.absent(what))
 }
 
 /// Asks the queue: about the jobs that are known, and for a Message-ID about the entries that PostgreSQL does not know.
@@ -260,12 +282,18 @@ fn print_delivery(delivery: &Delivery) -> anyhow::Result<()> {
     for said in delivery.events.iter().skip(earlier) {
         let Said { kind, recipient, occurred, source, .. } = said;
         let permanence = said.permanence.as_deref().map(|word| format!(" ({word})")).unwrap_or_default();
+        let teller = told_by(source);
         field(
             "event",
-            &format!("{kind}{permanence} {}: {recipient}, told by {source}", text::time(*occurred)),
+            &format!("{kind}{permanence} {}, told by {teller}: {recipient}", text::time(*occurred)),
         )?;
     }
     Ok(())
+}
+
+/// Who told an event, as `explain` takes it.
+fn told_by(source: &str) -> String {
+    call::teller(source).map_or_else(|| source.to_owned(), |teller| asked(&teller).to_owned())
 }
 
 fn standing_line(standing: &Standing) -> String {
@@ -339,6 +367,7 @@ fn said_json(said: &Said) -> Value {
     json!({
         "kind": said.kind, "recipient": said.recipient, "permanence": said.permanence,
         "occurred": text::json_time(said.occurred), "received": text::json_time(said.received), "source": said.source,
+        "told_by": told_by(&said.source),
     })
 }
 
@@ -385,6 +414,7 @@ mod tests {
         {
             assert!(matches!(read(id), Ok(Explain::MessageId(_))), "{id}");
         }
+        assert!(matches!(read("w:7:0"), Ok(Explain::Job(_))));
         for nothing in ["", "  ", "<>", " <\u{0}> "] {
             assert!(read(nothing).is_err_and(|error| error.contains("empty")), "{nothing:?}");
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use clap::Subcommand;
 use mailfleet_model::Lane;
-use mailfleet_queue::{Depth, Location, State};
+use mailfleet_queue::{Depth, Location, Queue, Queues, State};
 use serde_json::json;
 
 use crate::context::Context;
@@ -13,7 +13,7 @@ use crate::failure::Exit;
 use crate::output::{self, OutputArgs, Rows, known};
 use crate::text;
 
-/// The queue between producer and consumers
+/// The queues between producer and consumers: of mails, and of what webhooks brought
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -22,32 +22,54 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// How much waits, is being worked on, waits for a retry, in each lane
+    /// How much waits, is being worked on, waits for a retry, in each lane of both queues
     ///
-    /// high: bounces, replies to our mails. normal: new mail. low: what was in a mailbox before the fleet first saw it.
+    /// mails: what came into the mailboxes. events: what webhooks brought, a call each.
+    ///
+    /// high: bounces, replies to our mails; of events, all. normal: new mail. low: what was in a mailbox before the fleet
+    /// first saw it.
+    ///
+    /// With --json each queue is a line, first the mails, then the events. `kind` (mails or events) tells them apart;
+    /// `queue` is the name as it is configured, which metrics show too.
+    #[command(after_help = "Example:\n  \
+        mailfleet queue depth --json | jq 'select(.kind == \"events\") | .lanes.high.waiting'")]
     Depth {
-        /// The queue of delivery events instead of that of mails
-        #[arg(long)]
-        events: bool,
         #[command(flatten)]
         output: OutputArgs,
     },
 }
 
+/// A queue that was asked.
+#[derive(Debug)]
+struct Asked {
+    /// What is in it: `mails` or `events`.
+    kind: &'static str,
+    /// Its name in the configuration.
+    name: String,
+    depth: Depth,
+}
+
 /// Runs a `queue` command.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     match args.command {
-        Command::Depth { events, output } => {
-            let queues = context.queues()?;
-            let depth = if events { queues.events } else { queues.mails }.depth().await?;
-            if output.json { output::json(&to_json(&depth))? } else { print(&depth)? }
+        Command::Depth { output } if output.json => {
+            ask(&context.queues()?).await?.iter().map(to_json).try_for_each(|queue| output::json(&queue))?;
         }
+        Command::Depth { .. } => print(&context.queues()?).await?,
     }
     Ok(Exit::Clean)
 }
 
-/// The depth as one object; what is not known is null.
-fn to_json(depth: &Depth) -> serde_json::Value {
+/// Asks both queues.
+async fn ask(queues: &Queues) -> anyhow::Result<[Asked; 2]> {
+    let asked = async |kind, queue: &Queue| -> anyhow::Result<Asked> {
+        Ok(Asked { kind, name: queue.config().queue.clone(), depth: queue.depth().await? })
+    };
+    Ok([asked("mails", &queues.mails).await?, asked("events", &queues.events).await?])
+}
+
+/// A queue as one object; what is not known is null.
+fn to_json(Asked { kind, name, depth }: &Asked) -> serde_json::Value {
     let lanes: serde_json::Map<String, serde_json::Value> = Lane::ALL
         .into_iter()
         .map(|lane| {
@@ -59,29 +81,34 @@ fn to_json(depth: &Depth) -> serde_json::Value {
             (lane.to_string(), value)
         })
         .collect();
-    json!({ "lanes": lanes, "dead": depth.dead })
+    json!({ "kind": kind, "queue": name, "lanes": lanes, "dead": depth.dead })
 }
 
-/// The depth for people.
-pub fn print(depth: &Depth) -> anyhow::Result<()> {
-    let mut rows = Rows::new(&["LANE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "OLDEST"]);
-    for lane in Lane::ALL {
-        let numbers = depth.lane(lane);
-        rows.push([
-            lane.to_string(),
-            known(numbers.waiting),
-            known(numbers.in_flight),
-            known(numbers.delayed),
-            known(numbers.released),
-            match numbers.oldest_age_ms {
-                None => "unknown".to_owned(),
-                Some(0) => "-".to_owned(),
-                Some(ms) => text::age(Duration::from_millis(ms)),
-            },
-        ]);
+/// Both queues for people.
+pub async fn print(queues: &Queues) -> anyhow::Result<()> {
+    let asked = ask(queues).await?;
+    let mut rows = Rows::new(&["QUEUE", "LANE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "OLDEST"]);
+    for Asked { kind, depth, .. } in &asked {
+        for lane in Lane::ALL {
+            let numbers = depth.lane(lane);
+            rows.push([
+                (*kind).to_owned(),
+                lane.to_string(),
+                known(numbers.waiting),
+                known(numbers.in_flight),
+                known(numbers.delayed),
+                known(numbers.released),
+                match numbers.oldest_age_ms {
+                    None => "unknown".to_owned(),
+                    Some(0) => "-".to_owned(),
+                    Some(ms) => text::age(Duration::from_millis(ms)),
+                },
+            ]);
+        }
     }
     rows.print("no lane")?;
-    output::line(format_args!("dead letters in the index: {}", known(depth.dead)))
+    let [mails, events] = asked.map(|asked| known(asked.depth.dead));
+    output::line(format_args!("dead letters in the index: {mails} of mails, {events} of events"))
 }
 
 /// Where a job is, in one line for people.

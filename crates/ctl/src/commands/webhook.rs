@@ -25,7 +25,10 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Add(AddArgs),
-    /// List the endpoints, with what the last call of each asks an operator to do
+    /// List the endpoints, with what an operator has to do about each
+    ///
+    /// TO DO says why calls cannot be verified (a secret that the producer cannot read or use), until one is verified again; else
+    /// what the last call asks for. LAST CALL is the last one that was taken.
     List {
         #[command(flatten)]
         output: OutputArgs,
@@ -96,10 +99,9 @@ fn providers() -> impl TypedValueParser<Value = Known> {
 }
 
 fn provider(text: &str) -> Result<Known, String> {
-    mailfleet_webhooks::by_name(text).map(Known).ok_or_else(|| {
-        let names: Vec<&str> = mailfleet_webhooks::all().iter().map(|provider| provider.name()).collect();
-        format!("there is no provider `{text}`; give {}", names.join(", "))
-    })
+    mailfleet_webhooks::by_name(text)
+        .map(Known)
+        .ok_or_else(|| format!("there is no provider `{text}`; give {}", mailfleet_webhooks::names()))
 }
 
 /// A variable with the prefix of settings would be taken for a misspelt one, and the producer would not start.
@@ -137,7 +139,14 @@ async fn add(context: &Context, args: AddArgs) -> anyhow::Result<Exit> {
     let provider = args.provider.0;
     match (provider.needs_topic(), &args.topic_arn) {
         (true, None) => bail!("{} needs --topic-arn: messages of other topics are refused", provider.name()),
-        (false, Some(_)) => bail!("{} has no topics: leave --topic-arn out", provider.name()),
+        (false, Some(_)) => {
+            let with: Vec<&str> = mailfleet_webhooks::all()
+                .iter()
+                .filter(|one| one.needs_topic())
+                .map(|one| one.name())
+                .collect();
+            bail!("{} has no topics, only {} has: leave --topic-arn out", provider.name(), with.join(", "))
+        }
         _ => {}
     }
     let secret = match (&args.secret_file, args.secret_env) {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use mailfleet_queue::Queues;
 use serde::Deserialize;
 
 use super::Demo;
@@ -27,8 +28,8 @@ pub(super) async fn print(
     arrived(&demo.servers)?;
     sample(&demo.servers)?;
     let rolled_up = campaign_report::print(demo).await?;
-    output::line("\nQueue:")?;
-    queue::print(&demo.queue.depth().await?)?;
+    output::line("\nQueues:")?;
+    queue::print(&Queues::connect(demo.queue.config())?).await?;
     for (reason, count) in demo.store.dead_count().await? {
         output::line(format_args!("dead letters: {count} because of {reason}"))?;
     }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::support::{command, run};
 
-const COMMANDS: [&[&str]; 24] = [
+const COMMANDS: [&[&str]; 25] = [
     &[],
     &["migrate"],
     &["tenant"],
@@ -15,6 +15,7 @@ const COMMANDS: [&[&str]; 24] = [
     &["tenant", "list"],
     &["account"],
     &["account", "add"],
+    &["account", "set"],
     &["account", "list"],
     &["account", "check"],
     &["queue"],

@@ -335,3 +335,24 @@ async fn a_replay_speaks_json_and_names_the_reasons_there_are() {
     // Done already is no slip.
     fleet.run(&["dead", "replay", "--reason", "unknown_tenant"]).with_code(0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_by_a_word_that_is_no_reason_names_the_reasons_there_are() {
+    let (fleet, places) = fleet("dead-f", 1).await;
+    let list =
+        |reason: &str, more: &[&str]| fleet.run(&[&["dead", "list", "--reason", reason], more].concat());
+    list("crashes", &[]).with_code(1).error_naming(&["`crashes`", "crashes_exhausted", "no letter is open"]);
+    bury(&fleet, &[letter(places[0], "of_a_later_version")]).await;
+    for more in [&[][..], &["--json"], &["--all"], &["--since", "1h"]] {
+        let said = list("of_a_later", more).with_code(1);
+        assert!(said.out.is_empty(), "{}", said.out);
+        said.error_naming(&["`of_a_later`", "of_a_later_version (1)"]);
+    }
+    fleet.run(&["dead", "replay", "--reason", "of_a_later", "--dry-run"]).with_code(1).error_naming(&["(1)"]);
+    // A reason that the fleet gives, and one that a letter had, are answered: there is none (any more).
+    let none = |reason: &str| list(reason, &[]).with_code(0).out;
+    assert_eq!(none("crashes_exhausted"), "no dead letter\n");
+    assert!(none("of_a_later_version").contains("nobody.example"));
+    fleet.run(&["dead", "replay", "--all"]).with_code(0);
+    assert_eq!(none("of_a_later_version"), "no dead letter\n");
+}

@@ -11,7 +11,8 @@ use crate::fleet::Fleet;
 
 const ANN: &str = "ann@example.com";
 
-async fn fleet() -> (Fleet, TenantId) {
+/// A fleet with a tenant, and a message that was registered.
+pub async fn fleet() -> (Fleet, TenantId) {
     let fleet = Fleet::new();
     let store = fleet.store();
     let tenant = store.add_tenant(None, "acme", &[]).await.expect("added");
@@ -61,7 +62,7 @@ async fn explain_shows_the_recipients_of_an_outbound_message_and_what_was_said_o
         ", 550, 5.1.1",
         "recipient   ben@example.com: queued",
         "event       bounced (hard) 2023-11-14",
-        "told by w:1:0",
+        "told by e:1: ann@example.com",
     ] {
         assert!(said.out.contains(wanted), "{wanted} in {}", said.out);
     }
@@ -116,7 +117,7 @@ async fn a_dead_letter_of_events_is_shown_and_replayed_without_a_raw_mail_into_i
     // It is live, so that it does not count as lost, and a second run leaves it alone.
     let said = fleet.run(&["dead", "replay", "--all"]).with_code(0);
     assert!(said.out.contains("0 replayed"), "{}", said.out);
-    let said = fleet.run(&["queue", "depth", "--events", "--json"]).with_code(0);
-    let json: serde_json::Value = serde_json::from_str(&said.out).expect("JSON");
-    assert_eq!(json["lanes"]["high"]["waiting"], 1, "{json}");
+    let depth = fleet.run(&["queue", "depth", "--json"]).with_code(0).json();
+    let events = depth.iter().find(|queue| queue["kind"] == "events").expect("the queue of events");
+    assert_eq!(events["lanes"]["high"]["waiting"], 1, "{events}");
 }

@@ -63,6 +63,37 @@ fn what_could_never_verify_a_call_is_refused_at_once() {
 }
 
 #[test]
+fn a_short_signing_key_of_mailgun_is_refused_at_once() {
+    let fleet = fleet();
+    std::fs::write(fleet.path("secret"), "hunter2\n").unwrap();
+    let refused = add(&fleet, &["--provider", "mailgun"]).with_code(1);
+    assert!(!refused.err.contains("hunter2"), "{}", refused.err);
+    refused.error_naming(&["16 characters", "HTTP webhook signing key"]);
+    std::fs::write(fleet.path("secret"), "0123456789abcdef0123456789abcdef\n").unwrap();
+    add(&fleet, &["--provider", "mailgun"]).with_code(0);
+}
+
+#[test]
+fn the_list_shows_why_an_endpoint_takes_no_calls_before_what_its_last_call_asks_for() {
+    let fleet = fleet();
+    add(&fleet, &["--provider", "generic"]).with_code(0);
+    let to_do = || {
+        let listed = fleet.run(&["webhook", "list"]).with_code(0).out;
+        let note = fleet.run(&["webhook", "list", "--json"]).json()[0]["note"].clone();
+        assert!(note.as_str().is_none_or(|note| listed.contains(note)), "{listed}");
+        note
+    };
+    assert!(to_do().is_null());
+    fleet.sql(
+        "INSERT INTO mailfleet.webhook_inbox (endpoint_id, tenant_id, provider, dedupe, body, note) \
+         SELECT id, tenant_id, provider, 'one', '', 'confirm it' FROM mailfleet.webhook_endpoints",
+    );
+    assert_eq!(to_do(), "confirm it");
+    fleet.sql("UPDATE mailfleet.webhook_endpoints SET note = 'calls are refused'");
+    assert_eq!(to_do(), "calls are refused");
+}
+
+#[test]
 fn a_token_is_shown_once_listed_without_itself_and_revoked() {
     let fleet = fleet();
     let added = fleet.run(&["token", "add", "--tenant", "acme", "sender", "--json"]).with_code(0).json();

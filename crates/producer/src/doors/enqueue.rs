@@ -1,5 +1,8 @@
 //! The way from the inbox into the queue of events. It comes after the commit and after the answer: whatever goes wrong
-//! here is made good by the sweep.
+//! here is made good by the sweep, which is told of it and does not wait for its time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mailfleet_model::{
     Class, Classify, Direction, ENVELOPE_VERSION, Encoding, Envelope, InboxId, Lane, Work,
@@ -15,24 +18,44 @@ const WAITING_MAX: usize = 10_000;
 /// Calls that go in together.
 const BATCH: usize = 200;
 
+/// Whether rows did not get in on this way since the sweep last asked: it shall look soon.
+#[derive(Debug, Clone, Default)]
+pub struct Missed(Arc<AtomicBool>);
+
+impl Missed {
+    fn tell(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether it was told since the last time this was asked.
+    pub fn take(&self) -> bool {
+        self.0.swap(false, Ordering::AcqRel)
+    }
+}
+
 /// Tells the way into the queue of a new row.
 #[derive(Debug, Clone)]
-pub struct Hint(mpsc::Sender<InboxId>);
+pub struct Hint {
+    rows: mpsc::Sender<InboxId>,
+    missed: Missed,
+}
 
 /// The receiving end.
 #[derive(Debug)]
 pub struct Hints(mpsc::Receiver<InboxId>);
 
-/// Both ends.
-pub fn hints() -> (Hint, Hints) {
+/// Both ends; what finds no place between them is told to `missed`.
+pub fn hints(missed: Missed) -> (Hint, Hints) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (Hint(sender), Hints(receiver))
+    (Hint { rows: sender, missed }, Hints(receiver))
 }
 
 impl Hint {
     /// This row is committed. Never waits: where nobody can take the hint now, the sweep finds the row.
     pub fn committed(&self, row: InboxId) {
-        let _ = self.0.try_send(row);
+        if self.rows.try_send(row).is_err() {
+            self.missed.tell();
+        }
     }
 }
 
@@ -50,7 +73,21 @@ pub async fn run(inbox: Inbox, mut hints: Hints, closed: CancellationToken) -> a
         }
         let answer = put(&inbox, &rows).await;
         rows.clear();
-        let Err(error) = answer else { continue };
+        let error = match answer {
+            Ok(answers) if answers.contains(&Enqueued::LaneFull) => {
+                inbox.missed.tell();
+                if let Some(suppressed) = inbox.services.lane_full_log.open() {
+                    tracing::warn!(
+                        suppressed,
+                        "the high lane of events is full; webhook events wait in PostgreSQL"
+                    );
+                }
+                continue;
+            }
+            Ok(_) => continue,
+            Err(error) => error,
+        };
+        inbox.missed.tell();
         match inbox.services.outage_log.open() {
             Some(suppressed) if matches!(error.class(), Class::Outage | Class::Transient) => {
                 tracing::warn!(suppressed, "{error}; webhook events wait in PostgreSQL");
@@ -81,4 +118,28 @@ pub async fn put(inbox: &Inbox, rows: &[InboxId]) -> mailfleet_queue::Result<Vec
         raw: bytes::Bytes::new(),
     });
     inbox.events.enqueue(jobs.collect()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_finds_the_way_into_the_queue_full_makes_the_sweep_look_soon() {
+        let missed = Missed::default();
+        let (hint, mut hints) = hints(missed.clone());
+        for row in 1..=WAITING_MAX {
+            hint.committed(InboxId(row.try_into().unwrap()));
+        }
+        assert!(!missed.take(), "all of them wait for their way");
+        hint.committed(InboxId(0));
+        assert!(missed.take());
+        assert!(!missed.take(), "told once");
+        assert_eq!(hints.0.try_recv(), Ok(InboxId(1)));
+        hint.committed(InboxId(0));
+        assert!(!missed.take(), "there is room again");
+        drop(hints);
+        hint.committed(InboxId(0));
+        assert!(missed.take(), "nobody listens any more");
+    }
 }

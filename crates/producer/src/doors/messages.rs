@@ -1,4 +1,6 @@
-//! `POST /v1/messages`: what we send, told by whoever sends it. Idempotent: a call that is repeated changes nothing.
+//! `POST /v1/messages`: what we send, told by whoever sends it. Idempotent: a call that is repeated changes nothing. A list
+//! with a mistake in it registers none; a good one is registered in several transactions, so after a refusal in the middle
+//! a part of it stays registered, and the same call again does the rest.
 
 use std::sync::Arc;
 

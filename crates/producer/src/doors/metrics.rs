@@ -112,6 +112,8 @@ pub struct DoorMetrics {
     pub seconds: Histogram,
     /// Calls that the sweep put into the queue again.
     pub swept: IntCounter,
+    /// Calls that the sweep could not put into the queue again, counted at each look.
+    pub sweep_failed: IntCounter,
     /// Registrations, by what became of the call.
     pub registrations: CounterFamily<Outcome>,
     /// Messages that were registered for the first time.
@@ -149,6 +151,11 @@ impl DoorMetrics {
             swept: metrics.counter(
                 "mailfleet_webhook_swept_total",
                 "Webhook calls without effect that were put into the queue again because it did not know them.",
+            )?,
+            sweep_failed: metrics.counter(
+                "mailfleet_webhook_sweep_failed_total",
+                "Webhook calls without effect that the sweep could not put into the queue, because its lane or Redis was full; \
+                 the next look tries, and counts, those again.",
             )?,
             registrations: metrics.counters(
                 "mailfleet_outbound_requests_total",

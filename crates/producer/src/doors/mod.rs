@@ -1,8 +1,8 @@
 //! The doors: HTTP from outside. `POST /webhooks/{provider}/{token}` takes what providers say of our messages (`webhooks`),
 //! `POST /v1/messages` takes what we send (`messages`).
 //!
-//! - Nothing is answered with 2xx before it is committed (`webhooks`); the queue comes after (`enqueue`), and what Redis
-//!   loses is brought back from PostgreSQL (`sweep`).
+//! - Nothing is answered with 2xx before it is committed (`webhooks`); the queue comes after (`enqueue`), and what does not
+//!   get there, or what Redis loses, is brought there from PostgreSQL (`sweep`).
 //! - Every wait and every memory has a bound: connections, silence, the body and its time (`body`), calls by endpoint
 //!   (`rate`).
 //! - The token in the path is a secret. The path is never logged, measured or repeated, and no layer is put around the
@@ -26,11 +26,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailfleet_queue::Queue;
-use mailfleet_runtime::Shutdown;
+use mailfleet_runtime::{LogGate, Shutdown};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::services::Services;
-use enqueue::Hint;
+use enqueue::{Hint, Missed};
 use rate::Buckets;
 use reply::Refused;
 pub use serve::open;
@@ -44,6 +44,9 @@ pub struct Door {
     hint: Hint,
     /// Rights to ask PostgreSQL: half of the connections, so that a flood of calls leaves the mailboxes theirs.
     slots: Semaphore,
+    /// Lets one line a second about endpoints that cannot verify calls pass: a log of its own, because refusals of calls,
+    /// which anybody can cause, must not hide what an operator has to mend.
+    unusable_log: LogGate,
 }
 
 /// Longest wait for a right to ask PostgreSQL.
@@ -66,4 +69,6 @@ pub struct Inbox {
     pub services: Arc<Services>,
     /// The queue of events.
     pub events: Queue,
+    /// Whether rows did not get there at once.
+    missed: Missed,
 }

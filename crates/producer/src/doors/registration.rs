@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use chrono::DateTime;
-use mailfleet_model::{lookup_message_id, recipient_key};
+use mailfleet_model::{ADDRESS_MAX_CHARS, address_key, lookup_message_id};
 use serde_json::{Map, Value};
 
 /// Every field there is.
@@ -23,8 +23,6 @@ const FIELDS: &[&str] = &[
 ];
 /// Recipients of one message at most.
 const RECIPIENTS_MAX: usize = 1_000;
-/// Longest address, in characters (RFC 5321 §4.5.3.1).
-const ADDRESS_MAX: usize = 320;
 /// Longest name of an account, a campaign or a message at its provider, in characters.
 const NAME_MAX: usize = 200;
 /// Longest subject, in characters.
@@ -89,7 +87,7 @@ fn one(fields: &Map<String, Value>, place: String) -> Result<Registration, Strin
         .text("message_id", 998)?
         .and_then(lookup_message_id)
         .ok_or_else(|| reader.wrong("message_id", "is missing"))?;
-    let from = reader.text("from", ADDRESS_MAX)?.ok_or_else(|| reader.wrong("from", "is missing"))?;
+    let from = reader.text("from", ADDRESS_MAX_CHARS)?.ok_or_else(|| reader.wrong("from", "is missing"))?;
     let from = reader.address("from", from)?;
     let (to, cc) = (reader.addresses("to")?, reader.addresses("cc")?);
     if to.is_empty() {
@@ -107,9 +105,15 @@ fn one(fields: &Map<String, Value>, place: String) -> Result<Registration, Strin
                 .ok_or_else(|| reader.wrong("sent_at", "must be RFC 3339 or seconds since 1970"))?,
         ),
     };
-    let provider = reader.text("provider", 40)?;
-    let alias = match (provider, reader.text("provider_message_id", NAME_MAX)?.map(str::trim)) {
-        (_, Some("")) | (None, None) => None,
+    // What a provider says later names the message by these; a name that there is not would be an alias of nothing.
+    let provider = reader.text("provider", usize::MAX)?;
+    if provider.is_some_and(|name| mailfleet_webhooks::by_name(name).is_none()) {
+        let names = mailfleet_webhooks::names();
+        return Err(reader.wrong("provider", &format!("is not known; the providers are {names}")));
+    }
+    let id = reader.text("provider_message_id", NAME_MAX)?.map(str::trim).filter(|id| !id.is_empty());
+    let alias = match (provider, id) {
+        (None, None) => None,
         (provider, Some(id)) => Some(format!("{}:{id}", provider.unwrap_or(mailfleet_webhooks::GENERIC))),
         (Some(_), None) => {
             return Err(reader.wrong("provider_message_id", "is missing: provider goes with it"));
@@ -120,7 +124,7 @@ fn one(fields: &Map<String, Value>, place: String) -> Result<Registration, Strin
         message_id,
         account: owned(reader.text("account", NAME_MAX)?),
         campaign: owned(reader.text("campaign", NAME_MAX)?),
-        lead: owned(reader.text("lead", ADDRESS_MAX)?),
+        lead: owned(reader.text("lead", ADDRESS_MAX_CHARS)?),
         from,
         recipients,
         to_header: to.join(","),
@@ -174,14 +178,7 @@ impl<'a> Reader<'a> {
 
     /// A bare address: a display name has no place in a key.
     fn address(&self, key: &str, text: &str) -> Result<String, String> {
-        let address = recipient_key(text);
-        let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '<' | '>' | ',' | ';');
-        let halves =
-            address.rsplit_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
-        if halves.is_none() || address.contains(odd) || address.chars().count() > ADDRESS_MAX {
-            return Err(self.wrong(key, "must be a bare address such as ann@example.com"));
-        }
-        Ok(address)
+        address_key(text).ok_or_else(|| self.wrong(key, "must be a bare address such as ann@example.com"))
     }
 }
 
@@ -237,8 +234,18 @@ mod tests {
             ("to", json!(["ann@example.com", "Bob <bob@example.com>"]), "to[1]: must be a bare address"),
             ("to", json!([7]), "to[0]: must be text"),
             ("cc", json!(["@"]), "cc[0]: must be a bare address"),
+            ("cc", json!(["a@@x.example"]), "cc[0]: must be a bare address"),
+            ("cc", json!(["a@x.example;b@x.example"]), "cc[0]: must be a bare address"),
             ("sent_at", json!("soon"), "sent_at: must be RFC 3339"),
+            (
+                "provider",
+                json!("sess"),
+                "provider: is not known; the providers are generic, postal, mailgun, ",
+            ),
+            ("provider", json!(""), "provider: is not known"),
+            ("provider", json!("x".repeat(5_000)), "provider: is not known"),
             ("provider_message_id", json!(null), "provider_message_id: is missing"),
+            ("provider_message_id", json!(" \t"), "provider_message_id: is missing"),
             ("subject", json!("a\0b"), "subject: contains a NUL"),
             ("campaing", json!("x"), "campaing: is not known"),
         ] {

@@ -1,4 +1,5 @@
-//! What the doors answer: a status, and JSON that says what to do about it.
+//! What the doors answer: a status, and JSON that says what to do about it. What breaks the rules of HTTP itself does not
+//! get as far: the HTTP library answers it with a bare 400 or 431.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};

@@ -8,11 +8,12 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::routing::post;
 use mailfleet_queue::Queue;
-use mailfleet_runtime::{Bounded, Process, Shutdown};
+use mailfleet_runtime::{Bounded, LogGate, Process, Shutdown};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use super::enqueue::Missed;
 use super::rate::Buckets;
 use super::{Door, Inbox, enqueue, messages, reply, sweep, webhooks};
 use crate::config::Config;
@@ -33,7 +34,8 @@ const RESERVE: Duration = Duration::from_secs(3);
 /// wait there from before.
 pub async fn open(process: &Process<Config>, services: &Arc<Services>) -> anyhow::Result<()> {
     let events = Queue::connect(&services.config.queue.for_events())?;
-    let inbox = Inbox { services: Arc::clone(services), events };
+    let missed = Missed::default();
+    let inbox = Inbox { services: Arc::clone(services), events, missed: missed.clone() };
     let shutdown = process.shutdown.clone();
     process.components.spawn("inbox sweep", sweep::watch(inbox.clone(), shutdown.clone()));
     let config = &services.config.webhooks;
@@ -45,7 +47,7 @@ pub async fn open(process: &Process<Config>, services: &Arc<Services>) -> anyhow
         format!("cannot listen on {listen} for webhooks (set `webhooks.listen` to a free address)")
     })?;
     let address = listener.local_addr().context("cannot tell the address of the doors")?;
-    let (hint, hints) = enqueue::hints();
+    let (hint, hints) = enqueue::hints(missed);
     let closed = CancellationToken::new();
     // A job and no service: it ends when the door is closed, which takes until the last call has been answered.
     process.components.spawn_job("inbox queue", enqueue::run(inbox, hints, closed.clone()));
@@ -55,6 +57,7 @@ pub async fn open(process: &Process<Config>, services: &Arc<Services>) -> anyhow
         buckets: Buckets::new(config.rate_per_second, config.rate_burst),
         hint,
         slots: Semaphore::new((services.config.postgres.pool_size / 2).max(1)),
+        unusable_log: LogGate::each_second(),
     };
     process.components.spawn("doors", async move {
         let _closed = closed.drop_guard();

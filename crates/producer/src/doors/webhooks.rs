@@ -116,6 +116,7 @@ async fn read(
 ) -> Result<Reading, Refused> {
     let name = endpoint.name.as_str();
     let secret = secret::read(&endpoint.secret).await;
+    let mut verified = false;
     let read = secret.map_err(Refusal::Unconfigured).and_then(|secret| {
         // Header names are in lower case already; a value that is not text is none that a provider sends.
         let headers: Vec<(&str, &str)> =
@@ -128,18 +129,28 @@ async fn read(
             skew_seconds: door.services.config.webhooks.clock_skew_seconds,
         };
         provider.verify(&call, &trust)?;
+        verified = true;
         provider.read(&call)
     });
+    if verified {
+        door.note(endpoint, None).await;
+    }
     match &read {
         Ok(_) => {}
         Err(Refusal::Unconfigured(why)) => {
-            if let Some(suppressed) = door.services.refusal_log.open() {
+            if let Some(suppressed) = door.unusable_log.open() {
                 tracing::error!(
                     suppressed,
                     endpoint = name,
                     "a webhook endpoint cannot verify its calls: {why}"
                 );
             }
+            let needs = provider.secret();
+            let note = format!(
+                "calls are refused (503), because they cannot be verified: {why}. Put {needs} where the producer can read it; \
+                 it is read for each call, and this goes with the next one that is verified"
+            );
+            door.note(endpoint, Some(&note)).await;
         }
         // The reason is our text; what the caller wrote is in none of it but for names of fields.
         Err(Refusal::Malformed(why) | Refusal::Unverified(why)) => {
@@ -152,6 +163,19 @@ async fn read(
 }
 
 impl Door {
+    /// Leaves word for operators, who see it in `mailfleet webhook list`, why an endpoint takes no calls, or that it takes
+    /// them again. It is written only where it is new, and no call waits for it longer than for a right to ask PostgreSQL,
+    /// nor fails with it.
+    async fn note(&self, endpoint: &Endpoint, note: Option<&str>) {
+        if endpoint.note.as_deref() == note {
+            return;
+        }
+        let Ok(_slot) = self.slot().await else { return };
+        if let Err(error) = self.services.store.note_endpoint(endpoint, note).await {
+            self.failed("note what is wrong with a webhook endpoint", error);
+        }
+    }
+
     /// Tells the log, once in a while, why PostgreSQL did not do it; the caller hears only what concerns it.
     pub(super) fn failed(&self, what: &str, error: mailfleet_store::Error) -> Refused {
         match self.services.outage_log.open() {

@@ -141,6 +141,21 @@ async fn accounts_come_and_go_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_changed_account_is_watched_as_it_stands_now_without_a_restart() {
+    let world = World::without_accounts().await;
+    world.deliver("ada", "INBOX", "hers", 1);
+    world.deliver("ben", "INBOX", "his", 2);
+    let account = world.account("box", "ada", &["INBOX"], "secret").await;
+    let producer = world.producer("");
+    world.until_waiting(1).await;
+    let changed = world.store.change_account(account, |account| account.username = "ben".to_owned()).await;
+    let (before, after) = changed.unwrap().unwrap();
+    assert_eq!((before.username.as_str(), after.username.as_str()), ("ada", "ben"));
+    world.until_waiting(3).await;
+    producer.until_metric("mailfleet_accounts{state=\"connected\"}", 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_lane_leaves_mail_in_its_mailbox_and_lets_fresh_mail_pass() {
     let world = World::new().await;
     world.deliver("ada", "INBOX", "old", 12);

@@ -1,5 +1,8 @@
 //! Campaigns and leads are upserted, and seen whole or not at all.
 
+mod size;
+mod together;
+
 use mailfleet_model::{CampaignId, LeadId};
 use mailfleet_store::{Imported, NewLead};
 use uuid::Uuid;

@@ -75,6 +75,47 @@ async fn names_are_taken_once_and_secrets_are_never_stored() {
     assert_eq!(world.store.endpoints().await.unwrap().len(), 1);
 }
 
+#[tokio::test]
+async fn what_is_wrong_with_an_endpoint_is_noted_once_and_nothing_else_of_it_can_be_changed() {
+    let world = World::new().await;
+    let token = world.store.add_endpoint(&new_endpoint(world.tenant, "generic")).await.unwrap();
+    let look = async || {
+        let hash = TokenHash::of(token.expose());
+        world.store.endpoint_by_token(hash).await.unwrap().unwrap()
+    };
+    let listed = async || world.store.endpoints().await.unwrap().remove(0).note;
+    let version = || world.sql("SELECT xmin FROM mailfleet.webhook_endpoints");
+    let before = look().await;
+    let asks = NewInbox { note: Some("confirm it"), ..call(&before, "one", &[]) };
+    world.store.receive(&asks).await.unwrap();
+    assert_eq!((look().await.note, listed().await.as_deref()), (None, Some("confirm it")));
+
+    let why = format!("the secret is empty\0{}", "ä".repeat(2_000));
+    world.store.note_endpoint(&before, Some(&why)).await.unwrap();
+    let (noted, written) = (look().await, version());
+    let note = noted.note.clone().unwrap();
+    assert!(note.starts_with("the secret is empty\u{fffd}ää") && note.chars().count() == 1_000, "{note}");
+    assert_eq!(listed().await, Some(note), "what keeps it from taking calls goes first");
+    // Both who knows of the note and who looked before it was there.
+    for known in [&noted, &before] {
+        world.store.note_endpoint(known, Some(&why)).await.unwrap();
+        assert_eq!(version(), written, "nothing new, nothing written");
+    }
+    world.store.note_endpoint(&noted, None).await.unwrap();
+    assert_eq!((look().await, listed().await.as_deref()), (before, Some("confirm it")));
+
+    // A note of another tenant's endpoint is behind the wall, and the rest of it is the operators' own.
+    let other = world.store.add_tenant(None, "globex", &[]).await.unwrap();
+    let stranger = Endpoint { tenant: other, ..look().await };
+    world.store.note_endpoint(&stranger, Some("not yours")).await.unwrap();
+    assert_eq!(look().await.note, None);
+    let may = world.sql(
+        "SELECT string_agg(attname, ' ') FROM pg_attribute WHERE attrelid = 'mailfleet.webhook_endpoints'::regclass \
+         AND attnum > 0 AND has_column_privilege('mailfleet_writer', attrelid, attnum, 'UPDATE')",
+    );
+    assert_eq!(may, "note");
+}
+
 fn uuid_of_nobody() -> uuid::Uuid {
     "6d0b5e4e-52a4-4f0e-9d5f-8f8a6d7d9999".parse().unwrap()
 }

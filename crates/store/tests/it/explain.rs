@@ -1,4 +1,4 @@
-use mailfleet_model::{JobId, LedgerOutcome, StorageKey};
+use mailfleet_model::{InboxId, JobId, LedgerOutcome, StorageKey};
 use mailfleet_store::{DeadState, Explain};
 
 use crate::support::{World, uid};
@@ -84,10 +84,38 @@ async fn explaining_reads_indexes_and_not_tables() {
         "email_messages m WHERE right(m.storage_key, 32) = 'x'",
         "mailfleet.mailbox_messages l WHERE l.key_hash = ANY(ARRAY['6d0b5e4e-52a4-4f0e-9d5f-8f8a6d7d0001'::uuid])",
         "mailfleet.dead_letters WHERE message_id = 'x'",
+        "mailfleet.delivery_events d WHERE d.source = 'w:' || 7 || ':0'",
     ] {
         let plan = plan(from);
         assert!(plan.contains("Index Cond"), "{from}\n{plan}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_call_is_explained_whatever_its_events_hold() {
+    let world = World::new().await;
+    let call = |events: &str| {
+        let id = world.sql(&format!(
+            "INSERT INTO mailfleet.webhook_inbox (endpoint_id, tenant_id, provider, dedupe, body, events) \
+             VALUES (gen_random_uuid(), '{}', 'generic', gen_random_uuid(), '', '{events}') RETURNING id",
+            world.tenant
+        ));
+        InboxId(id.lines().next().unwrap().parse().unwrap())
+    };
+    let odd = call("{\"kind\": \"sent\"}");
+    let found = world.store.explain_call(odd).await.unwrap().unwrap();
+    assert_eq!((found.brought, found.events, found.endpoint), (0, vec![], None));
+    let newer = call("[7, {\"kind\": \"framed\", \"recipient\": \"ann@example.com\"}]");
+    let found = world.store.explain_call(newer).await.unwrap().unwrap();
+    assert_eq!((found.tenant, found.brought, found.applied), (world.tenant, 2, None));
+    let kinds: Vec<_> = found.events.iter().map(|event| event.kind.as_deref()).collect();
+    assert_eq!(kinds, [None, Some("framed")]);
+    assert_eq!(found.events[1].source, format!("w:{newer}:1"));
+    let many = call(&format!("[{}]", vec!["{}"; 1_001].join(",")));
+    let found = world.store.explain_call(many).await.unwrap().unwrap();
+    assert_eq!((found.brought, found.events.len()), (1_001, 1_000));
+    assert_eq!(found.events.last().unwrap().source, format!("w:{many}:999"));
+    assert_eq!(world.store.explain_call(InboxId(77)).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! Tenants, domains and accounts.
 
 use mailfleet_model::{AccountId, Class, Classify, Secret, SecretSource, TenantId, TlsMode};
-use mailfleet_store::Error;
+use mailfleet_store::{Account, Error, NewAccount};
 use uuid::Uuid;
 
 use crate::support::{World, new_account};
@@ -91,4 +91,37 @@ async fn an_account_reads_back_as_it_was_added_and_holds_no_password() {
     let error = world.store.add_account(secret).await.unwrap_err();
     assert!(error.to_string().contains("name a file or an environment variable"), "{error}");
     assert!(!format!("{error:?}").contains("geheim"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_account_keeps_what_was_not_changed_and_is_refused_what_a_new_one_is() {
+    let world = World::new().await;
+    let id = world.account;
+    let first = world.store.account_by_name("sales").await.unwrap().unwrap();
+    assert!(world.store.set_account_enabled(id, false).await.unwrap());
+    let changed = world.store.change_account(id, |account| {
+        account.port = 143;
+        account.password = SecretSource::File("/run/secrets/imap".into());
+        // Who it is and whose it is stay.
+        (account.name, account.tenant) = ("other".to_owned(), None);
+    });
+    let (before, after) = changed.await.unwrap().unwrap();
+    assert_eq!(before, Account { enabled: false, ..first });
+    let password = SecretSource::File("/run/secrets/imap".into());
+    assert_eq!(after, Account { port: 143, password, ..before });
+    assert_eq!(world.store.account_by_name("sales").await.unwrap(), Some(after.clone()));
+
+    let refused: [fn(&mut NewAccount); 2] = [
+        |account| account.password = SecretSource::Value(Secret::new("geheim")),
+        |account| account.sent_mailboxes.push("INBOX".to_owned()),
+    ];
+    for change in refused {
+        let error = world.store.change_account(id, change).await.unwrap_err();
+        assert!(
+            matches!(error, Error::Invalid { .. }) && !format!("{error:?}").contains("geheim"),
+            "{error}"
+        );
+    }
+    assert_eq!(world.store.account_by_name("sales").await.unwrap(), Some(after));
+    assert_eq!(world.store.change_account(AccountId(Uuid::nil()), |_| ()).await.unwrap(), None);
 }

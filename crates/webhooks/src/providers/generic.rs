@@ -5,7 +5,7 @@
 //! events that are alike an `id`.
 
 use data_encoding::HEXLOWER;
-use mailfleet_model::{EventKind, Permanence, lookup_message_id};
+use mailfleet_model::{EventKind, Permanence, address_key, lookup_message_id};
 use serde_json::{Map, Value};
 
 use super::{NAME_MAX_CHARS, Provider, RECIPIENT_MAX_CHARS, Reading, Sentence};
@@ -51,16 +51,12 @@ impl Provider for Generic {
     }
 
     fn usable(&self, trust: &Trust<'_>) -> Result<(), Refusal> {
-        if trust.secrets()?.iter().any(|secret| secret.len() < 16) {
-            return Err(Refusal::unconfigured("the secret is shorter than 16 characters"));
-        }
-        Ok(())
+        trust.long_secrets().map(|_| ())
     }
 
     fn verify(&self, call: &Call<'_>, trust: &Trust<'_>) -> Result<(), Refusal> {
         // The file may have changed since the endpoint was added.
-        self.usable(trust)?;
-        let secrets = trust.secrets()?;
+        let secrets = trust.long_secrets()?;
         let header = call.required(SIGNATURE)?;
         let parts = || header.split(',').filter_map(|part| part.trim().split_once('='));
         let shape = || Refusal::unverified(format!("`{SIGNATURE}` must be `t=<seconds>,v1=<hex>`"));
@@ -120,8 +116,12 @@ fn event(item: &Value, place: &str) -> Result<Option<Sentence>, Refusal> {
         .text("recipient", RECIPIENT_MAX_CHARS)?
         .filter(|recipient| !mailfleet_model::recipient_key(recipient).is_empty())
         .ok_or_else(|| fields.wrong("recipient", "is missing"))?;
+    // Of a provider's own form whatever it writes is kept; in ours a mistake is told to whoever can mend it.
+    let recipient = address_key(recipient)
+        .ok_or_else(|| fields.wrong("recipient", "must be a bare address such as ann@example.com"))?;
     let message_id = fields.text("message_id", 2_000)?;
-    let alias = fields.text("provider_message_id", NAME_MAX_CHARS)?;
+    let alias =
+        fields.text("provider_message_id", NAME_MAX_CHARS)?.map(str::trim).filter(|id| !id.is_empty());
     if message_id.and_then(lookup_message_id).is_none() && alias.is_none() {
         return Err(fields
             .wrong("message_id", "is missing, and so is provider_message_id: one of them must be there"));
@@ -150,7 +150,13 @@ fn event(item: &Value, place: &str) -> Result<Option<Sentence>, Refusal> {
         said.enhanced = Some(code.ok_or_else(|| fields.wrong("enhanced_status", "must be like 5.1.1"))?);
     }
     fields.text("id", NAME_MAX_CHARS)?;
-    let (provider, reason) = (fields.text("provider", 40)?, fields.text("reason", NAME_MAX_CHARS)?);
+    // Registered under the same names: one that there is not would be an alias of nothing, and the event would wait for ever.
+    let provider = fields.text("provider", usize::MAX)?;
+    if provider.is_some_and(|name| super::by_name(name).is_none()) {
+        let problem = format!("is not known; the providers are {}", super::names());
+        return Err(fields.wrong("provider", &problem));
+    }
+    let reason = fields.text("reason", NAME_MAX_CHARS)?;
     let Ok(kind) = kind.parse::<EventKind>() else { return Ok(None) };
     let sentence = Sentence::bounced(recipient, permanence)
         .of_message(message_id)

@@ -24,11 +24,11 @@ impl Provider for Mailgun {
     }
 
     fn usable(&self, trust: &Trust<'_>) -> Result<(), Refusal> {
-        trust.secrets().map(|_| ())
+        trust.long_secrets().map(|_| ())
     }
 
     fn verify(&self, call: &Call<'_>, trust: &Trust<'_>) -> Result<(), Refusal> {
-        let secrets = trust.secrets()?;
+        let secrets = trust.long_secrets()?;
         let body = call.json()?;
         let part = |key| {
             field::word(&body, &["signature", key])
@@ -42,7 +42,9 @@ impl Provider for Mailgun {
             return Err(Refusal::unverified("the signature does not fit its time and token"));
         }
         // Not signed anew when it is repeated, which goes on for eight hours: an outage of ours must not make it stale.
-        // Until then, and after it, the token is what keeps somebody from putting another event under the signature.
+        // Until then, and after it, the token is what keeps somebody from putting another event under the signature. Time
+        // and token are signed without anything between them: with a digit more or less it is no time of this century
+        // that is recent.
         let seconds: i64 = time
             .parse()
             .map_err(|_| Refusal::unverified("signature.timestamp: is not a number of seconds since 1970"))?;

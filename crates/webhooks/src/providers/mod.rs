@@ -172,6 +172,12 @@ pub fn all() -> &'static [&'static dyn Provider] {
     &ALL
 }
 
+/// The names of all of them, for messages: `generic, postal, …`.
+#[must_use]
+pub fn names() -> String {
+    ALL.map(Provider::name).join(", ")
+}
+
 /// The provider of this name.
 #[must_use]
 pub fn by_name(name: &str) -> Option<&'static dyn Provider> {

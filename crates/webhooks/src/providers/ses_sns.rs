@@ -6,7 +6,8 @@
 //!   certificate nor the address that confirms a subscription, which is left as a note for the operator.
 //! - The topic must be the endpoint's: whoever has an account at Amazon can have messages signed by that key.
 //! - SNS repeats a message for up to an hour with its first time, which is signed: it may be old, but not older than any
-//!   repetition. A replay within that time is known by the `MessageId`, which is signed too.
+//!   repetition. A replay within that time is known by the `MessageId`, which is signed too. What is signed is a text of
+//!   lines without lengths: so that it can be split in one way only, no field but `Message` may break a line.
 
 use mailfleet_model::{EventKind, Permanence};
 use serde_json::Value;
@@ -70,6 +71,11 @@ impl Provider for SesSns {
         let mut text = String::new();
         for key in signed {
             match part(key) {
+                // SNS publishes no subject with a line break or another control character ("Publish", `Subject`), and
+                // what else is signed is its own writing.
+                Some(value) if *key != "Message" && value.contains(char::is_control) => {
+                    return Err(Refusal::unverified(format!("{key}: contains a control character")));
+                }
                 Some(value) => text.extend([*key, "\n", value, "\n"]),
                 None if *key == "Subject" => {}
                 None => return Err(Refusal::unverified(format!("{key}: is missing"))),
@@ -169,6 +175,8 @@ fn sentences(message: &Value) -> Vec<Option<Sentence>> {
                 Sentence::rejected(to, "suppressed")
             })
         }
+        // The recipient, or who reads for it, says that the mail is wanted (RFC 6430): the opposite of a complaint.
+        Some("Complaint") if wanted(message) => Vec::new(),
         Some("Complaint") => make("complaint", of("complaint", "complainedRecipients"), &|to, _| {
             Sentence::new(EventKind::Complained, to)
         }),
@@ -213,6 +221,11 @@ fn bounced(message: &Value, to: &str) -> Sentence {
 
 fn suppressed(message: &Value, path: &[&str]) -> bool {
     matches!(field::text(message, path), Some("Suppressed" | "OnAccountSuppressionList"))
+}
+
+fn wanted(message: &Value) -> bool {
+    field::text(message, &["complaint", "complaintFeedbackType"])
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("not-spam"))
 }
 
 fn said(entry: &Value) -> Said {

@@ -1,7 +1,7 @@
 //! Our own schema.
 
 use mailfleet_model::{EventKind, Permanence};
-use mailfleet_webhooks::{MAX_EVENTS, Refusal};
+use mailfleet_webhooks::{Call, MAX_EVENTS, Refusal, all, by_name};
 use serde_json::{Value, json};
 
 use crate::support::{SIGNED_AT, event, hmac_hex, read, trust, verify};
@@ -11,7 +11,7 @@ const SECRET: &[u8] = b"a shared secret of some length";
 fn bounce() -> Value {
     json!({
         "event": "bounced", "recipient": "Nobody@Example.com", "message_id": "<msg-1@example.org>",
-        "provider": "relay", "provider_message_id": "q-77", "occurred_at": "2026-03-01T10:00:05Z",
+        "provider": "postal", "provider_message_id": "q-77", "occurred_at": "2026-03-01T10:00:05Z",
         "permanence": "hard", "code": 550, "enhanced_status": "5.1.1", "diagnostic": "550 5.1.1 user unknown",
         "reason": "userunknown", "id": "1"
     })
@@ -56,7 +56,7 @@ fn every_field_comes_through() {
         (event.recipient.as_str(), event.message_id.as_deref()),
         ("nobody@example.com", Some("msg-1@example.org"))
     );
-    assert_eq!((event.alias.as_deref(), event.reason.as_deref()), (Some("relay:q-77"), Some("userunknown")));
+    assert_eq!((event.alias.as_deref(), event.reason.as_deref()), (Some("postal:q-77"), Some("userunknown")));
     assert_eq!((event.smtp_code, event.enhanced_status.as_deref()), (Some(550), Some("5.1.1")));
     assert_eq!(
         (event.occurred_ms, event.diagnostic.as_deref()),
@@ -107,6 +107,80 @@ fn a_mistake_is_told_with_its_place() {
     nameless["provider_message_id"] = Value::Null;
     let error = read("generic", nameless.to_string().as_bytes()).unwrap_err().to_string();
     assert!(error.starts_with("message_id: is missing"), "{error}");
+}
+
+#[test]
+fn a_name_of_blanks_names_no_message() {
+    for blank in ["", " ", "\t \n", "\u{a0}"] {
+        let mut nameless = bounce();
+        nameless["provider_message_id"] = blank.into();
+        assert_eq!(event("generic", &nameless).alias, None, "the Message-ID is enough");
+        nameless["message_id"] = blank.into();
+        let error = read("generic", nameless.to_string().as_bytes()).unwrap_err();
+        assert!(matches!(error, Refusal::Malformed(_)), "{blank:?}");
+        assert!(error.to_string().starts_with("message_id: is missing"), "{error}");
+    }
+    let mut padded = bounce();
+    padded["provider_message_id"] = " q-77 ".into();
+    assert_eq!(event("generic", &padded).alias.as_deref(), Some("postal:q-77"), "as it was registered");
+}
+
+#[test]
+fn a_recipient_that_is_no_bare_address_is_refused_by_its_field() {
+    for odd in ["nope", "@example.com", "ann@", "Ann <ann@example.com>", "a@x.test,b@x.test", "a@x.test b"] {
+        // Also of an event whose word is not known: it is the same mistake.
+        for kind in ["bounced", "teleported"] {
+            let mut wrong = bounce();
+            wrong["recipient"] = odd.into();
+            wrong["event"] = kind.into();
+            let refusal = read("generic", json!([bounce(), wrong]).to_string().as_bytes()).unwrap_err();
+            assert!(matches!(refusal, Refusal::Malformed(_)), "{odd}: {refusal:?}");
+            assert!(
+                refusal.to_string().starts_with("[1].recipient: must be a bare address"),
+                "{odd}: {refusal}"
+            );
+        }
+    }
+    let mut bracketed = bounce();
+    bracketed["recipient"] = "<Nobody@Example.com>".into();
+    assert_eq!(event("generic", &bracketed).recipient, "nobody@example.com");
+}
+
+#[test]
+fn a_provider_is_one_that_there_is_and_without_one_the_name_is_our_own() {
+    for provider in all() {
+        let mut named = bounce();
+        named["provider"] = provider.name().into();
+        assert_eq!(event("generic", &named).alias, Some(format!("{}:q-77", provider.name())));
+    }
+    let mut ours = bounce();
+    ours["provider"] = Value::Null;
+    assert_eq!(event("generic", &ours).alias.as_deref(), Some("generic:q-77"));
+    for typo in ["sess", "", "Postal", "postal ", &"x".repeat(5_000)] {
+        let mut wrong = bounce();
+        wrong["provider"] = typo.into();
+        let refusal = read("generic", wrong.to_string().as_bytes()).unwrap_err();
+        let want =
+            "provider: is not known; the providers are generic, postal, mailgun, ses-sns, standard-webhooks";
+        assert_eq!(refusal, Refusal::Malformed(want.to_owned()), "{typo}");
+    }
+}
+
+#[test]
+fn a_secret_that_can_be_found_by_trying_is_none_here_nor_at_mailgun() {
+    for provider in ["generic", "mailgun"] {
+        let provider = by_name(provider).unwrap();
+        provider.usable(&trust(b"0123456789abcdef\n")).unwrap();
+        for short in [&b"0123456789abcde\n"[..], b"x", b"0123456789abcdef\nshort\n"] {
+            let call = Call::new(&[], b"{}");
+            for refused in [provider.usable(&trust(short)), provider.verify(&call, &trust(short))] {
+                let Err(Refusal::Unconfigured(why)) = refused else {
+                    panic!("{}: {refused:?}", provider.name());
+                };
+                assert_eq!(why, "the secret is shorter than 16 characters");
+            }
+        }
+    }
 }
 
 #[test]

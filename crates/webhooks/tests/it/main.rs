@@ -3,6 +3,7 @@
 mod generic;
 mod hostile;
 mod payloads;
+mod resplit;
 mod support;
 mod traps;
 mod vectors;

@@ -135,6 +135,23 @@ fn a_complaint_that_amazon_made_up_from_its_own_list_is_none() {
 }
 
 #[test]
+fn a_report_that_a_mail_is_no_spam_is_no_complaint() {
+    let said = |kind: &str| {
+        reading(
+            "ses-sns",
+            &ses("complaint", |message| message["complaint"]["complaintFeedbackType"] = kind.into()),
+        )
+    };
+    for wanted in ["not-spam", "Not-Spam"] {
+        let reading = said(wanted);
+        assert_eq!((reading.events.len(), reading.ignored), (0, 1), "{wanted}");
+    }
+    for other in ["abuse", "auth-failure", "fraud", "other", "virus", "a later one"] {
+        assert_eq!(said(other).events[0].kind, EventKind::Complained, "{other}");
+    }
+}
+
+#[test]
 fn a_message_that_postal_holds_for_a_person_may_still_be_sent() {
     let mut call = corpus("postal/message_held.json");
     call["payload"]["details"] = "Server is in development mode".into();

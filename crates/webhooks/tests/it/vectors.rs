@@ -5,7 +5,7 @@ use mailfleet_testkit::RsaSigner;
 use mailfleet_webhooks::{Refusal, Trust, by_name};
 use serde_json::{Value, json};
 
-use crate::support::{SIGNED_AT, TOPIC, file, text, trust, vectors, verify};
+use crate::support::{SIGNED_AT, TOPIC, file, hmac_hex, text, trust, vectors, verify};
 
 /// The time of the vectors of SNS, in seconds since 1970.
 const SNS_SIGNED_AT: i64 = SIGNED_AT + 5;
@@ -13,6 +13,25 @@ const SNS_SIGNED_AT: i64 = SIGNED_AT + 5;
 fn refused(result: &Result<(), Refusal>) -> bool {
     matches!(result, Err(Refusal::Unverified(_)))
 }
+
+/// A public key, and a certificate of it valid from November 2026 to 2126, of an elliptic curve (P-256).
+const EC_KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEkn3Q/ZJZaRtQqxXQPyoJWf9Fkuad
+VyZalZWBDelJ63DbgwINf4aGHsELN7h/VWG5CVmbCuBzUQ181Wd51XhbuQ==
+-----END PUBLIC KEY-----
+";
+const EC_CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
+MIIBhDCCASmgAwIBAgIUbsztFq8G8BNGz02Q5F1ODoOTAlkwCgYIKoZIzj0EAwIw
+FjEUMBIGA1UEAwwLdGVzdCBzaWduZXIwIBcNMjYxMTI3MDIyNjQ2WhgPMjEyNjEx
+MDMwMjI2NDZaMBYxFDASBgNVBAMMC3Rlc3Qgc2lnbmVyMFkwEwYHKoZIzj0CAQYI
+KoZIzj0DAQcDQgAEkn3Q/ZJZaRtQqxXQPyoJWf9FkuadVyZalZWBDelJ63DbgwIN
+f4aGHsELN7h/VWG5CVmbCuBzUQ181Wd51XhbuaNTMFEwHQYDVR0OBBYEFGbwPhkA
+na0EFtygTzhn/peOXWv/MB8GA1UdIwQYMBaAFGbwPhkAna0EFtygTzhn/peOXWv/
+MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAKCszIy0jkqMZzhA
+EzkOwgo0aDEjwuTvSswPJrJ2Tsi3AiEAqfxIVHbEi0APuHLVZDIkddQ+OnqXUc9d
+xXOJpva9XN4=
+-----END CERTIFICATE-----
+";
 
 /// The body with one byte of it changed.
 fn tampered(body: &[u8], from: &str, to: &str) -> Vec<u8> {
@@ -221,4 +240,58 @@ fn a_secret_that_cannot_work_is_found_before_the_first_call() {
     let certificate = text(&vectors["ses-sns"], "cert_pem").as_bytes();
     assert!(ses.needs_topic() && ses.usable(&Trust { topic: None, ..trust(certificate) }).is_err());
     assert_eq!(TOPIC.split(':').count(), 6);
+}
+
+#[test]
+fn a_key_that_is_not_of_rsa_is_refused_before_the_first_call() {
+    let vectors = vectors();
+    let in_2030 = |secret: &'static str| Trust { now_ms: 1_900_000_000_000, ..trust(secret.as_bytes()) };
+    let bare: &'static str = EC_KEY.lines().filter(|line| !line.starts_with('-')).collect::<String>().leak();
+    for (provider, secret) in [("postal", EC_KEY), ("postal", bare), ("ses-sns", EC_CERTIFICATE)] {
+        let refusal = by_name(provider).unwrap().usable(&in_2030(secret)).unwrap_err();
+        assert!(matches!(refusal, Refusal::Unconfigured(_)), "{provider}: {refusal:?}");
+        assert!(refusal.to_string().starts_with("no RSA "), "{provider}: {refusal}");
+    }
+    // Beside one of RSA it does no harm.
+    for (provider, good, other) in [
+        ("postal", text(&vectors["postal"], "public_key_pem"), EC_KEY),
+        ("ses-sns", text(&vectors["ses-sns"], "cert_pem"), EC_CERTIFICATE),
+    ] {
+        by_name(provider).unwrap().usable(&trust(format!("{other}{good}").as_bytes())).unwrap();
+    }
+}
+
+#[test]
+fn what_everybody_knows_of_a_file_is_no_shared_secret() {
+    let vectors = vectors();
+    let body = b"{}";
+    let time = SIGNED_AT.to_string();
+    for header in
+        ["-----BEGIN PRIVATE KEY-----", "# the secret of acme-relay", "#c2VjcmV0IHNlY3JldCBzZWNyZXQ="]
+    {
+        // Whoever guesses that line could sign with it.
+        let mac = hmac_hex(header.as_bytes(), &[time.as_bytes(), b".", body]);
+        let generic = json!({ "X-Mailfleet-Signature": format!("t={time},v1={mac}") });
+        let mac = hmac_hex(header.as_bytes(), &[time.as_bytes(), b"token"]);
+        let mailgun =
+            json!({"signature": {"timestamp": time, "token": "token", "signature": mac}}).to_string();
+        for (provider, headers, body, good) in [
+            ("generic", &generic, &body[..], "sixteen-characters-or-more"),
+            ("mailgun", &json!({}), mailgun.as_bytes(), text(&vectors["mailgun"], "secret")),
+            ("standard-webhooks", &json!({}), &body[..], text(&vectors["standard-webhooks"], "secret")),
+        ] {
+            let file = format!("{header}\n{good}\n");
+            let trust = trust(file.as_bytes());
+            let usable = by_name(provider).unwrap().usable(&trust);
+            for refused in [usable, verify(provider, headers, body, &trust)] {
+                let Err(Refusal::Unconfigured(why)) = refused else {
+                    panic!("{provider} {header}: {refused:?}");
+                };
+                assert!(
+                    why.contains(if header.starts_with('#') { "begins with `#`" } else { "is a PEM file" }),
+                    "{why}"
+                );
+            }
+        }
+    }
 }

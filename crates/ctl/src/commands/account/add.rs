@@ -1,16 +1,15 @@
 //! `mailfleet account add`.
 
-use std::path::PathBuf;
-
-use anyhow::Context as _;
-use clap::{ArgGroup, ValueEnum};
+use anyhow::bail;
+use clap::ArgGroup;
 use mailfleet_model::{SecretSource, TlsMode};
-use mailfleet_store::NewAccount;
+use mailfleet_store::{Error, NewAccount};
 
+use super::settings::{Settings, usual_port};
 use crate::commands::tenant;
 use crate::commands::values;
 use crate::context::Context;
-use crate::failure::{self, Exit};
+use crate::failure::Exit;
 use crate::output::{self, OutputArgs};
 
 /// Add an account for the fleet to watch
@@ -22,6 +21,8 @@ use crate::output::{self, OutputArgs};
 #[command(
     group = ArgGroup::new("owner").required(true).args(["tenant", "shared"]),
     group = ArgGroup::new("password").required(true).args(["password_file", "password_env"]),
+    mut_arg("host", |arg| arg.required(true)),
+    mut_arg("user", |arg| arg.required(true)),
     after_help = "Examples:\n  \
     mailfleet account add sales --tenant acme --host imap.acme.example --user sales@acme.example \\\n      \
         --password-file /run/secrets/sales --sent-mailbox Sent\n  \
@@ -38,49 +39,13 @@ pub struct Args {
     /// It takes mail for many tenants (a catch-all)
     #[arg(long)]
     shared: bool,
-    /// The IMAP server: a host name or an address
-    #[arg(long, value_parser = values::host)]
-    host: String,
-    /// Its port; 993 for tls, 143 otherwise, where none is given
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
-    port: Option<u16>,
-    /// How the connection is protected; plain is for servers on the same machine
-    #[arg(long, value_enum, default_value_t = Protection::Tls)]
-    tls: Protection,
-    /// The login
-    #[arg(long, value_parser = values::login)]
-    user: String,
-    /// File whose first line is the password, as the producer sees it
-    #[arg(long, value_name = "FILE")]
-    password_file: Option<PathBuf>,
-    /// Environment variable of the producer that holds the password
-    #[arg(long, value_name = "VARIABLE", value_parser = values::variable)]
-    password_env: Option<String>,
-    /// A folder to watch; may be given several times
-    #[arg(long = "mailbox", value_name = "FOLDER", default_value = "INBOX", value_parser = values::mailbox)]
-    mailboxes: Vec<String>,
-    /// A folder to watch that holds what was sent from this account; may be given several times
-    #[arg(long = "sent-mailbox", value_name = "FOLDER", value_parser = values::mailbox)]
-    sent_mailboxes: Vec<String>,
-    /// Certificates (PEM) that the server's certificate is checked against, instead of the system's
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     /// Where Delivered-To and X-Original-To are missing, let To and Cc decide the tenant (shared accounts only)
     #[arg(long, conflicts_with = "tenant")]
     recipient_from_to_cc: bool,
     #[command(flatten)]
     output: OutputArgs,
-}
-
-/// The word for each way to protect a connection.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Protection {
-    /// TLS from the first byte
-    Tls,
-    /// Plain greeting, then STARTTLS, before the login
-    Starttls,
-    /// No protection at all
-    Plain,
 }
 
 /// Adds the account.
@@ -90,35 +55,27 @@ pub async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         Some(name) => Some(tenant::find(&store, name).await?),
         None => None,
     };
-    let (tls, usual_port) = match args.tls {
-        Protection::Tls => (TlsMode::Tls, 993),
-        Protection::Starttls => (TlsMode::StartTls, 143),
-        Protection::Plain => (TlsMode::Plain, 143),
+    let tls = args.settings.tls.unwrap_or(TlsMode::Tls);
+    let mut account = NewAccount {
+        tenant,
+        name: args.name.clone(),
+        host: String::new(),
+        port: usual_port(tls),
+        tls,
+        username: String::new(),
+        password: SecretSource::Env(String::new()),
+        ca_file: None,
+        mailboxes: Vec::new(),
+        sent_mailboxes: Vec::new(),
+        recipient_from_to_cc: args.recipient_from_to_cc,
     };
-    let password = match (&args.password_file, args.password_env) {
-        (Some(file), _) => SecretSource::File(absolute(file)?),
-        (None, variable) => SecretSource::Env(variable.unwrap_or_default()),
+    args.settings.checked()?.apply(&mut account);
+    let id = match store.add_account(account).await {
+        Err(error @ Error::Taken { .. }) => {
+            bail!("{error}; `mailfleet account set {} …` changes its settings", args.name)
+        }
+        added => added?,
     };
-    // The file may stand on the producer's machine alone, so that this is a hint and no error.
-    if let Err(error) = password.read() {
-        failure::note(&format!("{error} here; the producer must be able to read it"));
-    }
-    let ca_file = args.ca_file.as_ref().map(absolute).transpose()?;
-    let id = store
-        .add_account(NewAccount {
-            tenant,
-            name: args.name.clone(),
-            host: args.host,
-            port: args.port.unwrap_or(usual_port),
-            tls,
-            username: args.user,
-            password,
-            ca_file,
-            mailboxes: args.mailboxes,
-            sent_mailboxes: args.sent_mailboxes,
-            recipient_from_to_cc: args.recipient_from_to_cc,
-        })
-        .await?;
     if args.output.json {
         output::json(&serde_json::json!({ "id": id, "name": args.name }))?;
     } else {
@@ -128,9 +85,4 @@ pub async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
         ))?;
     }
     Ok(Exit::Clean)
-}
-
-/// The path as the producer can use it, whose working directory is another one.
-fn absolute(path: &PathBuf) -> anyhow::Result<PathBuf> {
-    std::path::absolute(path).with_context(|| format!("cannot make {} absolute", path.display()))
 }

@@ -3,6 +3,8 @@
 mod add;
 pub mod check;
 mod remedy;
+mod set;
+mod settings;
 
 use anyhow::Context as _;
 use clap::Subcommand;
@@ -24,6 +26,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     Add(add::Args),
+    Set(set::Args),
     /// List the accounts
     List {
         #[command(flatten)]
@@ -46,6 +49,7 @@ enum Command {
 pub async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     match args.command {
         Command::Add(args) => add::run(context, args).await,
+        Command::Set(args) => set::run(context, args).await,
         Command::List { output } => list(&context.store()?, output).await,
         Command::Check(args) => check::run(context, &args).await,
         Command::Enable { name } => switch(&context.store()?, &name, true).await,

@@ -17,8 +17,8 @@ pub fn of(error: &anyhow::Error, account: &Account) -> (String, String) {
         if tells_its_remedy(error)
             && let Some((found, remedy)) = found.rsplit_once("; ")
         {
-            let row = format!("its settings are the row {} of mailfleet.email_accounts", account.name);
-            return (found.to_owned(), format!("{remedy} ({row})"));
+            let change = format!("`mailfleet account set {}` changes its settings", account.name);
+            return (found.to_owned(), format!("{remedy} ({change})"));
         }
         session(error).to_owned()
     } else {

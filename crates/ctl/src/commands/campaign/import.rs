@@ -17,7 +17,7 @@ use crate::text;
 
 /// Lines sent to PostgreSQL at once.
 const CHUNK: usize = 1_000;
-/// Bad lines that are shown; the others are counted.
+/// Bad lines that are shown to people; the others are counted. Scripts get all.
 const SHOWN: u64 = 50;
 
 /// Bring in campaigns and leads
@@ -25,8 +25,11 @@ const SHOWN: u64 = 50;
 /// A CSV file with a header row (campaign, email, and where wanted campaign_id, lead_id, name), or JSON: an array of
 /// objects with these keys, or one object a line. What is known is updated, what is new is added, nothing is removed; the
 /// same file again changes nothing. Ids are the platform's UUIDs; where none is given the known one stays, or one is made.
-/// All lines go in, or none, unless bad ones are to be skipped. Mails that named a campaign by X-Campaign-ID before it was
-/// known are tied to it then.
+/// Where several lines tell of one lead their fields are put together, and an empty field erases nothing.
+///
+/// All lines go in, or none, unless bad ones are to be skipped. Bad lines are named with their numbers, the first 50 of them,
+/// and all with --json. A file that cannot be read to its end, as where a quote is left open, is never imported. Mails that
+/// named a campaign by X-Campaign-ID before it was known are tied to it then.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     mailfleet campaign import leads.csv --tenant acme --dry-run\n  \
@@ -54,11 +57,18 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let tenant = tenant::find(&store, &args.tenant).await?;
     let length = std::fs::metadata(&args.file).map_or(0, |file| file.len());
     let bar = bar(length);
-    let mut run = Run { import: store.import_leads(tenant).await?, lines: 0, bad: 0, json: args.output.json };
+    let import = store.import_leads(tenant).await?;
+    let mut run = Run { import, lines: 0, bad: 0, named: 0, unnamed: 0, json: args.output.json };
     let outcome = run.read(&mut lines, &bar).await;
     bar.finish_and_clear();
     outcome.with_context(|| format!("nothing was imported from {}", args.file.display()))?;
-    let Run { import, lines, bad, .. } = run;
+    let Run { import, lines, bad, unnamed, .. } = run;
+    if unnamed > 0 {
+        failure::note(&format!(
+            "and {}; --json names all",
+            text::count(unnamed, "more bad line", "more bad lines")
+        ));
+    }
     let taken = !args.dry_run && (bad == 0 || args.skip_bad);
     let imported = if taken { import.commit().await? } else { import.abandon().await? };
     say(args, imported, lines, bad, taken)?;
@@ -75,6 +85,10 @@ struct Run {
     import: LeadImport,
     lines: u64,
     bad: u64,
+    /// How many bad ones were named.
+    named: u64,
+    /// Bad lines that were only counted.
+    unnamed: u64,
     json: bool,
 }
 
@@ -82,13 +96,13 @@ impl Run {
     async fn read(&mut self, lines: &mut Lines, bar: &ProgressBar) -> anyhow::Result<()> {
         let (mut numbers, mut chunk) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
         while let Some(line) = lines.next()? {
-            self.lines += 1;
+            self.lines += line.count;
             match line.lead {
                 Ok(lead) => {
                     numbers.push(line.number);
                     chunk.push(lead);
                 }
-                Err(why) => self.bad(line.number, &why)?,
+                Err(why) => self.bad(line.number, line.count, &why)?,
             }
             if chunk.len() == CHUNK {
                 self.send(&numbers, &chunk).await?;
@@ -102,20 +116,22 @@ impl Run {
 
     async fn send(&mut self, numbers: &[u64], chunk: &[NewLead]) -> anyhow::Result<()> {
         for (index, why) in self.import.add(chunk).await? {
-            self.bad(numbers.get(index).copied().unwrap_or(0), &why)?;
+            self.bad(numbers.get(index).copied().unwrap_or(0), 1, &why)?;
         }
         Ok(())
     }
 
-    fn bad(&mut self, number: u64, why: &str) -> anyhow::Result<()> {
-        self.bad += 1;
-        if self.bad > SHOWN {
-            return Ok(());
-        }
+    fn bad(&mut self, number: u64, count: u64, why: &str) -> anyhow::Result<()> {
+        self.bad += count;
         if self.json {
             return output::json(&json!({ "line": number, "error": why }));
         }
-        failure::note(&format!("line {number}: {why}"));
+        if self.named < SHOWN {
+            self.named += 1;
+            failure::note(&format!("line {number}: {why}"));
+        } else {
+            self.unnamed += count;
+        }
         Ok(())
     }
 }
@@ -139,9 +155,6 @@ fn say(args: &Args, imported: Imported, lines: u64, bad: u64, taken: bool) -> an
             "renamed_campaigns": renamed_campaigns, "new_leads": new_leads, "changed_leads": changed_leads,
             "unchanged": unchanged,
         }));
-    }
-    if bad > SHOWN {
-        failure::note(&format!("and {} more bad lines", bad - SHOWN));
     }
     if !taken && !args.dry_run {
         return Ok(());

@@ -6,26 +6,26 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::rc::Rc;
 
-use anyhow::{Context as _, bail};
-use mailfleet_model::recipient_key;
+use anyhow::{Context as _, anyhow, bail};
+use mailfleet_model::{ADDRESS_MAX_CHARS, address_key};
 use mailfleet_store::NewLead;
 
-use super::objects::{Broken, Objects};
+use super::bytes::Broken;
+use super::objects::Objects;
+use super::records::{Record, Records};
 
 /// The columns, which are the keys in JSON.
 const COLUMNS: [&str; 5] = ["campaign", "campaign_id", "email", "lead_id", "name"];
-/// The largest CSV record, in bytes: a quote that is never closed must not swallow the file.
-const MAX_RECORD: u64 = 64 << 10;
 /// Longest campaign name and lead name, in characters.
 const NAME_MAX_CHARS: usize = 200;
-/// Longest address, in characters.
-const EMAIL_MAX_CHARS: usize = 320;
 
 /// A line: what it says, or what is wrong with it.
 #[derive(Debug)]
 pub struct Line {
-    /// Its number in the file, from 1; of an object the one it begins on.
+    /// Its number in the file, from 1; of what runs over several the one it begins on.
     pub number: u64,
+    /// How many lines of a CSV file it is; of JSON each object is one.
+    pub count: u64,
     /// The lead, or why it is none.
     pub lead: Result<NewLead, String>,
 }
@@ -39,28 +39,19 @@ pub struct Lines {
 
 #[derive(Debug)]
 enum Source {
-    Csv {
-        reader: Box<csv::Reader<Counted>>,
-        columns: Vec<usize>,
-        record: csv::ByteRecord,
-        granted: Rc<Cell<u64>>,
-    },
+    Csv { records: Records<BufReader<Counted>>, columns: Vec<usize> },
     Json(Objects<BufReader<Counted>>),
 }
 
-/// A file that counts what was read of it, and ends with an error where more is read than was granted.
+/// A file that counts what was read of it.
 #[derive(Debug)]
 struct Counted {
     file: File,
     read: Rc<Cell<u64>>,
-    granted: Rc<Cell<u64>>,
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.read.get() > self.granted.get() {
-            return Err(io::Error::other("a record is longer than 64 KiB; is a quote left open?"));
-        }
         let count = self.file.read(buffer)?;
         self.read.set(self.read.get() + count as u64);
         Ok(count)
@@ -72,14 +63,11 @@ impl Lines {
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
         let read = Rc::new(Cell::new(0));
-        let granted = Rc::new(Cell::new(u64::MAX));
-        let counted = Counted { file, read: Rc::clone(&read), granted: Rc::clone(&granted) };
+        let reader = BufReader::new(Counted { file, read: Rc::clone(&read) });
         let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default().to_lowercase();
         let source = match kind.as_str() {
-            "csv" => {
-                csv_source(counted, granted).with_context(|| format!("cannot read {}", path.display()))?
-            }
-            "json" | "jsonl" | "ndjson" => Source::Json(Objects::new(BufReader::new(counted))),
+            "csv" => csv_source(reader).with_context(|| format!("cannot read {}", path.display()))?,
+            "json" | "jsonl" | "ndjson" => Source::Json(Objects::new(reader)),
             _ => bail!(
                 "{} is neither .csv nor .json (or .jsonl): its name must say what it is",
                 path.display()
@@ -95,58 +83,76 @@ impl Lines {
 
     /// The next line; `None` at the end. An error ends the file: what follows cannot be told apart any more.
     pub fn next(&mut self) -> anyhow::Result<Option<Line>> {
-        match &mut self.source {
-            Source::Csv { reader, columns, record, granted } => {
-                granted.set(self.read.get() + MAX_RECORD);
-                if !reader.read_byte_record(record)? {
-                    return Ok(None);
-                }
-                let number = record.position().map_or(0, csv::Position::line);
-                Ok(Some(Line { number, lead: from_record(record, columns) }))
-            }
-            Source::Json(objects) => match objects.next() {
-                Ok(next) => Ok(next.map(|(number, object)| Line { number, lead: from_object(&object) })),
-                Err(Broken::Read(error)) => Err(error.into()),
-                Err(Broken::Shape(line, problem)) => bail!("line {line}: {problem}"),
-            },
-        }
+        let line = match &mut self.source {
+            Source::Csv { records, columns } => records.next().map_err(broken)?.map(|record| Line {
+                number: record.line,
+                count: record.last_line - record.line + 1,
+                lead: from_record(&record, columns),
+            }),
+            Source::Json(objects) => objects.next().map_err(broken)?.map(|(number, object)| Line {
+                number,
+                count: 1,
+                lead: from_object(&object),
+            }),
+        };
+        Ok(line)
+    }
+}
+
+fn broken(broken: Broken) -> anyhow::Error {
+    match broken {
+        Broken::Read(error) => error.into(),
+        Broken::Shape(line, problem) => anyhow!("line {line}: {problem}"),
     }
 }
 
 /// Reads the header row: which of our columns each of the file's is.
-fn csv_source(file: Counted, granted: Rc<Cell<u64>>) -> anyhow::Result<Source> {
-    granted.set(MAX_RECORD);
-    // Records of another length are our business: each is named by its line, and the next one is read.
-    let mut reader =
-        Box::new(csv::ReaderBuilder::new().flexible(true).trim(csv::Trim::All).from_reader(file));
-    let header = reader.headers().context("its header row")?.clone();
+fn csv_source(reader: BufReader<Counted>) -> anyhow::Result<Source> {
+    let mut records = Records::new(reader)?;
+    let header = records.next().map_err(broken)?.unwrap_or_default();
+    // An empty file lacks its columns on its first line.
+    let line = header.line.max(1);
     let mut columns = Vec::new();
-    for name in &header {
+    for name in header.fields() {
+        let name = String::from_utf8_lossy(name);
+        let name = name.trim();
         let Some(column) = COLUMNS.iter().position(|column| column.eq_ignore_ascii_case(name)) else {
-            bail!("line 1: there is no column `{}`; there are {}", cut(name), COLUMNS.join(", "));
+            bail!("line {line}: there is no column `{}`; there are {}", cut(name), COLUMNS.join(", "));
         };
         if columns.contains(&column) {
-            bail!("line 1: the column `{name}` stands there twice");
+            bail!("line {line}: the column `{name}` stands there twice");
         }
         columns.push(column);
     }
     for needed in ["campaign", "email"] {
-        if !header.iter().any(|name| name.eq_ignore_ascii_case(needed)) {
+        if !columns.iter().any(|&column| COLUMNS.get(column) == Some(&needed)) {
             bail!(
-                "line 1: the column `{needed}` is missing; the first row names the columns: {}",
+                "line {line}: the column `{needed}` is missing; the first row names the columns: {}",
                 COLUMNS.join(", ")
             );
         }
     }
-    Ok(Source::Csv { reader, columns, record: csv::ByteRecord::new(), granted })
+    Ok(Source::Csv { records, columns })
 }
 
-fn from_record(record: &csv::ByteRecord, columns: &[usize]) -> Result<NewLead, String> {
+fn from_record(record: &Record, columns: &[usize]) -> Result<NewLead, String> {
+    // Nothing that we take holds a line break: who opened a quote by mistake learns here which lines went with it.
+    if record.last_line > record.line {
+        return Err(format!(
+            "a quoted field runs from here to line {}: there is a line break in it, or a quote is left open",
+            record.last_line
+        ));
+    }
+    if record.stray {
+        return Err(
+            "text stands behind a closing quote: write two quotes where the text holds one".to_owned()
+        );
+    }
     if record.len() != columns.len() {
         return Err(format!("it has {} fields where the header row has {}", record.len(), columns.len()));
     }
     let mut values = [const { None }; COLUMNS.len()];
-    for (field, &column) in record.iter().zip(columns) {
+    for (field, &column) in record.fields().zip(columns) {
         let text = std::str::from_utf8(field)
             .map_err(|_| format!("{}: it is not UTF-8", COLUMNS.get(column).unwrap_or(&"a field")))?;
         if let Some(slot) = values.get_mut(column) {
@@ -181,15 +187,13 @@ fn lead(values: [Option<String>; COLUMNS.len()]) -> Result<NewLead, String> {
         values.map(|value| value.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()));
     let campaign = campaign.ok_or("campaign: it is missing")?;
     short("campaign", &campaign)?;
-    let email = recipient_key(&email.ok_or("email: it is missing")?);
-    let (local, domain) = email.rsplit_once('@').unwrap_or_default();
-    if local.is_empty() || domain.is_empty() || email.contains(|c: char| c.is_whitespace() || c.is_control())
-    {
-        return Err(format!("email: `{}` is no address", cut(&email)));
-    }
-    if email.chars().count() > EMAIL_MAX_CHARS {
-        return Err(format!("email: it is longer than {EMAIL_MAX_CHARS} characters"));
-    }
+    let email = email.ok_or("email: it is missing")?;
+    let email = address_key(&email).ok_or_else(|| {
+        format!(
+            "email: `{}` is no bare address such as ann@example.com, of at most {ADDRESS_MAX_CHARS} characters",
+            cut(&email)
+        )
+    })?;
     if let Some(name) = &name {
         short("name", name)?;
     }

@@ -1,8 +1,10 @@
 //! `mailfleet campaign`: the campaigns and leads that mail is tied to.
 
+mod bytes;
 mod import;
 mod lines;
 mod objects;
+mod records;
 
 use clap::Subcommand;
 use serde_json::json;

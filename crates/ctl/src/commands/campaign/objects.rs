@@ -3,40 +3,35 @@
 //! Only braces, brackets and strings are followed here, so that a file of any length needs the memory of one object; what
 //! is inside an object is read by the JSON reader.
 
-use std::io::{self, BufRead};
+use std::io::BufRead;
+
+use super::bytes::{Broken, Bytes};
 
 /// The largest object, in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Why no further object can be found.
-#[derive(Debug)]
-pub enum Broken {
-    /// The file cannot be read.
-    Read(io::Error),
-    /// It is not what it should be, from this line on.
-    Shape(u64, &'static str),
-}
-
 /// Reads objects.
 #[derive(Debug)]
 pub struct Objects<R> {
-    reader: R,
-    line: u64,
+    bytes: Bytes<R>,
     /// An array is open.
     array: bool,
 }
 
 impl<R: BufRead> Objects<R> {
     pub fn new(reader: R) -> Self {
-        Self { reader, line: 1, array: false }
+        Self { bytes: Bytes::new(reader), array: false }
     }
 
     /// The next object and its line; `None` at the end.
     pub fn next(&mut self) -> Result<Option<(u64, Vec<u8>)>, Broken> {
         loop {
-            let Some(byte) = self.byte()? else {
+            let Some(byte) = self.bytes.next()? else {
                 return if self.array {
-                    Err(Broken::Shape(self.line, "the file ends before its array does: it was cut off"))
+                    Err(Broken::Shape(
+                        self.bytes.line(),
+                        "the file ends before its array does: it was cut off",
+                    ))
                 } else {
                     Ok(None)
                 };
@@ -48,16 +43,16 @@ impl<R: BufRead> Objects<R> {
                 b',' if self.array => {}
                 // Also the three bytes that some programs put before the first.
                 b' ' | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf => {}
-                _ => return Err(Broken::Shape(self.line, "an object `{…}` should stand here")),
+                _ => return Err(Broken::Shape(self.bytes.line(), "an object `{…}` should stand here")),
             }
         }
     }
 
     fn object(&mut self) -> Result<(u64, Vec<u8>), Broken> {
-        let (line, mut object) = (self.line, vec![b'{']);
+        let (line, mut object) = (self.bytes.line(), vec![b'{']);
         let (mut depth, mut quoted, mut escaped) = (1u32, false, false);
         while depth > 0 {
-            let Some(byte) = self.byte()? else {
+            let Some(byte) = self.bytes.next()? else {
                 return Err(Broken::Shape(line, "the file ends inside this object: it was cut off"));
             };
             object.push(byte);
@@ -74,17 +69,6 @@ impl<R: BufRead> Objects<R> {
             }
         }
         Ok((line, object))
-    }
-
-    fn byte(&mut self) -> Result<Option<u8>, Broken> {
-        let byte = self.reader.fill_buf().map_err(Broken::Read)?.first().copied();
-        if byte.is_some() {
-            self.reader.consume(1);
-        }
-        if byte == Some(b'\n') {
-            self.line += 1;
-        }
-        Ok(byte)
     }
 }
 
@@ -106,6 +90,7 @@ mod tests {
         let want = [(2, r#"{"a": "}\"{"}"#.to_owned()), (4, "{\n\"b\": [1, {}]}".to_owned())];
         assert_eq!(all("[\n{\"a\": \"}\\\"{\"},\n\n{\n\"b\": [1, {}]}\n]").unwrap(), want);
         assert_eq!(all("\u{feff}\n{\"a\": \"}\\\"{\"}\n\n{\n\"b\": [1, {}]}").unwrap(), want);
+        assert_eq!(all("\r{}\r\r\n{}").unwrap(), [(2, "{}".to_owned()), (4, "{}".to_owned())]);
         assert_eq!(all("").unwrap(), []);
     }
 

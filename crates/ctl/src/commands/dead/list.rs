@@ -3,7 +3,7 @@
 use mailfleet_store::{DeadFilter, DeadLetter, DeadState};
 use serde_json::json;
 
-use super::Owners;
+use super::{Owners, reasons};
 use crate::commands::tenant;
 use crate::context::Context;
 use crate::failure::{Exit, Usage};
@@ -14,7 +14,7 @@ use crate::text;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  mailfleet dead list --reason unknown_tenant --since 24h")]
 pub struct Args {
-    /// Those with this reason alone, such as unknown_tenant
+    /// Those with this reason alone, such as unknown_tenant; an error for a word that is no reason
     #[arg(long)]
     reason: Option<String>,
     /// Those of this tenant alone, by name or id
@@ -49,6 +49,9 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
         state: (!args.all).then_some(DeadState::Open),
     };
     let letters = store.dead_letters(&filter).await?;
+    if let (true, Some(reason)) = (letters.is_empty(), &args.reason) {
+        reasons::no_slip(&store, reason).await?;
+    }
     let owners = Owners::read(&store).await?;
     if args.output.json {
         letters.iter().map(|letter| to_json(letter, &owners)).try_for_each(|letter| output::json(&letter))?;

@@ -2,6 +2,7 @@
 
 mod list;
 mod owners;
+mod reasons;
 mod replay;
 mod show;
 

@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use bytes::Bytes;
 use clap::ArgGroup;
 use mailfleet_model::{Envelope, JobId, Work};
@@ -87,13 +87,13 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let (store, queues) = (context.store()?, context.queues()?);
     let lost = lost(&store, &queues, Duration::ZERO).await?;
     if args.dry_run {
-        return dry_run(args, chosen(&store, args).await?, lost);
+        let letters = chosen(&store, args).await?;
+        slip(&store, args, &letters).await?;
+        return dry_run(args, letters, lost);
     }
     store.reopen(&lost.iter().map(|letter| letter.id).collect::<Vec<_>>()).await?;
     let letters = chosen(&store, args).await?;
-    if letters.is_empty() && args.letters.is_empty() {
-        known_reason(&store, args).await?;
-    }
+    slip(&store, args, &letters).await?;
     let mut tally = Tally::default();
     for batch in letters.chunks(BATCH) {
         replay(&store, &queues, batch, &mut tally).await?;
@@ -135,19 +135,12 @@ fn dry_run(args: &Args, mut letters: Vec<DeadLetter>, lost: Vec<DeadLetter>) -> 
     Ok(Exit::Clean)
 }
 
-/// An error for a reason that no letter has ever had: a slip, not a job that is done already.
-async fn known_reason(store: &Store, args: &Args) -> anyhow::Result<()> {
-    let Some(reason) = &args.reason else { return Ok(()) };
-    let ever = DeadFilter { reason: Some(reason.clone()), limit: 1, state: None, ..DeadFilter::default() };
-    if !store.dead_letters(&ever).await?.is_empty() {
-        return Ok(());
+/// An error for a reason that no letter ever had: a slip, not a job that is done already.
+async fn slip(store: &Store, args: &Args, letters: &[DeadLetter]) -> anyhow::Result<()> {
+    match &args.reason {
+        Some(reason) if letters.is_empty() => super::reasons::had_by_a_letter(store, reason).await,
+        _ => Ok(()),
     }
-    let open: Vec<String> =
-        store.dead_count().await?.into_iter().map(|(reason, count)| format!("{reason} ({count})")).collect();
-    if open.is_empty() {
-        bail!("no open letter with the reason `{reason}`; no letter is open at all");
-    }
-    bail!("no open letter with the reason `{reason}`; there are: {}", open.join(", "))
 }
 
 /// The letters asked for, without their raw mails.

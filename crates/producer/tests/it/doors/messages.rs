@@ -173,3 +173,25 @@ async fn without_a_good_token_or_shape_nothing_is_registered() {
     let codes: Vec<u16> = (0..9).map(|_| sender.register(&json!({})).code).collect();
     assert!(codes.contains(&429), "{codes:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_there_is_not_is_refused_with_the_names_of_those_there_are() {
+    let world = World::without_accounts().await;
+    let (_producer, client) = open(&world, "");
+    let sender = Sender::new(&world, &client, world.tenant, "sender").await;
+    let mut typo = message(1);
+    typo["provider"] = "sess".into();
+    let refused = sender.register(&json!([message(2), typo]));
+    assert_eq!((refused.code, refused.error().as_str()), (400, "malformed"), "{refused:?}");
+    let said = refused.json()["message"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("[1].provider: is not known"), "{said}");
+    for provider in mailfleet_webhooks::all() {
+        assert!(said.contains(provider.name()), "{} is not in: {said}", provider.name());
+    }
+    assert_eq!(world.sql("SELECT count(*) FROM email_messages"), "0");
+    for (number, provider) in (3..).zip(mailfleet_webhooks::all()) {
+        let mut good = message(number);
+        good["provider"] = provider.name().into();
+        assert_eq!(sender.register(&good).code, 201, "{}", provider.name());
+    }
+}

@@ -3,11 +3,13 @@
 mod http;
 mod inbox;
 mod messages;
+mod missed;
 mod outages;
 mod readme;
 mod refusals;
 mod secrets;
 mod stopping;
+mod unusable;
 mod webhooks;
 
 use std::path::PathBuf;

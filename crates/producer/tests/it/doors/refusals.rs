@@ -1,6 +1,6 @@
 //! Every refusal has its code, its word, and says what to do.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use serde_json::json;
 
@@ -62,6 +62,10 @@ async fn what_cannot_be_read_is_400_and_what_is_not_signed_401() {
         ("{\"event\":", "not JSON"),
         ("[7]", "[0]: must be an object"),
         ("{\"event\": \"bounced\"}", "recipient: is missing"),
+        (
+            "{\"event\": \"bounced\", \"recipient\": \"nope\", \"message_id\": \"m\"}",
+            "recipient: must be a bare address",
+        ),
         ("", "not JSON"),
     ] {
         let refused = client.post(&generic.path, &[signature(body, now(), SECRET)], body.as_bytes());
@@ -179,6 +183,26 @@ async fn an_endpoint_without_its_secret_asks_to_come_again_and_tells_the_operato
         200,
         "mended without a restart; either line is a secret"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_breaks_the_rules_of_http_gets_its_code_alone() {
+    let world = World::without_accounts().await;
+    let (_producer, client) = open(&world, "");
+    let many = "X-Odd: 1\r\n".repeat(101);
+    for (headers, code) in [
+        ("Content-Length: ten\r\n", "400"),
+        ("Content-Length: 1\r\nContent-Length: 2\r\n", "400"),
+        (many.as_str(), "431"),
+    ] {
+        let mut stream = client.connect();
+        let head = format!("POST {} HTTP/1.1\r\nHost: door.test\r\n{headers}\r\n", super::messages::PATH);
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{code}: {answer:?}"));
+        assert_eq!((head.split(' ').nth(1), body), (Some(code), ""), "{answer:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

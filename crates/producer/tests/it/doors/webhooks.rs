@@ -100,7 +100,7 @@ async fn a_signed_call_of_every_provider_is_taken_and_a_tampered_one_is_not() {
     let signer = RsaSigner::new().unwrap();
     let postal = endpoint(&world, "postal", &signer.public_key().unwrap()).await;
     let ses = endpoint(&world, "ses-sns", &signer.certificate().unwrap()).await;
-    let mailgun = endpoint(&world, "mailgun", "a signing key").await;
+    let mailgun = endpoint(&world, "mailgun", "a signing key of the tests").await;
     let standard = endpoint(&world, "standard-webhooks", &text("standard-webhooks", "secret")).await;
 
     let mut calls = Vec::new();
@@ -114,7 +114,7 @@ async fn a_signed_call_of_every_provider_is_taken_and_a_tampered_one_is_not() {
 
     let mut body: Value = serde_json::from_slice(&corpus("mailgun/delivered.json")).unwrap();
     let (time, token) = (now().to_string(), "a-token");
-    let mac = hex(&hmac(b"a signing key", &[time.as_bytes(), token.as_bytes()]));
+    let mac = hex(&hmac(b"a signing key of the tests", &[time.as_bytes(), token.as_bytes()]));
     body["signature"] = json!({"timestamp": time, "token": token, "signature": mac});
     calls.push((&mailgun, Vec::new(), body.to_string().into_bytes(), "a-token", 1));
 
@@ -152,7 +152,7 @@ async fn a_signed_call_of_every_provider_is_taken_and_a_tampered_one_is_not() {
 async fn a_stale_call_is_refused_and_a_replayed_token_takes_no_second_event() {
     let world = World::without_accounts().await;
     let generic = endpoint(&world, "generic", SECRET).await;
-    let mailgun = endpoint(&world, "mailgun", "a signing key").await;
+    let mailgun = endpoint(&world, "mailgun", "a signing key of the tests").await;
     let (_producer, client) = open(&world, "clock_skew_seconds = 60\n");
     let body = event(1).to_string();
     for late in [-90, 90] {
@@ -161,7 +161,7 @@ async fn a_stale_call_is_refused_and_a_replayed_token_takes_no_second_event() {
         assert!(answer.json()["message"].as_str().unwrap().contains("more than 60 s"), "{answer:?}");
     }
     let call = |time: i64, event: &str| {
-        let mac = hex(&hmac(b"a signing key", &[time.to_string().as_bytes(), b"token"]));
+        let mac = hex(&hmac(b"a signing key of the tests", &[time.to_string().as_bytes(), b"token"]));
         json!({
             "signature": {"timestamp": time.to_string(), "token": "token", "signature": mac},
             "event-data": {"event": event, "recipient": "a@example.com", "message": {"headers": {"message-id": "m"}}},
