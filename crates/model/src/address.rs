@@ -16,8 +16,11 @@ pub fn address_key(text: &str) -> Option<String> {
     let address = recipient_key(text);
     let (local, domain) = address.rsplit_once('@')?;
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
-    let whole = !local.is_empty() && !domain.is_empty() && (quoted || !local.contains('@'));
-    let good = whole && !address.contains(odd) && address.chars().count() <= ADDRESS_MAX_CHARS;
+    let whole = !local.is_empty() && !domain.is_empty() && (quoted || !local.contains(['@', '"']));
+    let good = whole
+        && !domain.contains('"')
+        && !address.contains(odd)
+        && address.chars().count() <= ADDRESS_MAX_CHARS;
     good.then_some(address)
 }
 
@@ -43,6 +46,10 @@ mod tests {
             "a@@example.com",
             "a@b@example.com",
             "\"a@b@example.com",
+            // What a CSV field with a space before its quote comes to.
+            "\"ann@example.com\"",
+            "\"ann@example.com",
+            "an\"n@example.com",
             "a@x.example;b@x.example",
             "a@x.example,b@x.example",
             "a@x.example b@x.example",

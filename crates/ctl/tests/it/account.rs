@@ -162,3 +162,22 @@ fn what_an_account_cannot_be_it_is_not_changed_to() {
         .error_naming(&["marketing", "account list"]);
     assert_eq!(fleet.run(&["account", "list", "--json"]).out, before);
 }
+
+#[test]
+fn another_host_or_login_of_an_account_that_was_read_must_be_said_to_lead_to_the_same_folders() {
+    let fleet = Fleet::new();
+    fleet.add_account("sales", "set-moved", &["--shared"]).with_code(0);
+    fleet.sql(
+        "INSERT INTO mailfleet.mailboxes (account_id, name, uidvalidity, last_uid) \
+         SELECT id, 'INBOX', 7, 40 FROM mailfleet.email_accounts",
+    );
+    let set = |more: &[&str]| fleet.run(&[&["account", "set", "sales"], more].concat());
+    for other in [["--host", "imap2.acme.example"], ["--user", "somebody"]] {
+        set(&other).with_code(64).error_naming(&["--same-mailboxes", "account disable sales"]);
+    }
+    // What leads to the same server and login is no move.
+    set(&["--user", "set-moved", "--mailbox", "INBOX", "--mailbox", "Bounces"]).with_code(0);
+    let said = set(&["--host", "imap2.acme.example", "--same-mailboxes"]).with_code(0).out;
+    assert!(said.contains("imap2.acme.example"), "{said}");
+    assert_eq!(fleet.sql("SELECT last_uid FROM mailfleet.mailboxes"), "40");
+}

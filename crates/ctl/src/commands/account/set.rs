@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::ArgGroup;
 use mailfleet_model::SecretSource;
-use mailfleet_store::{Account, NewAccount};
+use mailfleet_store::{Account, Mailbox, NewAccount};
 use serde_json::json;
 
 use super::settings::{Settings, usual_port};
@@ -24,7 +24,7 @@ use crate::text;
         "no_sent_mailbox", "system_ca", "recipient_from_to_cc",
     ]),
     after_help = "Examples:\n  \
-    mailfleet account set sales --host imap2.acme.example\n  \
+    mailfleet account set sales --host imap2.acme.example --same-mailboxes\n  \
     mailfleet account set sales --mailbox INBOX --mailbox Bounces --no-sent-mailbox"
 )]
 pub struct Args {
@@ -32,6 +32,12 @@ pub struct Args {
     name: String,
     #[command(flatten)]
     settings: Settings,
+    /// The folders behind the new host or login are those that were read until now, with the same UIDs
+    ///
+    /// Without it neither can be changed once mail was read: what was read is remembered by UIDVALIDITY and UID, which another server may
+    /// have given to other mail, and such mail would be taken for known.
+    #[arg(long)]
+    same_mailboxes: bool,
     /// Watch no folder of what was sent any more
     #[arg(long, conflicts_with = "sent_mailboxes")]
     no_sent_mailbox: bool,
@@ -55,6 +61,20 @@ pub async fn run(context: &Context, args: Args) -> anyhow::Result<Exit> {
     };
     if args.recipient_from_to_cc == Some(true) && account.tenant.is_some() {
         return Err(Usage::error("--recipient-from-to-cc is for shared accounts; this one is one tenant's"));
+    }
+    let moved = |to: &Option<String>, from: &str| to.as_ref().is_some_and(|to| to != from);
+    let elsewhere =
+        moved(&args.settings.host, &account.host) || moved(&args.settings.user, &account.username);
+    // An account that was never read has nothing to be taken for known. Should its first contact fall between this look and
+    // the change, the old settings were right enough to log in: whoever changes them then has been told by `account check`.
+    let read = |mailbox: &Mailbox| mailbox.uidvalidity.is_some();
+    if elsewhere && !args.same_mailboxes && store.mailboxes(account.id).await?.iter().any(read) {
+        return Err(Usage::error(format!(
+            "another host or login may mean other folders, of which mail would be taken for known and never be read. Where they \
+             are the same, with the same UIDs, say --same-mailboxes; else add them as an account of their own and then \
+             `mailfleet account disable {}`: mail that is in both is stored once",
+            args.name
+        )));
     }
     let settings = args.settings.checked()?;
     let change = |account: &mut NewAccount| {
