@@ -25,9 +25,12 @@ CREATE TABLE mailfleet.analytics_changes (
     storage_keys text[],
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     created timestamptz NOT NULL DEFAULT now(),
+    not_before timestamptz CHECK (not_before IS NULL OR day IS NOT NULL),
     CHECK (num_nonnulls(day, storage_keys) = 1)
 -- Rows come and go all the time: dead ones are cleared away before they slow the next run.
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 2000);
+-- Nearly always empty: it costs those who write nothing.
+CREATE INDEX analytics_changes_aside_idx ON mailfleet.analytics_changes (not_before) WHERE not_before IS NOT NULL;
 SELECT mailfleet.wall('mailfleet.analytics_changes');
 COMMENT ON TABLE mailfleet.analytics_changes IS 'What the roll-ups have still to count again: each row a key, or messages whose keys are looked up then';
 COMMENT ON COLUMN mailfleet.analytics_changes.id IS 'Number of the change; says nothing of the order of commits';
@@ -38,52 +41,64 @@ COMMENT ON COLUMN mailfleet.analytics_changes.day IS 'The day of the changed mes
 COMMENT ON COLUMN mailfleet.analytics_changes.storage_keys IS 'Messages of which recipients or events changed; their keys are those that they have when the change is taken';
 COMMENT ON COLUMN mailfleet.analytics_changes.xid IS 'The transaction that wrote it; taken only when no transaction as old is open any more';
 COMMENT ON COLUMN mailfleet.analytics_changes.created IS 'When that transaction began';
+COMMENT ON COLUMN mailfleet.analytics_changes.not_before IS 'Set aside, because counting it took too long: it is counted from then on, apart from the others, with the rest of its tenant and day and with more time. NULL for a note that nothing is known against';
 
 CREATE FUNCTION mailfleet.day_of(moment timestamptz) RETURNS date
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (moment AT TIME ZONE 'UTC')::date;
 COMMENT ON FUNCTION mailfleet.day_of(timestamptz) IS 'The day of the roll-ups that a moment belongs to, in UTC';
 
+-- A change is noted by all subjects that roll-ups count by: the columns of uuid that analytics_changes has. They are written
+-- into the function when one is added, so that a statement on messages runs SQL that is planned once.
+--
 -- The triggers run with the rights of whoever writes: its tenants are declared, and the change is of the same tenant.
 -- One row for all messages of a statement that share a key. Both the old key and the new one have changed; so have those of
 -- the answers to an outbound message that comes, goes or turns, and of its copies in inboxes: whether they are replies
 -- depends on it.
-CREATE FUNCTION mailfleet.note_messages() RETURNS trigger
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-    AS $note$
+CREATE FUNCTION mailfleet.make_note_messages() RETURNS void
+    LANGUAGE plpgsql
+    AS $make$
+DECLARE
+    columns CONSTANT text[] := (
+        SELECT array_agg(quote_ident(attname) ORDER BY attname <> 'tenant_id', attnum) FROM pg_catalog.pg_attribute
+        WHERE attrelid = 'mailfleet.analytics_changes'::regclass AND atttypid = 'uuid'::regtype
+        AND attnum > 0 AND NOT attisdropped);
+    alias text;
+    -- Where {n.key} stands for tenant and subjects of the rows called n.
+    body text := $note$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO mailfleet.analytics_changes (tenant_id, campaign_id, account_id, day)
-            SELECT n.tenant_id, n.campaign_id, n.account_id, mailfleet.day_of(n.created) FROM new_rows n
+        INSERT INTO mailfleet.analytics_changes ({key}, day)
+            SELECT {n.key}, mailfleet.day_of(n.created) FROM new_rows n
             UNION
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM new_rows n
+            SELECT {c.key}, mailfleet.day_of(c.created) FROM new_rows n
                 JOIN mailfleet.messages c ON c.parent_storage_key = n.storage_key AND c.tenant_id = n.tenant_id
                 WHERE n.direction = 'outbound'
             UNION
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM new_rows n
+            SELECT {c.key}, mailfleet.day_of(c.created) FROM new_rows n
                 JOIN mailfleet.messages c ON c.tenant_id = n.tenant_id AND c.message_id = n.message_id
                 WHERE n.direction = 'outbound' AND c.direction = 'inbound';
     ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO mailfleet.analytics_changes (tenant_id, campaign_id, account_id, day)
-            SELECT o.tenant_id, o.campaign_id, o.account_id, mailfleet.day_of(o.created) FROM old_rows o
+        INSERT INTO mailfleet.analytics_changes ({key}, day)
+            SELECT {o.key}, mailfleet.day_of(o.created) FROM old_rows o
             UNION
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM old_rows o
+            SELECT {c.key}, mailfleet.day_of(c.created) FROM old_rows o
                 JOIN mailfleet.messages c ON c.parent_storage_key = o.storage_key AND c.tenant_id = o.tenant_id
                 WHERE o.direction = 'outbound'
             UNION
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM old_rows o
+            SELECT {c.key}, mailfleet.day_of(c.created) FROM old_rows o
                 JOIN mailfleet.messages c ON c.tenant_id = o.tenant_id AND c.message_id = o.message_id
                 WHERE o.direction = 'outbound' AND c.direction = 'inbound';
     ELSE
         -- What the roll-ups do not count (a thread, what ties a mail to its campaign) is no change to them. Both states are
         -- compared as sets: the plan is kept from a statement on one row, and a join of them would then compare each of
         -- thousands with all.
-        INSERT INTO mailfleet.analytics_changes (tenant_id, campaign_id, account_id, day)
+        INSERT INTO mailfleet.analytics_changes ({key}, day)
             WITH was AS (
-                SELECT storage_key, tenant_id, campaign_id, account_id, created, direction, message_type, message_id,
+                SELECT storage_key, {key}, created, direction, message_type, message_id,
                     parent_storage_key, bytes, latency_ms FROM old_rows
             ), becomes AS (
-                SELECT storage_key, tenant_id, campaign_id, account_id, created, direction, message_type, message_id,
+                SELECT storage_key, {key}, created, direction, message_type, message_id,
                     parent_storage_key, bytes, latency_ms FROM new_rows
             ), changed AS (
                 (TABLE was EXCEPT TABLE becomes) UNION ALL (TABLE becomes EXCEPT TABLE was)
@@ -94,18 +109,30 @@ BEGIN
                 (SELECT storage_key, tenant_id, direction, message_id FROM becomes
                 EXCEPT SELECT storage_key, tenant_id, direction, message_id FROM was)
             )
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM changed c
+            SELECT {c.key}, mailfleet.day_of(c.created) FROM changed c
             UNION
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM turned t
+            SELECT {c.key}, mailfleet.day_of(c.created) FROM turned t
                 JOIN mailfleet.messages c ON c.parent_storage_key = t.storage_key
             UNION
-            SELECT c.tenant_id, c.campaign_id, c.account_id, mailfleet.day_of(c.created) FROM turned t
+            SELECT {c.key}, mailfleet.day_of(c.created) FROM turned t
                 JOIN mailfleet.messages c ON c.tenant_id = t.tenant_id AND c.message_id = t.message_id
                 WHERE c.direction = 'inbound';
     END IF;
     RETURN NULL;
 END
 $note$;
+BEGIN
+    FOREACH alias IN ARRAY ARRAY['', 'n.', 'o.', 'c.'] LOOP
+        body := replace(body, '{' || alias || 'key}', alias || array_to_string(columns, ', ' || alias));
+    END LOOP;
+    EXECUTE format('CREATE OR REPLACE FUNCTION mailfleet.note_messages() RETURNS trigger LANGUAGE plpgsql '
+        'SET search_path = pg_catalog, pg_temp AS %L', body);
+END
+$make$;
+COMMENT ON FUNCTION mailfleet.make_note_messages() IS 'Writes note_messages() for the subjects that analytics_changes has columns of';
+-- Of use to migrations alone.
+REVOKE EXECUTE ON FUNCTION mailfleet.make_note_messages() FROM PUBLIC;
+SELECT mailfleet.make_note_messages();
 COMMENT ON FUNCTION mailfleet.note_messages() IS 'Notes for the roll-ups which keys a statement on messages has changed';
 
 -- A recipient or an event does not say which key its message has, and another transaction may be changing that: the
@@ -204,11 +231,12 @@ GRANT SELECT ON analytics.roll_ups TO mailfleet_writer, mailfleet_reader, mailfl
 COMMENT ON TABLE analytics.roll_ups IS 'The roll-ups there are: each the table analytics.<name>_day and the view analytics.<name>. Written by migrations alone, for its SQL is run';
 COMMENT ON COLUMN analytics.roll_ups.place IS 'The order in which people are shown them';
 COMMENT ON COLUMN analytics.roll_ups.name IS 'Its name';
-COMMENT ON COLUMN analytics.roll_ups.subject IS 'What it counts by besides tenant and day: a column, a uuid, that messages, changes and its own table have under this name. Messages where it is NULL are not counted. NULL for a roll-up by tenant and day alone';
+COMMENT ON COLUMN analytics.roll_ups.subject IS 'What it counts by besides tenant and day: a column, a uuid, that messages, analytics_changes and its own table have under this name. Messages where it is NULL are not counted. NULL for a roll-up by tenant and day alone';
 COMMENT ON COLUMN analytics.roll_ups.label IS 'SQL for the name of a key that people know, where k is a row with tenant_id and the subject';
 
 -- Makes a roll-up: its table with the measures and their meaning, the wall, the view over all days, its place among the
--- others. It is empty until `mailfleet analytics rebuild` has run; what changes from now on is counted at once.
+-- others, and its subject in the notes of changes. It is empty until `mailfleet analytics rebuild` has run; what changes from
+-- now on is counted at once.
 CREATE FUNCTION analytics.roll_up(name text, subject text, label text, about text) RETURNS void
     LANGUAGE plpgsql
     AS $roll_up$
@@ -231,7 +259,39 @@ DECLARE
         ['bytes_in', 'Size of the inbound mails, raw']];
     measure text[];
     sums text := '';
+    noted regtype;
 BEGIN
+    IF subject IS NOT NULL THEN
+        -- Its columns and indexes are looked up by the name that messages, the changes and its own table all know it by.
+        IF subject = 'tenant_id' OR NOT EXISTS (
+            SELECT FROM pg_catalog.pg_attribute WHERE attrelid = 'mailfleet.messages'::regclass AND attname = subject
+            AND atttypid = 'uuid'::regtype AND attnum > 0 AND NOT attisdropped)
+        THEN
+            RAISE EXCEPTION 'a roll-up cannot count by %: mailfleet.messages has no such column of type uuid', subject
+                USING ERRCODE = 'undefined_column',
+                HINT = 'Add the column to mailfleet.messages before the roll-up; NULL as the subject counts by tenant and day alone.';
+        END IF;
+        IF NOT EXISTS (
+            SELECT FROM pg_catalog.pg_index WHERE indrelid = 'mailfleet.messages'::regclass AND indisvalid
+            AND pg_get_indexdef(indexrelid, 1, false) = quote_ident(subject)
+            AND pg_get_indexdef(indexrelid, 2, false) = 'created')
+        THEN
+            RAISE EXCEPTION 'a roll-up cannot count by %: each page would read all of mailfleet.messages', subject
+                USING ERRCODE = 'undefined_object', HINT = format(
+                    'Before the roll-up: CREATE INDEX ON mailfleet.messages (%1$I, created) WHERE %1$I IS NOT NULL', subject);
+        END IF;
+        SELECT atttypid::regtype INTO noted FROM pg_catalog.pg_attribute
+            WHERE attrelid = 'mailfleet.analytics_changes'::regclass AND attname = subject AND attnum > 0 AND NOT attisdropped;
+        IF noted IS NULL THEN
+            EXECUTE format('ALTER TABLE mailfleet.analytics_changes ADD COLUMN %I uuid', subject);
+            EXECUTE format('COMMENT ON COLUMN mailfleet.analytics_changes.%I IS %L', subject,
+                subject || ' of the changed messages; NULL for none');
+        ELSIF noted <> 'uuid'::regtype THEN
+            RAISE EXCEPTION 'a roll-up cannot count by %: mailfleet.analytics_changes has a column of this name that is no uuid', subject
+                USING ERRCODE = 'duplicate_column', HINT = 'Count by a column of mailfleet.messages of another name.';
+        END IF;
+        PERFORM mailfleet.make_note_messages();
+    END IF;
     INSERT INTO analytics.roll_ups (name, subject, label) VALUES (name, subject, label);
     EXECUTE format('CREATE TABLE %1$s (tenant_id uuid NOT NULL%2$s, day date NOT NULL, PRIMARY KEY (%3$s, day))',
         daily, coalesce(', ' || quote_ident(subject) || ' uuid NOT NULL', ''), keys);

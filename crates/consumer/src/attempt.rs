@@ -1,11 +1,13 @@
 //! One try of a batch at PostgreSQL, for every kind of work: together, and where that fails, each entry by itself.
 
-use mailfleet_model::{Class, Classify as _, JobId};
+use mailfleet_model::{Classify as _, JobId};
 use mailfleet_queue::Failure;
 use mailfleet_store::Error;
 
 use crate::batch::{Case, Context, Kind, Verdict};
 use crate::blame::Mark;
+use crate::ingest::Rejection;
+use crate::policy::Policy;
 
 /// Something with its entry's place in the batch.
 pub type Placed<T> = (usize, T);
@@ -104,13 +106,13 @@ impl<K: Kind> Context<K> {
     /// What becomes of an entry for which the store has no answer but an error.
     pub fn failed(&self, job: &JobId, began: Mark, error: &Error) -> Verdict {
         let class = error.class();
-        let blamed = match class {
-            // What passes by itself (a transaction that lost against others, a lock that others held, a plan that a
-            // migration made void) is nobody's fault either, as a rule.
-            Class::Outage | Class::Fault | Class::Transient => self.suspects.failed(job, began),
-            Class::Data | Class::Policy | Class::Hostile => true,
-        };
-        if blamed { Verdict::Retry(Failure::new(class, error.to_string())) } else { Verdict::Later }
+        match Policy::of(class) {
+            Policy::Bury => Verdict::Dead(Rejection::permanent(class, error)),
+            Policy::Wait if self.suspects.failed(job, began) => {
+                Verdict::Retry(Failure::new(class, error.to_string()))
+            }
+            Policy::Wait => Verdict::Later,
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use mailfleet_model::{Backoff, Clock, Lane, TenantId};
 use mailfleet_queue::{Consumer, Delivery, Failure, Settled};
 use mailfleet_runtime::{CounterFamily, LogGate};
 use mailfleet_store::{Error, Store};
+use tokio::sync::mpsc;
 
+use crate::admission::{Admission, Room};
 use crate::blame::Suspects;
 use crate::gate::Gate;
 use crate::ingest::Rejection;
@@ -28,6 +30,12 @@ pub trait Kind: Sized + Send + Sync + 'static {
     type Row: Send + Sync;
     /// What PostgreSQL answers of one entry.
     type Fate: Send;
+
+    /// Whether work on it may take long although nothing is wrong with the servers, so that it must keep no worker from the
+    /// others.
+    fn takes_long(_delivery: &Delivery) -> bool {
+        false
+    }
 
     /// Brings the entries that go on to their verdicts, through [`Context::write`]. One that gets none comes again,
     /// uncounted.
@@ -57,6 +65,10 @@ pub struct Context<K> {
     pub gate: Arc<Gate>,
     /// Entries that fail while others do not.
     pub suspects: Suspects,
+    /// How much may be held; none for work that weighs nothing.
+    pub admission: Option<Admission>,
+    /// Where work goes that takes long, each with the room it takes. A consumer holds one such entry at a time.
+    pub apart: mpsc::Sender<(Delivery, Option<Room>)>,
     /// Moves entries in Redis, waiting out its outages.
     pub settler: Arc<Settler>,
     /// What is counted over all kinds of work.
@@ -84,6 +96,9 @@ pub enum Verdict {
     Later,
     /// Another consumer has it: Redis is told nothing.
     Lost,
+    /// It ended a process that was not this one. As after the death of a consumer, Redis is told nothing: whoever finds it
+    /// when its lease has run out counts the crash.
+    Crashed,
 }
 
 /// One entry on its way through [`Context::decide`].
@@ -113,6 +128,14 @@ impl<'a> Case<'a> {
 }
 
 impl<K: Kind> Context<K> {
+    /// Waits for the room that a claim needs; `None` where nothing is to be waited for.
+    pub async fn room(&self) -> Option<Room> {
+        match &self.admission {
+            Some(admission) => Some(admission.room().await),
+            None => None,
+        }
+    }
+
     /// PostgreSQL's half: does the work, writes dead letters. Gives a verdict for each entry.
     ///
     /// Only borrows the deliveries: a caller that stops polling still has them and can hand them back. What was
@@ -120,6 +143,7 @@ impl<K: Kind> Context<K> {
     pub async fn decide(&self, batch: &[Delivery]) -> Vec<Verdict> {
         self.metrics.batch_entries.observe(wide(batch.len()));
         let mut cases: Vec<Case<'_>> = batch.iter().map(Case::new).collect();
+        self.end_replayed_crashes(&mut cases).await;
         K::decide(self, &mut cases).await;
         cases.iter_mut().for_each(last_attempt);
         self.bury(&mut cases).await;
@@ -145,6 +169,7 @@ impl<K: Kind> Context<K> {
                 Verdict::Later => later.push(delivery),
                 // Dropped without a word: there is no lease left to let go.
                 Verdict::Lost => self.count(Outcome::LeaseLost, delivery.lane()),
+                Verdict::Crashed => self.count(Outcome::Crashed, delivery.lane()),
             }
         }
         // What is committed first: it is what would run for nothing if time were up now.

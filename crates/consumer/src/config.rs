@@ -7,6 +7,12 @@ use serde::Deserialize;
 
 use crate::roll_up::AnalyticsConfig;
 
+/// Address space of a child process that does nothing, in bytes.
+const CHILD_BASE: u64 = 40 << 20;
+/// Bytes that reading one byte of a mail takes at most. Measured: 3 for attachments, 6 for text and 11 for HTML, of mails
+/// that are hardly anything else.
+const CHILD_FACTOR: u64 = 12;
+
 /// The whole file. Sections of other binaries are theirs to check.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -43,6 +49,15 @@ pub struct ConsumerConfig {
     /// Largest mail that is taken apart, in bytes, 64 KiB to 128 MiB, default 50 MiB. A larger one is stored all the
     /// same: its headers, and its body as one attachment.
     pub max_message_bytes: u64,
+    /// Raw mail that all workers of one process hold together at most, in MiB, 1 to 1,048,576, default 192; at least
+    /// `queue.max_claim_bytes` and [`max_message_bytes`](Self::max_message_bytes) together. Working on it takes about three
+    /// times as much, on mails that are all text up to twelve times.
+    pub memory_budget_mib: u64,
+    /// Address space of the child process that reads first what a consumer has died on, in MiB, 64 to 65,536, default 640;
+    /// at least 40 MiB and twelve times [`max_message_bytes`](Self::max_message_bytes), so that it only ends what is no mail.
+    pub child_memory_mib: u64,
+    /// Processor time of that child in seconds, 1 to 600, default 30; by the clock it may take ten times as long.
+    pub child_seconds: u64,
     /// Seconds until a changed account or tenant domain is noticed, 1 to 3,600, default 10.
     pub accounts_refresh_seconds: u64,
     /// Seconds between two looks for delivery events that missed their message, 1 to 3,600, default 60.
@@ -56,6 +71,9 @@ impl Default for ConsumerConfig {
             event_workers: 1,
             batch_count: 200,
             max_message_bytes: 50 << 20,
+            memory_budget_mib: 192,
+            child_memory_mib: 640,
+            child_seconds: 30,
             accounts_refresh_seconds: 10,
             match_sweep_seconds: 60,
         }
@@ -71,6 +89,9 @@ impl ConsumerConfig {
             ("event_workers", wide(self.event_workers), 1, 16),
             ("batch_count", wide(self.batch_count), 1, 1_000),
             ("max_message_bytes", self.max_message_bytes, 64 << 10, wide(mailfleet_queue::MAX_RAW_BYTES)),
+            ("memory_budget_mib", self.memory_budget_mib, 1, 1 << 20),
+            ("child_memory_mib", self.child_memory_mib, 64, 64 << 10),
+            ("child_seconds", self.child_seconds, 1, 600),
             ("accounts_refresh_seconds", self.accounts_refresh_seconds, 1, 3_600),
             ("match_sweep_seconds", self.match_sweep_seconds, 1, 3_600),
         ] {
@@ -85,6 +106,16 @@ impl ConsumerConfig {
         Ok(())
     }
 
+    /// [`Self::memory_budget_mib`] in bytes.
+    pub const fn memory_budget(&self) -> u64 {
+        self.memory_budget_mib << 20
+    }
+
+    /// [`Self::child_memory_mib`] in bytes.
+    pub const fn child_memory(&self) -> u64 {
+        self.child_memory_mib << 20
+    }
+
     /// The time for which what is known of accounts is believed.
     pub const fn refresh_every(&self) -> Duration {
         Duration::from_secs(self.accounts_refresh_seconds)
@@ -93,6 +124,37 @@ impl ConsumerConfig {
     /// The time between two looks for events that missed their message.
     pub const fn match_sweep_every(&self) -> Duration {
         Duration::from_secs(self.match_sweep_seconds)
+    }
+}
+
+impl Config {
+    /// The raw mail that one claim takes at most: it ends with the mail that reaches `queue.max_claim_bytes`.
+    pub const fn most_claimed(&self) -> u64 {
+        self.queue.max_claim_bytes.saturating_add(self.consumer.max_message_bytes)
+    }
+
+    /// Checks that what must fit into each other does.
+    fn validate_memory(&self) -> Result<(), Invalid> {
+        let most = self.most_claimed();
+        if self.consumer.memory_budget() < most {
+            let problem = format!(
+                "is {}, but one claim may take {} MiB: `queue.max_claim_bytes` and, behind it, one mail of \
+                 `consumer.max_message_bytes`",
+                self.consumer.memory_budget_mib,
+                most.div_ceil(1 << 20)
+            );
+            return Err(Invalid::within("consumer", "memory_budget_mib", problem));
+        }
+        let needed = CHILD_BASE.saturating_add(self.consumer.max_message_bytes.saturating_mul(CHILD_FACTOR));
+        if self.consumer.child_memory() < needed {
+            let problem = format!(
+                "is {}, but a mail of `consumer.max_message_bytes` may need {} MiB",
+                self.consumer.child_memory_mib,
+                needed.div_ceil(1 << 20)
+            );
+            return Err(Invalid::within("consumer", "child_memory_mib", problem));
+        }
+        Ok(())
     }
 }
 
@@ -113,6 +175,7 @@ impl Settings for Config {
         self.postgres.validate().map_err(|error| Invalid::within("postgres", error.key, error.problem))?;
         self.consumer.validate()?;
         self.analytics.validate()?;
+        self.validate_memory()?;
         // With fewer, a busy consumer would wait for a connection to ask for a sign of life, and call that an outage.
         let (pool, workers) = (self.postgres.pool_size, self.consumer.workers + self.consumer.event_workers);
         let spare = 3 + usize::from(self.analytics.enabled);
@@ -143,6 +206,22 @@ mod tests {
     fn a_value_out_of_range_is_refused_by_name_with_its_range() {
         let config = ConsumerConfig { workers: 0, ..ConsumerConfig::default() };
         assert_eq!(config.validate().unwrap_err().to_string(), "`consumer.workers`: is 0, must be 1 to 64");
+    }
+
+    #[test]
+    fn memory_that_does_not_hold_what_it_must_is_refused_by_name() {
+        let url = mailfleet_model::Secret::new("postgres://x@127.0.0.1/x".to_owned());
+        let mut config = Config::default();
+        config.postgres.url = url;
+        config.queue.url = mailfleet_model::Secret::new("redis://127.0.0.1".to_owned());
+        config.validate().unwrap();
+        config.consumer.memory_budget_mib = 81;
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains("consumer.memory_budget_mib") && error.contains("82 MiB"), "{error}");
+        config.consumer.memory_budget_mib = 82;
+        config.consumer.child_memory_mib = 639;
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains("consumer.child_memory_mib") && error.contains("640 MiB"), "{error}");
     }
 
     #[test]

@@ -52,7 +52,9 @@ pub async fn show(queues: Vec<Shown>, metrics: Arc<ConsumerMetrics>, shutdown: S
             }
             let depth = depth.unwrap_or_default();
             let age = |lane| depth.lane(lane).oldest_age();
-            metrics.queue.show(&queue.config().queue, depth.series(), age, depth.backlog());
+            let name = &queue.config().queue;
+            metrics.queue.show(name, depth.series(), age, depth.backlog());
+            metrics.queue.show_paused(name, |lane| depth.lane(lane).paused, depth.closed);
             stats += consumer.stats();
         }
         metrics.memory.show(memory.used_bytes, memory.max_bytes);

@@ -46,14 +46,25 @@ pub struct Rejection {
     pub class: Class,
     /// One line for people.
     pub error: String,
-    /// The failure of this very run, where it was an attempt: the letter counts and remembers it.
-    pub last: Option<Failure>,
+    /// What this very run adds to what the entry has been through; the letter counts and remembers it.
+    pub charge: Charge,
+}
+
+/// What a run that ends in a dead letter is counted as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Charge {
+    /// Nothing: it could not end in another way.
+    Free,
+    /// The last of the attempts.
+    Attempt(Failure),
+    /// The last of the crashes.
+    Crash(Failure),
 }
 
 impl Rejection {
-    /// A rejection that is no failed attempt.
+    /// A rejection that counts as nothing.
     pub fn new(reason: &'static str, class: Class, error: impl Into<String>) -> Self {
-        Self { reason, class, error: error.into(), last: None }
+        Self { reason, class, error: error.into(), charge: Charge::Free }
     }
 }
 

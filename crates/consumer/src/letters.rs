@@ -5,8 +5,11 @@ use mailfleet_queue::{Attempt, Delivery, Failure};
 use mailfleet_store::{DeadOutcome, Error, NewDeadLetter};
 
 use crate::batch::{Case, Context, Kind, Verdict};
-use crate::ingest::{Rejection, message_id};
+use crate::ingest::{Charge, Rejection, message_id};
 use crate::metrics::Outcome;
+
+/// The reason of what is not to be run any more because processes died on it.
+const CRASHES_EXHAUSTED: &str = "crashes_exhausted";
 
 impl<K: Kind> Context<K> {
     /// Writes the letters of all entries that are to die, in one transaction with their ledger rows.
@@ -69,8 +72,20 @@ impl<K: Kind> Context<K> {
         let delivery = case.delivery;
         let at = delivery.envelope().work.mail();
         let (mut counters, mut history) = (delivery.counters(), delivery.history().to_vec());
-        if let Some(failure) = &why.last {
-            counters.attempts = counters.attempts.saturating_add(1);
+        let failure = match &why.charge {
+            Charge::Free => None,
+            Charge::Attempt(failure) => {
+                counters.attempts = counters.attempts.saturating_add(1);
+                Some(failure)
+            }
+            Charge::Crash(failure) => {
+                counters.crashes = counters.crashes.saturating_add(1);
+                Some(failure)
+            }
+        };
+        // What ends processes is not looked at again, not even for its Message-ID.
+        let deadly = why.reason == CRASHES_EXHAUSTED || matches!(why.charge, Charge::Crash(_));
+        if let Some(failure) = failure {
             history.push(Attempt {
                 at_ms: self.clock.now_ms(),
                 worker: self.consumer.name().to_string(),
@@ -93,7 +108,7 @@ impl<K: Kind> Context<K> {
             history: serde_json::json!(history),
             tenant: case.tenant,
             account: at.map(|at| at.account),
-            message_id: at.filter(|_| !delivery.exhausted_crashes()).and_then(|_| message_id(delivery.raw())),
+            message_id: at.filter(|_| !deadly).and_then(|_| message_id(delivery.raw())),
         }
     }
 }
@@ -104,7 +119,7 @@ impl Rejection {
         if delivery.exhausted_crashes() {
             let crashes = delivery.counters().crashes;
             let error = format!("its process died on it {crashes} times while it ran alone");
-            return Some(Self::new("crashes_exhausted", Class::Hostile, error));
+            return Some(Self::new(CRASHES_EXHAUSTED, Class::Hostile, error));
         }
         let malformed = delivery.malformed()?;
         Some(Self::new("malformed_entry", Class::Fault, malformed.to_owned()))
@@ -123,6 +138,26 @@ impl Rejection {
     /// The last attempt it had ended like the others.
     pub fn exhausted(failure: Failure) -> Self {
         let error = format!("the last of its attempts failed: {}", failure.text);
-        Self { reason: "attempts_exhausted", class: failure.class, error, last: Some(failure) }
+        Self { reason: "attempts_exhausted", class: failure.class, error, charge: Charge::Attempt(failure) }
+    }
+
+    /// A process died on the replay of it.
+    pub fn crashed_again(crashes: u32) -> Self {
+        let error = format!("replayed, and its process died on it while it ran alone ({crashes} times)");
+        Self::new(CRASHES_EXHAUSTED, Class::Hostile, error)
+    }
+
+    /// An error of the store that is about this entry and would be the same the next time.
+    pub fn permanent(class: Class, error: &Error) -> Self {
+        Self::new("refused_by_postgresql", class, error.to_string())
+    }
+
+    /// The last of the crashes it may cost was that of the child process that read it first.
+    pub fn rehearsed(crashes: u32, failure: Failure) -> Self {
+        let error = format!(
+            "processes died on it {crashes} times while it ran alone, the last one a child: {}",
+            failure.text
+        );
+        Self { reason: CRASHES_EXHAUSTED, class: failure.class, error, charge: Charge::Crash(failure) }
     }
 }

@@ -4,11 +4,14 @@
 //!   one try of it at PostgreSQL. All three serve every kind of work: mails (`persist`) and delivery `events`;
 //! - `ingest` turns a raw mail into rows, `reports` reads what it says of messages of ours; `tenants` says whose it is;
 //!   `persist` stores them, `letters` the dead ones;
-//! - `gate` holds everybody back while PostgreSQL is away; `blame` tells one bad mail from a bad day;
+//! - `gate` holds everybody back while PostgreSQL is away; `blame` tells one bad mail from a bad day, `policy` what each
+//!   class of error costs;
+//! - `admission` bounds the raw mail in hand; `rehearsal` lets a child process read first what a consumer died on;
 //! - `settle` waits out Redis' outages; `deadline` shares out the time of a drain;
 //! - `roll_up` keeps the analytics roll-ups, in one replica at a time;
 //! - `startup` refuses what waiting cannot mend; `depth` shows the queues' depths.
 
+mod admission;
 mod attempt;
 mod batch;
 mod blame;
@@ -21,6 +24,9 @@ mod ingest;
 mod letters;
 mod metrics;
 mod persist;
+mod policy;
+mod rehearsal;
+mod replayed;
 mod reports;
 mod roll_up;
 mod settle;
@@ -47,6 +53,10 @@ use crate::config::Config;
 struct Cli {
     #[command(flatten)]
     args: Args,
+
+    /// Read one mail from standard input within narrow limits and end: what a consumer starts for a mail that it died on
+    #[arg(long, hide = true)]
+    rehearse: bool,
 }
 
 const SPEC: Spec = Spec {
@@ -57,6 +67,7 @@ const SPEC: Spec = Spec {
 
 fn main() -> ExitCode {
     match mailfleet_runtime::parse::<Cli>(SPEC.name) {
+        Ok(cli) if cli.rehearse => rehearsal::perform(SPEC.name),
         Ok(cli) => mailfleet_runtime::run::<Config, _, _>(&SPEC, &cli.args, startup::start),
         Err(code) => code,
     }

@@ -26,6 +26,8 @@ pub enum Outcome {
     HandedBack,
     /// Left alone because its lease was lost: another consumer has it.
     LeaseLost,
+    /// It ended the child process that read it first; it goes on alone after its lease, one crash the poorer.
+    Crashed,
 }
 
 impl Label for Outcome {
@@ -42,6 +44,7 @@ impl Label for Outcome {
             Self::PutOff,
             Self::HandedBack,
             Self::LeaseLost,
+            Self::Crashed,
         ]
     }
 
@@ -56,6 +59,7 @@ impl Label for Outcome {
             Self::PutOff => "put_off",
             Self::HandedBack => "handed_back",
             Self::LeaseLost => "lease_lost",
+            Self::Crashed => "crashed",
         }
     }
 }

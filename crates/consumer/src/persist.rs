@@ -1,16 +1,18 @@
-//! Mails, from entries to rows in PostgreSQL: parse, attach to a tenant, persist.
+//! Mails, from entries to rows in PostgreSQL: rehearse where that is due, parse, attach to a tenant, persist.
 
 use std::time::Instant;
 
 use bytes::Bytes;
 use mailfleet_mime::Limits;
 use mailfleet_model::{Envelope, TenantId};
+use mailfleet_queue::Delivery;
 use mailfleet_store::{Error, MailRow, Persisted};
 
 use crate::attempt::{Placed, end};
 use crate::batch::{Case, Context, Kind, Verdict};
 use crate::ingest::{Prepared, Rejection, prepare};
 use crate::metrics::{Outcome, wide};
+use crate::rehearsal::{Rehearsal, trial};
 use crate::tenants::Directory;
 
 /// What work on mails needs.
@@ -20,13 +22,20 @@ pub struct Mails {
     pub directory: Directory,
     /// Bounds of the parser.
     pub limits: Limits,
+    /// Reads in a child process first what a consumer has died on.
+    pub rehearsal: Rehearsal,
 }
 
 impl Kind for Mails {
     type Row = MailRow;
     type Fate = Persisted;
 
+    fn takes_long(delivery: &Delivery) -> bool {
+        trial::is_due(delivery)
+    }
+
     async fn decide(context: &Context<Self>, cases: &mut [Case<'_>]) {
+        context.rehearse(cases).await;
         let mails = context.read(cases).await;
         let rows = context.attach(cases, mails).await;
         context.write(cases, rows).await;

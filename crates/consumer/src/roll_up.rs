@@ -62,7 +62,7 @@ const LET_GO_WITHIN: Duration = Duration::from_millis(500);
 /// How an interval ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RunResult {
-    /// All changes that could be counted are.
+    /// All changes that could be counted are; a day that takes too long was put off.
     Done,
     /// Another replica has the lease.
     Elsewhere,
@@ -202,16 +202,28 @@ async fn stopped_for(shutdown: &Shutdown, time: Duration) {
 }
 
 async fn pages(roller: &mut Roller<'_>) -> Result<RunResult, Error> {
+    let mut put_off = 0_u32;
+    let mut ended = RunResult::Done;
     for _ in 0..MOST_PAGES {
         match roller.page().await? {
             RolledUp::Page { changes, keys } => {
                 tracing::debug!(changes, keys, "a page of the analytics roll-ups is counted");
             }
+            RolledUp::PutOff => put_off += 1,
             RolledUp::Idle => break,
-            RolledUp::LeaseLost => return Ok(RunResult::LeaseLost),
+            RolledUp::LeaseLost => {
+                ended = RunResult::LeaseLost;
+                break;
+            }
         }
     }
-    Ok(RunResult::Done)
+    if put_off > 0 {
+        tracing::warn!(
+            put_off,
+            "days of tenants were put off that cannot be counted in time; the others are counted"
+        );
+    }
+    Ok(ended)
 }
 
 #[cfg(test)]

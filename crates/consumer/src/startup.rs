@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use mailfleet_mime::Limits;
-use mailfleet_queue::{Consumer, ConsumerName, Queue, Queues};
+use mailfleet_queue::{Consumer, ConsumerName, Delivery, Queue, Queues};
 use mailfleet_runtime::{Beat, LogGate, Process, Shutdown, reach};
 use mailfleet_store::Store;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::admission::{Admission, HeldBytes, Room};
 use crate::batch::{Context, Kind};
 use crate::blame::Suspects;
 use crate::config::Config;
@@ -19,6 +21,7 @@ use crate::events::{self, EventMetrics, Events};
 use crate::gate::Gate;
 use crate::metrics::{self, ConsumerMetrics};
 use crate::persist::Mails;
+use crate::rehearsal::Rehearsal;
 use crate::roll_up::{Keeper, RollUpMetrics};
 use crate::settle::Settler;
 use crate::tenants::Directory;
@@ -38,6 +41,10 @@ pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
     let pool = store.clone();
     mailfleet_runtime::postgres_connections(&process.metrics, move || pool.pool_usage())?;
     let queues = Queues::connect(&config.queue)?;
+    let settings = &config.consumer;
+    let rehearsal =
+        Rehearsal::new(settings.child_memory(), settings.child_seconds, settings.max_message_bytes)?;
+    rehearsal.prove().await?;
     if check(&store, &queues, &process.shutdown, &store_beat, &queue_beat).await?.is_none() {
         return Ok(());
     }
@@ -48,7 +55,10 @@ pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
     let mails = Mails {
         directory: Directory::new(store.clone(), config.consumer.refresh_every()),
         limits: Limits { max_raw_bytes: config.consumer.max_message_bytes, ..Limits::default() },
+        rehearsal,
     };
+    let held = HeldBytes::register(&process.metrics)?;
+    let admission = Admission::new(settings.memory_budget(), config.most_claimed(), held);
     if config.analytics.enabled {
         let keeper = Keeper {
             store: store.clone(),
@@ -61,17 +71,26 @@ pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
     let outage_log = Settler::outage_log();
     let shared = Shared { store, gate, metrics, queue_beat, outage_log, name, process: process.clone() };
     let fleet = Fleet {
-        mails: shared.context(&queues.mails, mails)?,
-        events: shared.context(&queues.events, Events { metrics: event_metrics })?,
+        mails: shared.crew(&queues.mails, mails, Some(admission))?,
+        // An event is a number that stands in PostgreSQL: it weighs nothing here.
+        events: shared.crew(&queues.events, Events { metrics: event_metrics }, None)?,
     };
     process.components.spawn("consumer", serve(fleet, process.clone()));
     Ok(())
 }
 
-/// The workers' contexts, one for each kind of work.
+/// The workers of each kind of work.
 struct Fleet {
-    mails: Arc<Context<Mails>>,
-    events: Arc<Context<Events>>,
+    mails: Crew<Mails>,
+    events: Crew<Events>,
+}
+
+/// The workers of one kind of work, before they begin.
+struct Crew<K> {
+    /// What they share.
+    context: Arc<Context<K>>,
+    /// What comes for the one that works apart.
+    apart: mpsc::Receiver<(Delivery, Option<Room>)>,
 }
 
 /// What all kinds of work share.
@@ -86,36 +105,46 @@ struct Shared {
 }
 
 impl Shared {
-    fn context<K: Kind>(&self, queue: &Queue, kind: K) -> prometheus::Result<Arc<Context<K>>> {
+    fn crew<K: Kind>(
+        &self,
+        queue: &Queue,
+        kind: K,
+        admission: Option<Admission>,
+    ) -> prometheus::Result<Crew<K>> {
         let consumer = queue.consumer(self.name.clone());
         let (shutdown, beat) = (self.process.shutdown.clone(), self.queue_beat.clone());
         let settler = Settler::new(consumer.clone(), shutdown, beat, Arc::clone(&self.outage_log));
         let processed = metrics::processed(&self.process.metrics, &queue.config().queue)?;
-        Ok(Arc::new(Context {
+        // A consumer holds one entry at a time that runs alone, and only such work is done apart.
+        let (sender, apart) = mpsc::channel(1);
+        let context = Arc::new(Context {
             consumer,
             store: self.store.clone(),
             gate: Arc::clone(&self.gate),
             suspects: Suspects::default(),
+            admission,
+            apart: sender,
             settler: Arc::new(settler),
             metrics: Arc::clone(&self.metrics),
             clock: Arc::clone(&self.process.clock),
             log: LogGate::each_second(),
             kind,
             processed,
-        }))
+        });
+        Ok(Crew { context, apart })
     }
 }
 
 /// Runs the workers until the process stops, then leaves the groups.
 async fn serve(fleet: Fleet, process: Process<Config>) -> anyhow::Result<()> {
-    let Fleet { mails, events } = fleet;
+    let (mails, events) = (Arc::clone(&fleet.mails.context), Arc::clone(&fleet.events.context));
     let (config, shutdown) = (&process.config.consumer, &process.shutdown);
     // Their own threads: a handler that blocks every worker thread must not cost a lease.
     let keepers = (mails.consumer.spawn_keeper()?, events.consumer.spawn_keeper()?);
     let mut workers = JoinSet::new();
     let lease = Duration::from_millis(process.config.queue.lease_ms);
-    employ(&mut workers, &mails, config.workers, config.batch_count, lease, shutdown);
-    employ(&mut workers, &events, config.event_workers, config.batch_count, lease, shutdown);
+    employ(&mut workers, fleet.mails, config.workers, config.batch_count, lease, shutdown);
+    employ(&mut workers, fleet.events, config.event_workers, config.batch_count, lease, shutdown);
     workers.spawn(events::sweep::run(Arc::clone(&events), config.match_sweep_every(), shutdown.clone()));
     let shown = vec![Shown::of(&mails), Shown::of(&events)];
     workers.spawn(depth::show(shown, Arc::clone(&mails.metrics), shutdown.clone()));
@@ -134,19 +163,20 @@ async fn serve(fleet: Fleet, process: Process<Config>) -> anyhow::Result<()> {
     ended
 }
 
-/// Starts the workers of one kind of work, and the reclaimer beside them.
+/// Starts the workers of one kind of work, and beside them the reclaimer and the one that works apart.
 fn employ<K: Kind>(
     workers: &mut JoinSet<()>,
-    context: &Arc<Context<K>>,
+    Crew { context, apart }: Crew<K>,
     number: usize,
     batch_count: usize,
     lease: Duration,
     shutdown: &Shutdown,
 ) {
     for _ in 0..number {
-        workers.spawn(worker::work(Arc::clone(context), batch_count, shutdown.clone()));
+        workers.spawn(worker::work(Arc::clone(&context), batch_count, shutdown.clone()));
     }
-    workers.spawn(worker::reclaim(Arc::clone(context), lease, shutdown.clone()));
+    workers.spawn(worker::work_apart(Arc::clone(&context), apart, shutdown.clone()));
+    workers.spawn(worker::reclaim(context, lease, shutdown.clone()));
 }
 
 async fn leave(consumer: &Consumer, shutdown: &Shutdown) {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use mailfleet_queue::Delivery;
 use mailfleet_runtime::Shutdown;
+use tokio::sync::mpsc::{self, error::TrySendError};
 
+use crate::admission::Room;
 use crate::batch::{Context, Kind};
 use crate::deadline::{self, Step};
 use crate::settle::Settler;
@@ -22,6 +24,7 @@ pub async fn work<K: Kind>(context: Arc<Context<K>>, batch_count: usize, shutdow
         if shutdown.unless_stopping(context.gate.opened()).await.is_none() {
             return;
         }
+        let Some(room) = shutdown.unless_stopping(context.room()).await else { return };
         let claimed = tokio::select! {
             biased;
             claimed = context.consumer.claim(batch_count) => claimed,
@@ -32,13 +35,15 @@ pub async fn work<K: Kind>(context: Arc<Context<K>>, batch_count: usize, shutdow
             Ok(batch) => {
                 failures = 0;
                 context.settler.answered();
+                let room = room.map(|room| room.filled_with(&batch));
                 if batch.is_empty() {
                     shutdown.unless_stopping(context.consumer.wait(LOOK_EVERY)).await;
                 } else {
-                    run(&context, batch, &shutdown).await;
+                    run(&context, batch, room, &shutdown).await;
                 }
             }
             Err(error) => {
+                drop(room);
                 failures += 1;
                 context.settler.note(&error);
                 shutdown.sleep(Settler::pause(failures)).await;
@@ -47,15 +52,51 @@ pub async fn work<K: Kind>(context: Arc<Context<K>>, batch_count: usize, shutdow
     }
 }
 
+/// Works on what takes long, one by one, beside the workers.
+pub async fn work_apart<K: Kind>(
+    context: Arc<Context<K>>,
+    mut work: mpsc::Receiver<(Delivery, Option<Room>)>,
+    shutdown: Shutdown,
+) {
+    while let Some(Some((delivery, _room))) = shutdown.unless_stopping(work.recv()).await {
+        work_off(&context, VecDeque::from([vec![delivery]]), &shutdown).await;
+    }
+    // What was sent before the end is handed back like all else; what comes now its sender keeps.
+    work.close();
+    while let Some((delivery, _room)) = work.recv().await {
+        context.hand_back(vec![delivery]).await;
+    }
+}
+
 /// Works a claim off. What a consumer has died on before runs by itself, so that it takes nobody along, and first: if
 /// the process dies of it, what was claimed with it has not run yet and is not blamed; the other way round it would be
-/// blamed for a death that another caused.
-async fn run<K: Kind>(context: &Context<K>, claimed: Vec<Delivery>, shutdown: &Shutdown) {
+/// blamed for a death that another caused. What takes long is left to [`work_apart`].
+async fn run<K: Kind>(
+    context: &Context<K>,
+    claimed: Vec<Delivery>,
+    mut room: Option<Room>,
+    shutdown: &Shutdown,
+) {
     let (out, rest): (Vec<_>, Vec<_>) = claimed.into_iter().partition(Delivery::exhausted_crashes);
     let (alone, together): (Vec<_>, Vec<_>) = rest.into_iter().partition(Delivery::run_alone);
+    let (long, alone): (Vec<_>, Vec<_>) = alone.into_iter().partition(K::takes_long);
+    for delivery in long {
+        let share = room.as_mut().map(|room| room.split(std::slice::from_ref(&delivery)));
+        // No place is free for one whose lease was lost long ago, or when the process stops.
+        if let Err(TrySendError::Full((delivery, _)) | TrySendError::Closed((delivery, _))) =
+            context.apart.try_send((delivery, share))
+        {
+            context.hand_back(vec![delivery]).await;
+        }
+    }
     let mut batches: VecDeque<Vec<Delivery>> = VecDeque::from([out]);
     batches.extend(alone.into_iter().map(|delivery| vec![delivery]));
     batches.push_back(together);
+    work_off(context, batches, shutdown).await;
+}
+
+/// Works batches off, one after the other, each to its settlement.
+async fn work_off<K: Kind>(context: &Context<K>, mut batches: VecDeque<Vec<Delivery>>, shutdown: &Shutdown) {
     while let Some(batch) = batches.pop_front() {
         if batch.is_empty() {
             continue;
@@ -93,13 +134,17 @@ pub async fn reclaim<K: Kind>(context: Arc<Context<K>>, lease: Duration, shutdow
         if !context.gate.is_open() {
             continue;
         }
+        let Some(room) = shutdown.unless_stopping(context.room()).await else { return };
         let reclaimed = tokio::select! {
             biased;
             reclaimed = context.consumer.reclaim(AT_ONCE) => reclaimed,
             () = deadline::over(&shutdown, Step::Work) => return,
         };
         match reclaimed {
-            Ok(batch) => run(&context, batch, &shutdown).await,
+            Ok(batch) => {
+                let room = room.map(|room| room.filled_with(&batch));
+                run(&context, batch, room, &shutdown).await;
+            }
             Err(error) => context.settler.note(&error),
         }
     }

@@ -83,8 +83,14 @@ impl LaneWeights {
     /// Divides `count` claims among the lanes, most urgent first.
     ///
     /// `ticket` is a number that grows by `count` with every claim: a lane gets the claims that fall into its
-    /// slice of each round of `high + normal + low` tickets, so that even claims of one entry give every lane
-    /// its share in the long run and no lane waits longer than one round.
+    /// slice of each round of `W = high + normal + low` tickets, so that even claims of one entry give every lane
+    /// its share in the long run.
+    ///
+    /// The bound that follows, whatever the weights and the sizes of the claims: among any `W` tickets in a row there are
+    /// `w` of a lane of weight `w`, and among any `W - w + 1` at least one. So of a lane that is not empty one consumer
+    /// takes at least `w` entries in each `W` that it asks for, and an entry with `n` before it in its lane is taken at
+    /// the latest when that consumer has asked for `(n / w + 1) * W` entries (and the rest of that claim), however full
+    /// the other lanes are.
     #[must_use]
     pub fn quotas(&self, ticket: u64, count: u32) -> [u32; 3] {
         let weights = [u64::from(self.high), u64::from(self.normal), u64::from(self.low)];
@@ -126,17 +132,65 @@ mod tests {
         }
 
         #[test]
-        fn no_lane_waits_longer_than_one_round(count in 1u32..50, start in 0u64..10_000) {
-            let weights = LaneWeights::default();
-            let mut got = [0u32; 3];
-            let mut ticket = start;
-            while ticket < start + 100 {
-                for (sum, quota) in got.iter_mut().zip(weights.quotas(ticket, count)) {
-                    *sum += quota;
-                }
+        fn any_round_of_tickets_in_a_row_has_every_lanes_share_however_it_is_cut_into_claims(
+            weights in weights(), start in any::<u32>(), claims in prop::collection::vec(1u32..600, 1..40)
+        ) {
+            let round: u32 = shares(&weights).iter().sum();
+            let mut ticket = u64::from(start);
+            let mut got = Vec::new();
+            for &count in &claims {
+                got.push(weights.quotas(ticket, count));
                 ticket += u64::from(count);
             }
-            prop_assert!(got[0] >= 70 && got[1] >= 20 && got[2] >= 10, "{:?}", got);
+            for from in 0..claims.len() {
+                for to in from..claims.len() {
+                    let rounds = claims[from..=to].iter().sum::<u32>() / round;
+                    for (lane, share) in shares(&weights).into_iter().enumerate() {
+                        let sum: u32 = got[from..=to].iter().map(|quotas| quotas[lane]).sum();
+                        prop_assert!(sum >= rounds * share, "{lane} in claims {from} to {to}: {sum}");
+                        prop_assert!(sum <= (rounds + 1) * share, "{lane} in claims {from} to {to}: {sum}");
+                    }
+                }
+            }
         }
+
+        #[test]
+        fn the_longest_gap_between_two_turns_of_a_lane_is_what_the_others_weigh(
+            weights in weights(), start in any::<u32>()
+        ) {
+            let round: u32 = shares(&weights).iter().sum();
+            for (lane, share) in shares(&weights).into_iter().enumerate() {
+                prop_assert!(weights.quotas(start.into(), round - share + 1)[lane] >= 1);
+            }
+        }
+
+        #[test]
+        fn an_entry_is_taken_within_the_bound_however_full_the_other_lanes_are(
+            weights in weights(), start in any::<u32>(), lane in 0usize..3, before in 0u32..500,
+            claims in prop::collection::vec(1u32..600, 1..50)
+        ) {
+            let share = shares(&weights)[lane];
+            let bound = u64::from(before / share + 1) * u64::from(shares(&weights).iter().sum::<u32>());
+            // The other lanes never empty; a share that a lane does not need goes to others, never the other way.
+            let (mut left, mut asked) = (before + 1, 0u64);
+            for &count in claims.iter().cycle() {
+                left = left.saturating_sub(weights.quotas(u64::from(start) + asked, count)[lane]);
+                asked += u64::from(count);
+                if left == 0 {
+                    prop_assert!(asked < bound + u64::from(count), "{asked} of {bound}");
+                    break;
+                }
+                prop_assert!(asked < bound, "{left} are left after {asked} of {bound}");
+            }
+        }
+    }
+
+    fn weights() -> impl Strategy<Value = LaneWeights> {
+        let weight = || prop_oneof![1u32..10, 1u32..200];
+        (weight(), weight(), weight()).prop_map(|(high, normal, low)| LaneWeights { high, normal, low })
+    }
+
+    const fn shares(weights: &LaneWeights) -> [u32; 3] {
+        [weights.high, weights.normal, weights.low]
     }
 }

@@ -48,10 +48,21 @@ pub struct Place<'a> {
 pub struct Settled {
     /// Queued, live already, or with an outcome: the cursor may pass.
     pub covered: BTreeSet<Uid>,
-    /// Their lane is full, with their internal date: they wait in the mailbox.
-    pub full: Vec<(Uid, Option<i64>)>,
+    /// The queue did not take them: they wait in the mailbox.
+    pub refused: Vec<Refused>,
     /// Listed by the server and left out of its answers.
     pub withheld: Vec<Uid>,
+}
+
+/// A mail that the queue did not take.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused {
+    /// Its UID.
+    pub uid: Uid,
+    /// When its server got it.
+    pub internal_date_ms: Option<i64>,
+    /// What the queue said.
+    pub why: Enqueued,
 }
 
 impl Place<'_> {
@@ -269,12 +280,14 @@ impl Place<'_> {
                 Enqueued::Queued => EnqueueResult::Queued,
                 Enqueued::AlreadyLive => EnqueueResult::AlreadyLive,
                 Enqueued::LaneFull => EnqueueResult::LaneFull,
+                Enqueued::AccountFull => EnqueueResult::AccountFull,
+                Enqueued::Closed => EnqueueResult::Closed,
             };
             self.services.metrics.enqueued.get((lane, result)).inc();
-            if result == EnqueueResult::LaneFull {
-                settled.full.push((uid, internal_date_ms));
-            } else {
+            if answer.is_in() {
                 settled.covered.insert(uid);
+            } else {
+                settled.refused.push(Refused { uid, internal_date_ms, why: answer });
             }
         }
         Ok(())

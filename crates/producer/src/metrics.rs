@@ -16,13 +16,17 @@ pub enum EnqueueResult {
     AlreadyLive,
     /// Its lane is full: the mail waits in its mailbox.
     LaneFull,
+    /// Its account has as many entries in the lane as it may: the mail waits in its mailbox.
+    AccountFull,
+    /// The queue is closed: the mail waits in its mailbox.
+    Closed,
 }
 
 impl Label for EnqueueResult {
     const NAME: &'static str = "result";
 
     fn all() -> Vec<Self> {
-        vec![Self::Queued, Self::AlreadyLive, Self::LaneFull]
+        vec![Self::Queued, Self::AlreadyLive, Self::LaneFull, Self::AccountFull, Self::Closed]
     }
 
     fn value(self) -> &'static str {
@@ -30,6 +34,8 @@ impl Label for EnqueueResult {
             Self::Queued => "queued",
             Self::AlreadyLive => "already_live",
             Self::LaneFull => "lane_full",
+            Self::AccountFull => "account_full",
+            Self::Closed => "closed",
         }
     }
 }

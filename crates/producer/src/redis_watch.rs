@@ -101,6 +101,7 @@ fn show(services: &Services, depth: &Depth, memory: Memory) {
     let queue = services.config.queue.queue.as_str();
     let age = |lane| depth.lane(lane).oldest_age();
     services.metrics.queue.show(queue, depth.series(), age, depth.backlog());
+    services.metrics.queue.show_paused(queue, |lane| depth.lane(lane).paused, depth.closed);
     services.metrics.memory.show(memory.used_bytes, memory.max_bytes);
 }
 

@@ -4,6 +4,8 @@
 //! nobody looks at it. Yet PostgreSQL has all that is needed: the job is put into the queue again, on its lane, as the
 //! operator wanted. Where that cannot be (its raw mail was never at hand), the letter is opened again for a person.
 //!
+//! When Redis may have lost something, its index of the open letters is made anew as well; it is what depths count.
+//!
 //! Putting in is idempotent, so a replay that is just being made, by whomever, is at worst met halfway: one of the two
 //! finds the job live already.
 
@@ -11,10 +13,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mailfleet_model::{Class, Classify, Envelope, JobId, Lane, Work};
+use mailfleet_model::{AccountId, Class, Classify, Envelope, JobId, Lane, Work};
 use mailfleet_queue::{Enqueued, NewJob, Queues};
 use mailfleet_runtime::Shutdown;
-use mailfleet_store::{DeadLetter, DeadState};
+use mailfleet_store::{DeadFilter, DeadLetter, DeadState};
 
 use crate::plan::Range;
 use crate::problem::Problem;
@@ -44,10 +46,22 @@ enum Fate {
     Requeued,
     /// It cannot be put in again: a person must look at it.
     Reopened,
-    /// Its lane is full.
+    /// It belongs to what is full: it was not asked for.
     Full,
+    /// The queue did not take it.
+    Refused(Full),
     /// It was not lost after all: somebody settled or replayed it meanwhile.
     Settled,
+}
+
+/// What had no room, so that the next letter of it need not be read from PostgreSQL to hear the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Full {
+    /// Of the queue of mails, not of events.
+    mails: bool,
+    lane: Lane,
+    /// This account alone; `None` for the whole lane, or a closed queue.
+    account: Option<AccountId>,
 }
 
 /// Runs until the process stops: looks at the start, whenever Redis may have lost something, and with every sweep.
@@ -60,7 +74,14 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown) -> anyhow::Resul
         let now = services.generation();
         let lost = generation != Some(now);
         if lost || due <= Instant::now() {
-            let Some(outcome) = shutdown.unless_stopping(Box::pin(restore(&services, &queues))).await else {
+            let work = Box::pin(async {
+                let full = restore(&services, &queues).await?;
+                if lost {
+                    index(&services, &queues).await?;
+                }
+                Ok::<bool, Problem>(full)
+            });
+            let Some(outcome) = shutdown.unless_stopping(work).await else {
                 return Ok(());
             };
             // What was too young after a loss is not any more when its grace is over.
@@ -110,15 +131,34 @@ async fn restore(services: &Services, queues: &Queues) -> Result<bool, Problem> 
     }
 }
 
+/// Writes the open letters into the dead streams, where they are not.
+async fn index(services: &Services, queues: &Queues) -> Result<(), Problem> {
+    let open = DeadFilter { limit: PAGE, ..DeadFilter::default() };
+    let mut after = 0;
+    loop {
+        let page = services.store.dead_letters_page(&open, after).await?;
+        // Numbers ascend from page to page, which bounds the loop.
+        let Some(highest) = page.last() else { return Ok(()) };
+        after = highest.id;
+        let (mails, events): (Vec<DeadLetter>, Vec<DeadLetter>) =
+            page.into_iter().partition(|letter| letter.job.mail_ref().is_some());
+        for (queue, letters) in [(&queues.mails, mails), (&queues.events, events)] {
+            let lines: Vec<_> =
+                letters.into_iter().map(|letter| (letter.job, letter.lane, letter.reason)).collect();
+            queue.rebuild_dead_index(&lines).await?;
+        }
+    }
+}
+
 async fn restore_page(
     services: &Services,
     queues: &Queues,
     lost: &[&DeadLetter],
-    full: &mut HashSet<(bool, Lane)>,
+    full: &mut HashSet<Full>,
     tally: &mut Tally,
 ) -> Result<(), Problem> {
     for letter in lost {
-        let fate = if full.contains(&lane_of(letter)) {
+        let fate = if full.contains(&lane_of(letter)) || full.contains(&share_of(letter)) {
             Fate::Full
         } else {
             restore_one(services, queues, letter).await?
@@ -127,8 +167,9 @@ async fn restore_page(
             Fate::Requeued => tally.requeued += 1,
             Fate::Reopened => tally.reopened += 1,
             Fate::Settled => {}
-            Fate::Full => {
-                full.insert(lane_of(letter));
+            Fate::Full => tally.waiting += 1,
+            Fate::Refused(what) => {
+                full.insert(what);
                 tally.waiting += 1;
             }
         }
@@ -156,7 +197,8 @@ async fn restore_one(services: &Services, queues: &Queues, listed: &DeadLetter) 
     match answer.map(|answers| answers.first().copied()) {
         Ok(Some(Enqueued::Queued)) => Ok(Fate::Requeued),
         Ok(Some(Enqueued::AlreadyLive) | None) => Ok(Fate::Settled),
-        Ok(Some(Enqueued::LaneFull)) => Ok(Fate::Full),
+        Ok(Some(Enqueued::LaneFull | Enqueued::Closed)) => Ok(Fate::Refused(lane_of(listed))),
+        Ok(Some(Enqueued::AccountFull)) => Ok(Fate::Refused(share_of(listed))),
         // The letter's own fault (too large for the queue): it must not keep the others from being looked at.
         Err(error) if matches!(error.class(), Class::Data | Class::Policy | Class::Hostile) => {
             store.reopen(&[listed.id]).await?;
@@ -166,9 +208,15 @@ async fn restore_one(services: &Services, queues: &Queues, listed: &DeadLetter) 
     }
 }
 
-/// Its lane, and whether that is one of the queue of mails.
-fn lane_of(letter: &DeadLetter) -> (bool, Lane) {
-    (letter.job.mail_ref().is_some(), letter.lane)
+/// Its lane.
+fn lane_of(letter: &DeadLetter) -> Full {
+    Full { mails: letter.job.mail_ref().is_some(), lane: letter.lane, account: None }
+}
+
+/// Its account's share of its lane.
+fn share_of(letter: &DeadLetter) -> Full {
+    let account = letter.job.mail_ref().map(|at| at.account);
+    Full { account, ..lane_of(letter) }
 }
 
 /// The job of a letter, as new; or why there is none.

@@ -1,13 +1,14 @@
 //! The scan: what lies above the marks is taken in order, in batches, and the marks move over what is covered.
 //!
 //! The cursor never passes a UID that was not enqueued, was not found accounted for, and was not given up by name. What
-//! cannot go on (a full lane, a message that does not come) blocks its range for a while, not the other one.
+//! cannot go on (a full lane or account, a message that does not come) blocks its range for a while, not the other one.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mailfleet_imap::{MailSource, UidInfo};
 use mailfleet_model::{Backoff, Uid};
+use mailfleet_queue::Enqueued;
 
 use crate::ingest::Settled;
 use crate::mailbox::{Visitor, Watch};
@@ -193,14 +194,20 @@ impl Watch {
         self.look[range.index()] = true;
         let wait = BLOCKED.delay(block.tries, fastrand::f64());
         block.until = Some(Instant::now() + wait);
-        if !settled.full.is_empty()
-            && block.tries == 1
+        if let Some(refused) = settled.refused.first().filter(|_| block.tries == 1)
             && let Some(suppressed) = visitor.services.lane_full_log.open()
         {
+            let why = match refused.why {
+                Enqueued::AccountFull => {
+                    "its account has as much in the queue as it may (queue.account_max_entries)"
+                }
+                Enqueued::Closed => "the queue is closed (`mailfleet queue resume` opens it)",
+                _ => "a lane of the queue is full (queue limits)",
+            };
             tracing::warn!(
                 mailbox = self.name,
                 suppressed,
-                "a lane of the queue is full (queue limits): mail waits in its mailbox until there is room"
+                "{why}: mail waits in its mailbox until the queue takes it"
             );
         }
     }

@@ -15,7 +15,7 @@ use crate::mailbox::{Unaccounted, Visitor, Watch};
 use crate::plan::{self, Pages, Range};
 use crate::problem::Problem;
 
-/// A sweep that could not enqueue everything (a full lane) is repeated after this.
+/// A sweep that could not enqueue everything (a full lane or account) is repeated after this.
 const REPEAT_AFTER: Duration = Duration::from_secs(30);
 
 /// A sweep in progress.
@@ -27,7 +27,7 @@ struct Tally {
     left: u64,
     /// Not yet reached by the scan: history that waits its turn.
     ahead: u64,
-    /// A lane is full: what else is missing is counted and left for the next sweep.
+    /// The queue takes no more: what else is missing is counted and left for the next sweep.
     full: bool,
 }
 
@@ -131,15 +131,15 @@ impl Watch {
         self.settle(&settled);
         let now_ms = services.clock.now_ms();
         let full: BTreeSet<Uid> = settled
-            .full
+            .refused
             .iter()
-            .filter(|(_, internal_date_ms)| plan::is_old(*internal_date_ms, now_ms))
-            .map(|(uid, _)| *uid)
+            .filter(|refused| plan::is_old(refused.internal_date_ms, now_ms))
+            .map(|refused| refused.uid)
             .collect();
         let refetched = number(settled.covered.len());
         tally.refetched += refetched;
         tally.left += number(full.len() + settled.withheld.len());
-        tally.full |= !settled.full.is_empty();
+        tally.full |= !settled.refused.is_empty();
         services.metrics.sweep_refetched.inc_by(refetched);
         Ok(())
     }

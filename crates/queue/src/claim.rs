@@ -62,7 +62,9 @@ impl Consumer {
             return self.claim_from(0, &mut room, true).await;
         }
         // Lanes before partitions: every partition is asked for the lanes' own shares before any lane may use another's.
-        let start = u16::try_from(ticket % u64::from(config.partitions)).unwrap_or(0);
+        // Which partition is first is drawn by lot: any rhythm could beat with that of the tickets, and then one lane of one
+        // partition would never have its turn.
+        let start = fastrand::u16(..config.partitions);
         let partitions: Vec<u16> = (start..config.partitions).chain(0..start).collect();
         let mut deliveries = Vec::new();
         for &partition in &partitions {

@@ -8,6 +8,9 @@ use crate::job::MAX_RAW_BYTES;
 
 /// zstd level 1: mail is mostly base64 and HTML, where higher levels cost much and win little.
 const LEVEL: i32 = 1;
+/// Mail that packs into its entry is at most this many times as large: a claim of the most entries then holds 8 MiB that
+/// were not weighed, at the default settings.
+const MOST_PACKED: usize = 4;
 /// Work on more bytes than this goes to the blocking threads, so that it does not hold up the runtime.
 const BLOCKING_BYTES: usize = 256 << 10;
 
@@ -29,7 +32,9 @@ fn store(raw: Bytes, inline_bytes: usize) -> Result<Stored> {
         .map_err(|cause| Error::Codec { doing: "compress a mail", cause })?;
     // It pays from an eighth saved; below that, reading it back costs more than it is worth.
     if packed.len() <= raw.len() - raw.len() / 8 {
-        let inline = packed.len() <= inline_bytes;
+        // What travels inside is weighed as it is stored. A mail that packs from megabytes into that would slip past every
+        // bound on memory, so it goes beside, where its true size is written down.
+        let inline = packed.len() <= inline_bytes && raw.len() <= inline_bytes.saturating_mul(MOST_PACKED);
         return Ok(Stored { bytes: packed.into(), encoding: Encoding::Zstd, inline });
     }
     Ok(Stored { bytes: raw, encoding: Encoding::Identity, inline: false })
@@ -111,6 +116,14 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let raw = Bytes::from((0..100_000).map(|_| random.u8(..)).collect::<Vec<_>>());
         assert_eq!(store(raw, 4_096).unwrap().encoding, Encoding::Identity);
+    }
+
+    #[test]
+    fn a_large_mail_stands_beside_its_entry_however_small_it_packs() {
+        let packed = |size: usize| store(Bytes::from(vec![b'x'; size]), 4_096).unwrap();
+        assert!(packed(4 * 4_096).inline);
+        let large = packed(20 << 20);
+        assert!(large.bytes.len() <= 4_096 && !large.inline, "{} bytes", large.bytes.len());
     }
 
     #[test]

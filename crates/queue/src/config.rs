@@ -38,11 +38,15 @@ pub struct Config {
     pub normal_max_entries: u64,
     /// The low lane takes no more than this many entries a partition. Default 20,000.
     pub low_max_entries: u64,
+    /// One account takes no more than this many entries of the normal lane, and of the low lane; the high lane is open to
+    /// all. What is above waits in its mailbox. Default 5,000.
+    pub account_max_entries: u64,
     /// Connections of one process, besides one for the keep-alive and one for the doorbell. Default 8.
     pub pool_size: usize,
     /// An answer, a connection or a place in the pool is waited for no longer than this, in ms. Default 5,000.
     pub response_timeout_ms: u64,
-    /// One claim takes no more raw mail than this, in bytes, but always at least one. Default 32 MiB.
+    /// One claim takes no more raw mail than this, in bytes, but always at least one of each lane whose turn it is. Default
+    /// 32 MiB.
     pub max_claim_bytes: u64,
 }
 
@@ -62,6 +66,7 @@ impl Default for Config {
             high_max_entries: 100_000,
             normal_max_entries: 50_000,
             low_max_entries: 20_000,
+            account_max_entries: 5_000,
             pool_size: 8,
             response_timeout_ms: 5_000,
             max_claim_bytes: 32 << 20,
@@ -117,6 +122,7 @@ impl Config {
         in_range("high_max_entries", self.high_max_entries, 1, 1 << 40)?;
         in_range("normal_max_entries", self.normal_max_entries, 1, 1 << 40)?;
         in_range("low_max_entries", self.low_max_entries, 1, 1 << 40)?;
+        in_range("account_max_entries", self.account_max_entries, 1, 1 << 40)?;
         in_range("pool_size", self.pool_size as u64, 1, 1_024)?;
         in_range("response_timeout_ms", self.response_timeout_ms, 100, 600_000)?;
         in_range("max_claim_bytes", self.max_claim_bytes, 1, 1 << 40)
@@ -177,6 +183,7 @@ mod tests {
                 "weights.low",
                 Config { weights: LaneWeights { high: 1, normal: 1, low: 0 }, ..Config::default() },
             ),
+            ("account_max_entries", Config { account_max_entries: 0, ..Config::default() }),
             ("pool_size", Config { pool_size: 0, ..Config::default() }),
             ("response_timeout_ms", Config { response_timeout_ms: 0, ..Config::default() }),
         ];

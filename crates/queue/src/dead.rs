@@ -9,10 +9,11 @@ use crate::queue::{Queue, script};
 use crate::scripts::SCRIPTS;
 
 impl Queue {
-    /// Puts dead jobs back into their lanes with fresh counters, and takes them off the index in the same step.
+    /// Puts dead jobs back into their lanes with fresh counters, and takes them off the index in the same step. Each has one
+    /// attempt: [`Delivery::attempts_left`](crate::Delivery::attempts_left) says so, and crashes have their own budget.
     /// Idempotent, so that a replay that was killed half-way is simply run again.
     pub async fn replay(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>> {
-        self.enqueue(jobs).await
+        self.put(jobs, true).await
     }
 
     /// Makes the index again from PostgreSQL: job, lane and reason of each open dead letter. Jobs that Redis knows

@@ -25,6 +25,8 @@ pub struct LaneDepth {
     pub released: Option<u64>,
     /// Age of the oldest entry that could be taken now, in milliseconds; 0 where there is none.
     pub oldest_age_ms: Option<u64>,
+    /// Whether consumers leave it alone (see [`Queue::pause`]); with several partitions, in any of them.
+    pub paused: Option<bool>,
 }
 
 /// The depth of the queue at one moment.
@@ -36,6 +38,8 @@ pub struct Depth {
     pub dead: Option<u64>,
     /// Those of the lanes' delayed entries whose time has come.
     pub due: Option<u64>,
+    /// Whether enqueues are refused (see [`Queue::close`]); with several partitions, in any of them.
+    pub closed: Option<bool>,
 }
 
 impl Depth {
@@ -50,10 +54,14 @@ impl Depth {
     }
 
     /// The work there is at this moment: what nobody has taken, what was handed back, what is in hand, and the retries
-    /// that are due. One number for autoscalers; a retry that is not due is nothing that a further consumer could do.
+    /// that are due. One number for autoscalers; a retry that is not due is nothing that a further consumer could do, nor
+    /// is what waits in a paused lane.
     #[must_use]
     pub fn backlog(&self) -> Option<u64> {
-        let now = |lane: &LaneDepth| Some(lane.waiting? + lane.released? + lane.in_flight?);
+        let now = |lane: &LaneDepth| {
+            let ripe = if lane.paused? { 0 } else { lane.waiting? + lane.released? };
+            Some(ripe + lane.in_flight?)
+        };
         self.lanes.iter().try_fold(self.due?, |sum, lane| Some(sum + now(lane)?))
     }
 
@@ -96,6 +104,7 @@ impl LaneDepth {
             delayed: sum(self.delayed, other.delayed),
             released: sum(self.released, other.released),
             oldest_age_ms: self.oldest_age_ms.zip(other.oldest_age_ms).map(|(a, b)| a.max(b)),
+            paused: either(self.paused, other.paused),
         }
     }
 }
@@ -113,6 +122,7 @@ impl Queue {
                     lanes: [0, 1, 2].map(|lane| sum.lanes[lane].merge(part.lanes[lane])),
                     dead: sum.dead.zip(part.dead).map(|(a, b)| a + b),
                     due: sum.due.zip(part.due).map(|(a, b)| a + b),
+                    closed: either(sum.closed, part.closed),
                 },
             });
         }
@@ -122,17 +132,20 @@ impl Queue {
 
 fn read(answer: Value) -> Result<Depth> {
     let odd = || Error::Answer { doing: DOING, found: "the wrong number of parts".to_owned() };
-    let [dead, due, lanes @ ..]: [Value; 5] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
-    let mut depth = Depth { dead: known(&dead)?, due: known(&due)?, ..Depth::default() };
+    let [dead, due, closed, lanes @ ..]: [Value; 6] =
+        reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
+    let mut depth =
+        Depth { dead: known(&dead)?, due: known(&due)?, closed: flag(&closed)?, ..Depth::default() };
     for (lane, answer) in depth.lanes.iter_mut().zip(lanes) {
-        let parts: [Value; 5] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
-        let [waiting, in_flight, delayed, released, oldest_age_ms] = &parts;
+        let parts: [Value; 6] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
+        let [waiting, in_flight, delayed, released, oldest_age_ms, paused] = &parts;
         *lane = LaneDepth {
             waiting: known(waiting)?,
             in_flight: known(in_flight)?,
             delayed: known(delayed)?,
             released: known(released)?,
             oldest_age_ms: known(oldest_age_ms)?,
+            paused: flag(paused)?,
         };
     }
     Ok(depth)
@@ -141,6 +154,18 @@ fn read(answer: Value) -> Result<Depth> {
 /// The script writes -1 for unknown.
 fn known(value: &Value) -> Result<Option<u64>> {
     Ok(u64::try_from(reply::number(DOING, value)?).ok())
+}
+
+fn flag(value: &Value) -> Result<Option<bool>> {
+    Ok(known(value)?.map(|flag| flag == 1))
+}
+
+/// Whether it is so in one of two partitions; unknown where one of them is.
+const fn either(a: Option<bool>, b: Option<bool>) -> Option<bool> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a || b),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +180,7 @@ mod tests {
             delayed: Some(3),
             released: Some(4),
             oldest_age_ms: Some(5),
+            paused: Some(false),
         };
         let unknown = LaneDepth { waiting: None, oldest_age_ms: None, ..known };
         assert_eq!(known.total(), Some(10));
@@ -170,8 +196,9 @@ mod tests {
             delayed: Some(300),
             released: Some(4_000),
             oldest_age_ms: Some(5),
+            paused: Some(false),
         };
-        let depth = Depth { lanes: [lane; 3], dead: Some(7), due: Some(50_000) };
+        let depth = Depth { lanes: [lane; 3], dead: Some(7), due: Some(50_000), closed: Some(false) };
         assert_eq!(depth.backlog(), Some(3 * 4_021 + 50_000));
         assert_eq!(Depth { due: None, ..depth }.backlog(), None);
         let mut unknown = depth;
@@ -179,6 +206,9 @@ mod tests {
         assert_eq!(unknown.backlog(), None);
         unknown.lanes[1] = LaneDepth { delayed: None, oldest_age_ms: None, ..lane };
         assert_eq!(unknown.backlog(), depth.backlog());
+        let mut paused = depth;
+        paused.lanes[2].paused = Some(true);
+        assert_eq!(paused.backlog(), Some(2 * 4_021 + 20 + 50_000), "only what is in hand of a paused lane");
     }
 
     #[test]

@@ -21,6 +21,11 @@ impl Queue {
     /// After an error some of the jobs may be in and some not: enqueue all of them again. With OOM (an outage by its
     /// class) Redis is at its memory limit; what is in goes on, the mail waits in its mailbox.
     pub async fn enqueue(&self, jobs: Vec<NewJob>) -> Result<Vec<Enqueued>> {
+        self.put(jobs, false).await
+    }
+
+    /// Enqueues; `once`: their first error is their last.
+    pub(crate) async fn put(&self, jobs: Vec<NewJob>, once: bool) -> Result<Vec<Enqueued>> {
         for job in &jobs {
             if job.raw.len() > MAX_RAW_BYTES {
                 let (job, bytes) = (job.job_id(), job.raw.len());
@@ -41,7 +46,11 @@ impl Queue {
         let mut rest = batch.as_slice();
         while !rest.is_empty() {
             let (chunk, later) = rest.split_at(chunk_len(rest));
-            for (prepared, enqueued) in chunk.iter().zip(self.enqueue_chunk(chunk).await?) {
+            let answers = self.enqueue_chunk(chunk, once).await?;
+            if let Some(first) = chunk.first().filter(|_| answers.contains(&Enqueued::AccountFull)) {
+                self.doubt_counts(first.partition).await;
+            }
+            for (prepared, enqueued) in chunk.iter().zip(answers) {
                 if let Some(result) = results.get_mut(prepared.index) {
                     *result = enqueued;
                 }
@@ -51,7 +60,7 @@ impl Queue {
         Ok(results)
     }
 
-    async fn enqueue_chunk(&self, chunk: &[Prepared]) -> Result<Vec<Enqueued>> {
+    async fn enqueue_chunk(&self, chunk: &[Prepared], once: bool) -> Result<Vec<Enqueued>> {
         const DOING: &str = "enqueue";
         let Some(first) = chunk.first() else { return Ok(Vec::new()) };
         let keys = self.keys(first.partition);
@@ -60,6 +69,7 @@ impl Queue {
         for limit in self.config().lane_limits() {
             script.arg(limit);
         }
+        script.arg(self.config().account_max_entries).arg(u8::from(once));
         for Prepared { id, job, stored, .. } in chunk {
             let size = if stored.inline { String::new() } else { job.raw.len().to_string() };
             script.key(keys.blob(id)).arg(lane_number(job.lane)).arg(id.as_str());
@@ -73,6 +83,8 @@ impl Queue {
             1 => Ok(Enqueued::Queued),
             2 => Ok(Enqueued::AlreadyLive),
             3 => Ok(Enqueued::LaneFull),
+            4 => Ok(Enqueued::AccountFull),
+            5 => Ok(Enqueued::Closed),
             other => Err(Error::Answer { doing: DOING, found: other.to_string() }),
         };
         replies.into_iter().map(enqueued).collect()

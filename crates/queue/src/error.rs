@@ -183,10 +183,11 @@ fn is_forbidden(error: &RedisError) -> bool {
 }
 
 fn remedy(error: &RedisError) -> Option<&'static str> {
+    const LOGIN: &str = "correct user and password in queue.url (redis://user:password@host:port)";
     match (error.kind(), error.code()) {
-        (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => {
-            Some("correct user and password in queue.url (redis://user:password@host:port)")
-        }
+        (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => Some(LOGIN),
+        // What Redis says, instead of NOAUTH, to a command of more than ten words.
+        _ if error.detail().is_some_and(|detail| detail.contains("unauthenticated")) => Some(LOGIN),
         _ if is_forbidden(error) => Some(
             "give the user of queue.url its rights on the server: ACL SETUSER <user> ~mailfleet:* &mailfleet:* +@all \
              -@dangerous +info (ACL LOG shows what was refused)",

@@ -7,6 +7,7 @@
 use mailfleet_model::{Envelope, JobId, Lane, lookup_message_id};
 use redis::Value;
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::locate::Location;
@@ -71,7 +72,7 @@ impl Queue {
 
     /// Reads one lane; true where it was read to its end.
     async fn search_lane(&self, keys: &Keys, lane: Lane, search: &mut Search<'_>) -> Result<bool> {
-        let page = (PAGE_BYTES / self.config().inline_bytes.max(1)).clamp(1, PAGE_MAX);
+        let page = page(self.config());
         let mut from = "-".to_owned();
         loop {
             // With nothing left to look at, one more entry is asked for, unread: whether there is one is the answer.
@@ -96,6 +97,11 @@ impl Queue {
             }
         }
     }
+}
+
+/// How many entries are read at once.
+pub(crate) fn page(config: &Config) -> usize {
+    (PAGE_BYTES / config.inline_bytes.max(1)).clamp(1, PAGE_MAX)
 }
 
 impl Search<'_> {

@@ -1,4 +1,7 @@
 //! What one consumer holds: the entries whose leases are kept alive for as long as their deliveries exist.
+//!
+//! An entry belongs to one delivery of it, not to all of its name: it can be lost, run elsewhere, be handed back and come
+//! to the same consumer again while the first delivery still exists. That one can do nothing to it any more.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +38,33 @@ struct Entry {
     alone: bool,
     /// A script that ends it is on its way, so that an answer "not yours" to the keep-alive says nothing.
     settling: bool,
-    lost: Arc<AtomicBool>,
+    mark: Mark,
+}
+
+/// Which delivery of an entry, and whether it was lost.
+#[derive(Debug, Clone, Default)]
+struct Mark(Arc<AtomicBool>);
+
+impl Mark {
+    fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn lose(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// A held entry at one moment.
+#[derive(Debug)]
+pub(crate) struct Holding {
+    pub(crate) key: EntryKey,
+    pub(crate) job: Option<JobId>,
+    mark: Mark,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +72,19 @@ struct Table {
     held: HashMap<EntryKey, Entry>,
     /// Deliveries dropped without being settled: theirs is the reclaim, after a lease, not the adoption.
     let_go: HashSet<EntryKey>,
+}
+
+impl Table {
+    /// The entry, as far as this delivery of it is the one that holds it.
+    fn of(&mut self, key: &EntryKey, mark: &Mark) -> Option<&mut Entry> {
+        self.held.get_mut(key).filter(|entry| entry.mark.is_of(mark))
+    }
+
+    /// Stops holding the entry; `None` where another delivery of it is held, or none.
+    fn remove(&mut self, key: &EntryKey, mark: &Mark) -> Option<Entry> {
+        self.of(key, mark)?;
+        self.held.remove(key)
+    }
 }
 
 /// The held entries of one consumer.
@@ -69,16 +111,21 @@ impl Held {
         usize::from(!self.table().held.values().any(|entry| entry.alone))
     }
 
-    /// The held entries of one partition, with their jobs.
-    pub(crate) fn snapshot(&self, partition: u16) -> Vec<(EntryKey, Option<JobId>)> {
+    /// The held entries of one partition.
+    pub(crate) fn snapshot(&self, partition: u16) -> Vec<Holding> {
         let table = self.table();
         let ours = table.held.iter().filter(|(key, _)| key.partition == partition);
-        ours.map(|(key, entry)| (key.clone(), entry.job.clone())).collect()
+        ours.map(|(key, Entry { job, mark, .. })| Holding {
+            key: key.clone(),
+            job: job.clone(),
+            mark: mark.clone(),
+        })
+        .collect()
     }
 
     /// What a reclaim must pass over.
     pub(crate) fn held_members(&self, partition: u16) -> Vec<String> {
-        self.snapshot(partition).into_iter().map(|(key, _)| key.member()).collect()
+        self.snapshot(partition).into_iter().map(|holding| holding.key.member()).collect()
     }
 
     /// What an adoption must pass over.
@@ -97,31 +144,26 @@ impl Held {
     }
 
     /// Notes that the server says "not yours" of this entry. Returns whether a live delivery lost its lease by that.
-    pub(crate) fn lose(&self, key: &EntryKey) -> bool {
+    pub(crate) fn lose(&self, Holding { key, mark, .. }: &Holding) -> bool {
         let mut table = self.table();
-        if table.held.get(key).is_none_or(|entry| entry.settling) {
+        if table.of(key, mark).is_none_or(|entry| entry.settling) {
             return false;
         }
-        if let Some(entry) = table.held.remove(key) {
-            entry.lost.store(true, Ordering::Release);
-        }
+        table.held.remove(key);
+        mark.lose();
         true
     }
 
     /// Every held entry is given up (handed back); the deliveries that still exist find their leases lost.
     pub(crate) fn lose_all(&self) {
         for (_, entry) in self.table().held.drain() {
-            entry.lost.store(true, Ordering::Release);
+            entry.mark.lose();
         }
     }
 
-    fn remove(&self, key: &EntryKey) -> bool {
-        self.table().held.remove(key).is_some()
-    }
-
-    fn let_go(&self, key: &EntryKey) -> bool {
+    fn let_go(&self, key: &EntryKey, mark: &Mark) -> bool {
         let mut table = self.table();
-        if table.held.remove(key).is_none() {
+        if table.remove(key, mark).is_none() {
             return false;
         }
         if table.let_go.len() >= LET_GO_MAX {
@@ -147,19 +189,23 @@ enum Stage {
 pub(crate) struct Lease {
     held: Arc<Held>,
     key: EntryKey,
-    lost: Arc<AtomicBool>,
+    mark: Mark,
     stage: Stage,
 }
 
 impl Lease {
-    /// Begins to hold an entry that a script has just taken.
+    /// Begins to hold an entry that a script has just taken. An earlier delivery of it that still exists was lost before,
+    /// or the script could not have taken it.
     pub(crate) fn open(held: &Arc<Held>, key: EntryKey, job: Option<JobId>, alone: bool) -> Self {
-        let lost = Arc::new(AtomicBool::new(false));
+        let mark = Mark::default();
         let mut table = held.table();
         table.let_go.remove(&key);
-        table.held.insert(key.clone(), Entry { job, alone, settling: false, lost: Arc::clone(&lost) });
+        let entry = Entry { job, alone, settling: false, mark: mark.clone() };
+        if let Some(earlier) = table.held.insert(key.clone(), entry) {
+            earlier.mark.lose();
+        }
         drop(table);
-        Self { held: Arc::clone(held), key, lost, stage: Stage::Opening }
+        Self { held: Arc::clone(held), key, mark, stage: Stage::Opening }
     }
 
     pub(crate) const fn key(&self) -> &EntryKey {
@@ -167,7 +213,7 @@ impl Lease {
     }
 
     pub(crate) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        self.mark.is_lost()
     }
 
     /// The caller has it now.
@@ -175,16 +221,21 @@ impl Lease {
         self.stage = Stage::Held;
     }
 
-    /// A script that ends it is about to be sent (`true`), or has failed to get through (`false`).
-    pub(crate) fn set_settling(&self, settling: bool) {
-        if let Some(entry) = self.held.table().held.get_mut(&self.key) {
+    /// A script that ends it is about to be sent (`true`), or has failed to get through (`false`). Returns whether it is
+    /// still held: the server knows the consumer alone, so that a lost delivery must not ask it anything.
+    pub(crate) fn set_settling(&self, settling: bool) -> bool {
+        let mut table = self.held.table();
+        let entry = table.of(&self.key, &self.mark);
+        let is_held = entry.is_some();
+        if let Some(entry) = entry {
             entry.settling = settling;
         }
+        is_held
     }
 
     /// A script has ended it.
     pub(crate) fn settled(mut self) {
-        self.held.remove(&self.key);
+        self.held.table().remove(&self.key, &self.mark);
         self.stage = Stage::Settled;
     }
 }
@@ -195,12 +246,15 @@ impl Drop for Lease {
             Stage::Settled => {}
             // The claim failed half-way: the entry is still ours on the server and is adopted next.
             Stage::Opening => {
-                self.held.remove(&self.key);
+                self.held.table().remove(&self.key, &self.mark);
                 self.held.set_adopt_due(true);
             }
             Stage::Held => {
-                if let Some(held_back) =
-                    self.held.let_go(&self.key).then(|| self.held.gate.pass(Instant::now())).flatten()
+                if let Some(held_back) = self
+                    .held
+                    .let_go(&self.key, &self.mark)
+                    .then(|| self.held.gate.pass(Instant::now()))
+                    .flatten()
                 {
                     tracing::warn!(lane = %self.key.lane, entry = %self.key.id, held_back, "a delivery was dropped without being \
                         settled; it runs again, alone, after its lease");

@@ -34,4 +34,17 @@ pub enum Enqueued {
     AlreadyLive,
     /// Its lane is full; nothing was done. Leave the mail in its mailbox and come back later.
     LaneFull,
+    /// Its account has as many entries in its lane as it may (`account_max_entries`); nothing was done. Leave the mail in
+    /// its mailbox and come back later; other accounts go on.
+    AccountFull,
+    /// The queue is closed (see [`Queue::close`](crate::Queue::close)); nothing was done. Come back later.
+    Closed,
+}
+
+impl Enqueued {
+    /// Whether the job is in the queue now, by this call or by an earlier one; else it was refused.
+    #[must_use]
+    pub const fn is_in(self) -> bool {
+        matches!(self, Self::Queued | Self::AlreadyLive)
+    }
 }

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use crate::consumer::{Consumer, Shared, count};
 use crate::error::{Error, Result};
+use crate::held::Holding;
 use crate::keys::lane_number;
 use crate::log_gate::LogGate;
 use crate::queue::script;
@@ -106,14 +107,14 @@ async fn renew(shared: &Shared, connection: &mut Option<MultiplexedConnection>) 
         for chunk in shared.held.snapshot(partition).chunks(CHUNK) {
             let mut script = script(&SCRIPTS.keep_alive, keys);
             script.arg(shared.name.as_str());
-            for (key, _) in chunk {
+            for Holding { key, .. } in chunk {
                 script.arg(lane_number(key.lane)).arg(&key.id);
             }
             let from = Instant::now();
             let answer = script.invoke_async(connection).await.map_err(queue.link().said(DOING));
             let replies: Vec<i64> = queue.link().noted(from, answer)?;
             let lost =
-                chunk.iter().zip(replies).filter(|((key, _), reply)| *reply == 0 && shared.held.lose(key));
+                chunk.iter().zip(replies).filter(|(holding, reply)| *reply == 0 && shared.held.lose(holding));
             let lost = lost.count();
             if lost > 0 {
                 count(&shared.stats.leases_lost, lost);

@@ -6,8 +6,8 @@ use mailfleet_model::{JobId, Lane};
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
     prefix: String,
-    /// The seven keys that every script gets, in the order of `lua/prelude.lua`.
-    shared: [String; 7],
+    /// The nine keys that every script gets, in the order of `lua/prelude.lua`.
+    shared: [String; 9],
     /// The channel on which new work is announced.
     pub(crate) bell: String,
     /// A random mark that lives as long as the data.
@@ -20,14 +20,24 @@ impl Keys {
         let key = |name: &str| format!("{prefix}:{name}");
         let [high, normal, low] = Lane::ALL.map(|lane| key(lane.as_str()));
         Self {
-            shared: [high, normal, low, key("delayed"), key("dead"), key("live"), key("paused")],
+            shared: [
+                high,
+                normal,
+                low,
+                key("delayed"),
+                key("dead"),
+                key("live"),
+                key("paused"),
+                key("accounts"),
+                key("recount"),
+            ],
             bell: key("bell"),
             epoch: key("epoch"),
             prefix,
         }
     }
 
-    pub(crate) const fn shared(&self) -> &[String; 7] {
+    pub(crate) const fn shared(&self) -> &[String; 9] {
         &self.shared
     }
 
@@ -42,8 +52,14 @@ impl Keys {
     }
 
     pub(crate) fn dead(&self) -> &str {
-        let [_, _, _, _, dead, _, _] = &self.shared;
+        let [_, _, _, _, dead, ..] = &self.shared;
         dead
+    }
+
+    /// The words of operators, see `pause.rs`.
+    pub(crate) fn paused(&self) -> &str {
+        let [_, _, _, _, _, _, paused, ..] = &self.shared;
+        paused
     }
 
     pub(crate) fn blob(&self, job: &JobId) -> String {

@@ -13,6 +13,7 @@
 //! those of a fleet, one for each kind of work.
 //! How the data is laid out stands in `lua/prelude.lua`.
 
+mod accounts;
 mod bell;
 mod claim;
 mod codec;
@@ -34,6 +35,7 @@ mod locate;
 mod log_gate;
 mod name;
 mod open;
+mod pause;
 mod pool;
 mod queue;
 mod queues;
@@ -55,6 +57,7 @@ pub use job::{Enqueued, MAX_RAW_BYTES, NewJob};
 pub use keeper::Keeper;
 pub use locate::{Location, State};
 pub use name::{ConsumerName, InvalidConsumerName};
+pub use pause::{Pause, Paused};
 pub use queue::Queue;
 pub use queues::Queues;
 pub use record::{Attempt, Failure};

@@ -4,6 +4,7 @@ use mailfleet_model::{Counters, JobId, Lane};
 use redis::Value;
 
 use crate::error::{Error, Result};
+use crate::pause::Pause;
 use crate::queue::{Queue, script};
 use crate::record::{Attempt, Record};
 use crate::reply;
@@ -45,6 +46,8 @@ pub struct Location {
     pub history: Vec<Attempt>,
     /// The id of its stream entry (of its line in the index, for a dead job).
     pub entry_id: String,
+    /// Set where its lane is paused: nothing of it is begun. `None` for a dead job.
+    pub paused: Option<Pause>,
 }
 
 impl Queue {
@@ -58,8 +61,8 @@ impl Queue {
             return Ok(None);
         }
         let odd = |found: &str| Error::Answer { doing: DOING, found: found.to_owned() };
-        let [record, state, detail, idle]: [Value; 4] =
-            reply::array(DOING, answer)?.try_into().map_err(|_| odd("not four parts"))?;
+        let [record, state, detail, idle, paused]: [Value; 5] =
+            reply::array(DOING, answer)?.try_into().map_err(|_| odd("not five parts"))?;
         let record = Record::parse(&reply::text(DOING, record)?).ok_or_else(|| odd("not a record"))?;
         let state = match reply::text(DOING, state)?.as_str() {
             "waiting" => State::Waiting,
@@ -72,6 +75,10 @@ impl Queue {
             other => return Err(odd(other)),
         };
         let Record { lane, entry_id, counters, history, .. } = record;
-        Ok(Some(Location { lane, state, counters, history, entry_id }))
+        let paused = match paused {
+            Value::Nil => None,
+            said => Some(Pause::read(&reply::text(DOING, said)?)),
+        };
+        Ok(Some(Location { lane, state, counters, history, entry_id, paused }))
     }
 }

@@ -29,6 +29,8 @@ struct Opening {
     record: Option<Record>,
     alone: bool,
     exhausted: bool,
+    /// A replay: its first error is its last.
+    once: bool,
     body: Body,
 }
 
@@ -100,7 +102,8 @@ impl Consumer {
             }
             Ok(envelope) => (envelope, None),
         };
-        into.good.push(Opening { lease, job, envelope, malformed, record, alone, exhausted, body });
+        let once = row.take(b"once").is_some();
+        into.good.push(Opening { lease, job, envelope, malformed, record, alone, exhausted, once, body });
     }
 
     /// The stored bytes of each entry; `None` where a blob is gone.
@@ -140,7 +143,8 @@ impl Consumer {
         let raws = codec::load_all(packed).await?;
         let max_attempts = self.0.queue.config().max_attempts;
         let deliver = |((opening, stored), raw): ((Opening, Bytes), Result<Bytes>)| {
-            let Opening { lease, job, mut envelope, mut malformed, record, alone, exhausted, .. } = opening;
+            let Opening { lease, job, mut envelope, mut malformed, record, alone, exhausted, once, .. } =
+                opening;
             let raw = raw.unwrap_or_else(|error| {
                 malformed = Some(error.to_string());
                 stored
@@ -161,7 +165,7 @@ impl Consumer {
                 alone,
                 exhausted,
                 malformed,
-                max_attempts,
+                max_attempts: if once { 1 } else { max_attempts },
             })
         };
         Ok(loaded.into_iter().zip(raws).map(deliver).collect())

@@ -10,6 +10,7 @@ use redis::{Script, ScriptInvocation};
 use crate::consumer::{Consumer, count};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
+use crate::held::Holding;
 use crate::keys::{Keys, lane_number};
 use crate::queue::script;
 use crate::record::{self, Failure};
@@ -111,7 +112,7 @@ impl Consumer {
         for (partition, keys) in (0u16..).zip(queue.partitions()) {
             let mut script = script(&SCRIPTS.leave, keys);
             script.arg(self.0.name.as_str()).arg(&keys.bell);
-            for (key, job) in self.0.held.snapshot(partition) {
+            for Holding { key, job, .. } in self.0.held.snapshot(partition) {
                 script
                     .arg(lane_number(key.lane))
                     .arg(key.id)
@@ -130,7 +131,8 @@ impl Consumer {
     }
 
     /// Runs a settling script over a batch, by partition and in chunks. `extra` adds what the script wants for an entry
-    /// besides lane, entry id and job id.
+    /// besides lane, entry id and job id. Redis is not asked about deliveries that are known to be lost: their entries may
+    /// be this consumer's again, as other deliveries.
     async fn settle(
         &self,
         Move { doing, script: lua, rings }: Move,
@@ -146,29 +148,40 @@ impl Consumer {
             if rings {
                 script.arg(&keys.bell);
             }
+            let mut sent = Vec::with_capacity(indices.len());
             for (index, delivery) in
                 indices.iter().filter_map(|&index| Some((index, open.get(index)?.as_ref()?)))
             {
-                delivery.lease().set_settling(true);
+                if !delivery.lease().set_settling(true) {
+                    continue;
+                }
+                sent.push(index);
                 script
                     .arg(lane_number(delivery.lane()))
                     .arg(delivery.entry_id())
                     .arg(delivery.job_id().as_str());
                 extra(&mut script, keys, index, delivery);
             }
-            let replies = match self.0.queue.link().run::<Vec<i64>>(doing, &script).await {
-                Ok(replies) if replies.len() == indices.len() => replies,
+            let answer = if sent.is_empty() {
+                Ok(Vec::new())
+            } else {
+                self.0.queue.link().run::<Vec<i64>>(doing, &script).await
+            };
+            let replies = match answer {
+                Ok(replies) if replies.len() == sent.len() => replies,
                 Ok(replies) => {
                     let error = Error::Answer { doing, found: format!("{} answers", replies.len()) };
                     return Err(given_back(error, open));
                 }
                 Err(error) => return Err(given_back(error, open)),
             };
-            for (&index, reply) in indices.iter().zip(&replies) {
+            for index in indices {
                 if let Some(delivery) = open.get_mut(index).and_then(Option::take) {
                     delivery.settled();
                 }
-                if let Some(result) = results.get_mut(index).filter(|_| *reply == 1) {
+            }
+            for (index, _) in sent.into_iter().zip(replies).filter(|(_, reply)| *reply == 1) {
+                if let Some(result) = results.get_mut(index) {
                     *result = Settled::Done;
                 }
             }

@@ -7,17 +7,19 @@ use mailfleet_model::Lane;
 
 use crate::metrics::{AgeGauges, DepthGauges, Metrics};
 
-/// Depth, age and backlog by queue. All replicas read the same queue: take `max` over them, never `sum`.
+/// Depth, age and backlog by queue, and what operators paused of it. All replicas read the same queue: take `max` over them, never `sum`.
 #[derive(Debug, Clone)]
 pub struct QueueGauges {
     entries: DepthGauges,
     oldest_age: AgeGauges,
     backlog: DepthGauges,
+    paused: DepthGauges,
+    closed: DepthGauges,
 }
 
 impl QueueGauges {
-    /// Registers `mailfleet_queue_entries`, `mailfleet_queue_oldest_age_seconds` and `mailfleet_queue_backlog_entries`;
-    /// nothing is known yet, so no series exists yet.
+    /// Registers `mailfleet_queue_entries`, `mailfleet_queue_oldest_age_seconds`, `mailfleet_queue_backlog_entries`,
+    /// `mailfleet_queue_paused` and `mailfleet_queue_closed`; nothing is known yet, so no series exists yet.
     pub fn register(metrics: &Metrics) -> prometheus::Result<Self> {
         Ok(Self {
             entries: metrics.depths(
@@ -33,8 +35,20 @@ impl QueueGauges {
             )?,
             backlog: metrics.depths(
                 "mailfleet_queue_backlog_entries",
-                "All work there is now: waiting, released, in flight, and retries that are due; absent while unknown; use \
-                 max over replicas.",
+                "All work there is now: waiting, released, in flight, and retries that are due, without what waits in a \
+                 paused lane; absent while unknown; use max over replicas.",
+                &["queue"],
+            )?,
+            paused: metrics.depths(
+                "mailfleet_queue_paused",
+                "1 while consumers take nothing new of the lane (`mailfleet queue pause`), else 0; absent while unknown; \
+                 use max over replicas.",
+                &["queue", "lane"],
+            )?,
+            closed: metrics.depths(
+                "mailfleet_queue_closed",
+                "1 while nothing new enters the queue (`mailfleet queue drain`), else 0; absent while unknown; use max \
+                 over replicas.",
                 &["queue"],
             )?,
         })
@@ -57,6 +71,14 @@ impl QueueGauges {
         }
         self.backlog.set(&[queue], backlog);
     }
+
+    /// Shows which lanes of a queue are paused, and whether it is closed. What is `None` is taken away.
+    pub fn show_paused(&self, queue: &str, paused: impl Fn(Lane) -> Option<bool>, closed: Option<bool>) {
+        for lane in Lane::ALL {
+            self.paused.set(&[queue, lane.as_str()], paused(lane).map(u64::from));
+        }
+        self.closed.set(&[queue], closed.map(u64::from));
+    }
 }
 
 #[cfg(test)]
@@ -69,15 +91,20 @@ mod tests {
         let gauges = QueueGauges::register(&metrics).unwrap();
         let text = || prometheus::TextEncoder::new().encode_to_string(&metrics.registry().gather()).unwrap();
         gauges.show("mail", [(Lane::Low, "waiting", Some(0))], |_| Some(Duration::from_secs(2)), Some(9));
+        gauges.show_paused("mail", |lane| Some(lane == Lane::Low), Some(false));
         let known = text();
         for series in [
             "mailfleet_queue_entries{lane=\"low\",queue=\"mail\",state=\"waiting\"} 0",
             "mailfleet_queue_oldest_age_seconds{lane=\"high\",queue=\"mail\"} 2",
             "mailfleet_queue_backlog_entries{queue=\"mail\"} 9",
+            "mailfleet_queue_paused{lane=\"high\",queue=\"mail\"} 0",
+            "mailfleet_queue_paused{lane=\"low\",queue=\"mail\"} 1",
+            "mailfleet_queue_closed{queue=\"mail\"} 0",
         ] {
             assert!(known.contains(series), "{series} in {known}");
         }
         gauges.show("mail", [(Lane::Low, "waiting", None)], |_| None, None);
+        gauges.show_paused("mail", |_| None, None);
         assert_eq!(text(), "");
     }
 }

@@ -42,12 +42,17 @@ mod token;
 mod totals;
 
 pub use accounts::{Account, NewAccount};
-pub use analytics::{ANALYTICS_LEASE, Counts, Lease, Marked, RolledUp, Roller, Summary, SummaryFilter};
+pub use analytics::{
+    ANALYTICS_LEASE, Counts, Lease, Marked, RolledUp, Roller, SetAside, Summary, SummaryFilter,
+};
 pub use api_tokens::ApiToken;
 pub use campaigns::{Campaign, Imported, LeadImport, NewLead, RefusedLead};
 pub use check::{Finding, Level};
 pub use config::{Config, ConfigError};
-pub use dead::{DeadFilter, DeadLetter, DeadOutcome, DeadState, NewDeadLetter};
+pub use dead::{
+    Action, ActionKind, ActionOutcome, Actor, Came, DeadFilter, DeadGroup, DeadLetter, DeadOutcome,
+    DeadState, Discarded, NewDeadLetter, Progress,
+};
 pub use delivery::{Delivery, Said, Standing};
 pub use endpoints::{Endpoint, ListedEndpoint, NewEndpoint};
 pub use error::{Error, Result};

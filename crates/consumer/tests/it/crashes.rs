@@ -112,7 +112,7 @@ async fn killed_again_and_again_every_mail_is_there_once_and_none_is_dead() {
 }
 
 /// Forgets deliveries without any sign, as a process does that is killed.
-fn die_with(deliveries: Vec<Delivery>) {
+pub fn die_with(deliveries: Vec<Delivery>) {
     assert!(!deliveries.is_empty());
     deliveries.into_iter().for_each(std::mem::forget);
 }

@@ -75,6 +75,12 @@ async fn what_cannot_be_read_or_belongs_to_nobody_is_dead_lettered_and_the_rest_
             reason(&bare, "unknown_tenant", Class::Policy),
         ]
     );
+    // A rule that says no says so at once: nothing is tried again.
+    assert_eq!(world.letters().await.iter().map(|letter| letter.counters.attempts).sum::<u32>(), 0);
+    assert_eq!(consumer.processed("retried"), 0);
+    let by_class =
+        |class: &str| consumer.metric("mailfleet_dead_lettered_total", &[&format!("class=\"{class}\"")]);
+    assert_eq!((by_class("policy"), by_class("fault"), by_class("data")), (3, 1, 0));
     let raw = world.store.dead_letter_by_job(&rubbish).await.unwrap().unwrap().raw;
     assert_eq!(raw.as_deref(), Some(&b"raw \x00\xff bytes"[..]));
     let stray = world.store.dead_letter_by_job(&stray).await.unwrap().unwrap();

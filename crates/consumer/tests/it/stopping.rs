@@ -105,6 +105,28 @@ async fn what_hangs_in_a_statement_is_handed_back_uncounted_and_runs_next() {
 }
 
 #[tokio::test]
+async fn drains_cost_an_entry_nothing_however_many_there_are() {
+    let world = World::new().await;
+    let job = world.enqueue([(1, mail("handed on", ""))]).await.remove(0);
+    let victim = world.victim();
+    for _ in 0..10 {
+        let taken = victim.claim(10).await.unwrap();
+        assert_eq!(taken.len(), 1);
+        victim.hand_back(taken).await.unwrap();
+    }
+    let counters = world.queue.locate(&job).await.unwrap().unwrap().counters;
+    assert_eq!(
+        (counters.attempts, counters.crashes, counters.drains),
+        (0, 0, 10),
+        "more than both other budgets"
+    );
+    let consumer = world.consumer("");
+    world.until_stored(1).await;
+    world.until_empty().await;
+    assert_eq!((consumer.processed("persisted"), consumer.processed("dead_lettered")), (1, 0));
+}
+
+#[tokio::test]
 async fn work_in_hand_is_finished_and_the_name_goes() {
     let world = World::new().await;
     world.on_message("PERFORM pg_sleep(0.02);");

@@ -383,6 +383,7 @@ fn place_json(job: &JobId, place: &Location) -> Value {
     let mut value = json!({
         "job": job, "lane": place.lane, "counters": place.counters,
         "history": text::with_json_times(json!(place.history)), "entry": place.entry_id,
+        "paused": queue::pause_json(place.paused.as_ref()),
     });
     let (state, more) = match &place.state {
         State::Waiting => ("waiting", json!({})),

@@ -1,17 +1,21 @@
-//! `mailfleet queue`: what is waiting.
+//! `mailfleet queue`: what is waiting, and how it is held back or emptied.
+
+mod control;
+mod depth;
+mod drain;
 
 use std::time::Duration;
 
 use chrono::DateTime;
-use clap::Subcommand;
-use mailfleet_model::Lane;
-use mailfleet_queue::{Depth, Location, Queue, Queues, State};
-use serde_json::json;
+use clap::{Subcommand, ValueEnum};
+use mailfleet_queue::{Location, Pause, Queue, Queues, State};
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Exit;
-use crate::output::{self, OutputArgs, Rows, known};
 use crate::text;
+
+pub use depth::print;
 
 /// The queues between producer and consumers: of mails, and of what webhooks brought
 #[derive(Debug, clap::Args)]
@@ -22,112 +26,100 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// How much waits, is being worked on, waits for a retry, in each lane of both queues
-    ///
-    /// mails: what came into the mailboxes. events: what webhooks brought, a call each.
-    ///
-    /// high: bounces, replies to our mails; of events, all. normal: new mail. low: what was in a mailbox before the fleet
-    /// first saw it.
-    ///
-    /// With --json each queue is a line, first the mails, then the events. `kind` (mails or events) tells them apart;
-    /// `queue` is the name as it is configured, which metrics show too.
-    #[command(after_help = "Example:\n  \
-        mailfleet queue depth --json | jq 'select(.kind == \"events\") | .lanes.high.waiting'")]
-    Depth {
-        #[command(flatten)]
-        output: OutputArgs,
-    },
+    Depth(depth::Args),
+    Pause(control::PauseArgs),
+    Resume(control::ResumeArgs),
+    Drain(drain::Args),
 }
 
-/// A queue that was asked.
-#[derive(Debug)]
-struct Asked {
-    /// What is in it: `mails` or `events`.
-    kind: &'static str,
-    /// Its name in the configuration.
-    name: String,
-    depth: Depth,
+/// Which of the queues; without one, both.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The queue; without it, both
+    #[arg(long, value_name = "QUEUE")]
+    queue: Option<Kind>,
+}
+
+/// What is in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// What came into the mailboxes
+    Mails,
+    /// What webhooks brought
+    Events,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Mails, Self::Events];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mails => "mails",
+            Self::Events => "events",
+        }
+    }
+
+    const fn of(self, queues: &Queues) -> &Queue {
+        match self {
+            Self::Mails => &queues.mails,
+            Self::Events => &queues.events,
+        }
+    }
+}
+
+impl Which {
+    fn kinds(&self) -> impl Iterator<Item = Kind> {
+        let wanted = self.queue;
+        Kind::ALL.into_iter().filter(move |kind| wanted.is_none_or(|wanted| wanted == *kind))
+    }
 }
 
 /// Runs a `queue` command.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
-    match args.command {
-        Command::Depth { output } if output.json => {
-            ask(&context.queues()?).await?.iter().map(to_json).try_for_each(|queue| output::json(&queue))?;
-        }
-        Command::Depth { .. } => print(&context.queues()?).await?,
+    match &args.command {
+        Command::Depth(args) => depth::run(context, args).await,
+        Command::Pause(args) => control::pause(context, args).await,
+        Command::Resume(args) => control::resume(context, args).await,
+        Command::Drain(args) => drain::run(context, args).await,
     }
-    Ok(Exit::Clean)
-}
-
-/// Asks both queues.
-async fn ask(queues: &Queues) -> anyhow::Result<[Asked; 2]> {
-    let asked = async |kind, queue: &Queue| -> anyhow::Result<Asked> {
-        Ok(Asked { kind, name: queue.config().queue.clone(), depth: queue.depth().await? })
-    };
-    Ok([asked("mails", &queues.mails).await?, asked("events", &queues.events).await?])
-}
-
-/// A queue as one object; what is not known is null.
-fn to_json(Asked { kind, name, depth }: &Asked) -> serde_json::Value {
-    let lanes: serde_json::Map<String, serde_json::Value> = Lane::ALL
-        .into_iter()
-        .map(|lane| {
-            let numbers = depth.lane(lane);
-            let value = json!({
-                "waiting": numbers.waiting, "in_flight": numbers.in_flight, "delayed": numbers.delayed,
-                "released": numbers.released, "oldest_age_ms": numbers.oldest_age_ms,
-            });
-            (lane.to_string(), value)
-        })
-        .collect();
-    json!({ "kind": kind, "queue": name, "lanes": lanes, "dead": depth.dead })
-}
-
-/// Both queues for people.
-pub async fn print(queues: &Queues) -> anyhow::Result<()> {
-    let asked = ask(queues).await?;
-    let mut rows = Rows::new(&["QUEUE", "LANE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "OLDEST"]);
-    for Asked { kind, depth, .. } in &asked {
-        for lane in Lane::ALL {
-            let numbers = depth.lane(lane);
-            rows.push([
-                (*kind).to_owned(),
-                lane.to_string(),
-                known(numbers.waiting),
-                known(numbers.in_flight),
-                known(numbers.delayed),
-                known(numbers.released),
-                match numbers.oldest_age_ms {
-                    None => "unknown".to_owned(),
-                    Some(0) => "-".to_owned(),
-                    Some(ms) => text::age(Duration::from_millis(ms)),
-                },
-            ]);
-        }
-    }
-    rows.print("no lane")?;
-    let [mails, events] = asked.map(|asked| known(asked.depth.dead));
-    output::line(format_args!("dead letters in the index: {mails} of mails, {events} of events"))
 }
 
 /// Where a job is, in one line for people.
 pub fn place(location: &Location) -> String {
-    let Location { lane, state, counters, .. } = location;
+    let Location { lane, state, counters, paused, .. } = location;
     let place = match state {
         State::Waiting => format!("waits in the {lane} lane"),
         State::InFlight { consumer, idle_ms } => {
             let age = text::age(Duration::from_millis(*idle_ms));
             format!("is in the hands of {consumer} ({lane} lane, last sign of life {age} ago)")
         }
-        State::Delayed { due_ms } => {
-            let due = DateTime::from_timestamp_millis(*due_ms).map_or_else(|| due_ms.to_string(), text::time);
-            format!("waits for its retry at {due} ({lane} lane)")
-        }
+        State::Delayed { due_ms } => format!("waits for its retry at {} ({lane} lane)", time(*due_ms)),
         State::Dead => format!("is in the index of dead letters ({lane} lane)"),
     };
+    let paused =
+        paused.as_ref().map(|pause| format!("; its lane is paused {}", since(pause))).unwrap_or_default();
     format!(
-        "{place}; {} attempts, {} crashes, {} drains",
+        "{place}; {} attempts, {} crashes, {} drains{paused}",
         counters.attempts, counters.crashes, counters.drains
     )
+}
+
+/// Since when, by whom and why something is paused, for people.
+fn since(pause: &Pause) -> String {
+    let at = pause.at_ms.map_or_else(|| "a time that is not known".to_owned(), time);
+    let by = pause.by.as_deref().unwrap_or("somebody");
+    let reason = pause.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    text::cut(&format!("since {at} by {by}{reason}"), 300)
+}
+
+/// A pause as one object; null where there is none.
+pub fn pause_json(pause: Option<&Pause>) -> Value {
+    pause.map_or(Value::Null, |Pause { by, at_ms, reason }| {
+        let at = at_ms.and_then(DateTime::from_timestamp_millis).map(text::json_time);
+        json!({ "by": by, "at": at, "reason": reason })
+    })
+}
+
+fn time(ms: i64) -> String {
+    DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), text::time)
 }

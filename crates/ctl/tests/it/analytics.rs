@@ -66,6 +66,31 @@ fn a_rebuild_mends_numbers_that_were_spoiled() {
 }
 
 #[test]
+fn a_run_counts_what_it_can_says_what_it_put_off_and_takes_it_up_again_with_more_time() {
+    let fleet = fleet();
+    fleet.sql(
+        "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF NEW.day = '2026-03-01' THEN PERFORM pg_sleep(3); END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER slow BEFORE INSERT ON analytics.tenant_day FOR EACH ROW EXECUTE FUNCTION slow()",
+    );
+    let config = std::fs::read_to_string(&fleet.config).expect("a configuration");
+    let bounded =
+        |ms: u32| config.replace("[postgres]\n", &format!("[postgres]\nstatement_timeout_ms = {ms}\n"));
+    std::fs::write(&fleet.config, bounded(200)).expect("written");
+    eventually_blocking("a run that puts the first day off", std::time::Duration::from_secs(30), || {
+        let said = fleet.run(&["analytics", "run", "--json"]);
+        (said.json()[0]["put_off"] == 1).then(|| said.with_code(1))
+    });
+    assert_eq!(fleet.sql("SELECT day, received FROM analytics.tenant_day"), "2026-03-02|1");
+    let said = fleet.run(&["analytics", "run"]).with_code(1);
+    assert!(said.out.contains("1 key put off") && said.out.contains("statement_timeout_ms"), "{}", said.out);
+    std::fs::write(&fleet.config, bounded(20_000)).expect("written");
+    let said = fleet.run(&["analytics", "run", "--json"]).with_code(0).json();
+    assert_eq!((&said[0]["put_off"], &said[0]["left"]), (&0.into(), &0.into()));
+    assert_eq!(fleet.sql("SELECT count(*) FROM analytics.tenant_day"), "2");
+}
+
+#[test]
 fn a_campaign_of_another_roll_up_and_a_time_that_is_none_are_refused() {
     let fleet = Fleet::new();
     fleet

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::support::{command, run};
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 28] = [
     &[],
     &["migrate"],
     &["tenant"],
@@ -24,6 +24,9 @@ const COMMANDS: [&[&str]; 25] = [
     &["dead", "list"],
     &["dead", "show"],
     &["dead", "replay"],
+    &["dead", "groups"],
+    &["dead", "discard"],
+    &["dead", "log"],
     &["audit"],
     &["explain"],
     &["parse"],
@@ -60,6 +63,11 @@ fn a_wrong_command_line_is_one_line_and_64() {
         (&["queue", "depht"], "depth"),
         (&["dead", "list", "--limit", "0"], "--limit"),
         (&["dead", "replay"], "--all"),
+        (&["dead", "replay", "7", "--all"], "--all"),
+        (&["dead", "replay", "--all", "--rate", "0"], "20/s"),
+        (&["dead", "list", "--class", "odd"], "policy"),
+        (&["dead", "list", "--group", "odd"], "dead groups"),
+        (&["dead", "discard"], "--all"),
         (&["account", "add", "x", "--host", "h", "--user", "u", "--shared"], "--password-file"),
         (&["account", "add", "x", "--host", "h", "--user", "u", "--password-env", "P"], "--tenant"),
         (

@@ -10,7 +10,7 @@ use mailfleet_testkit::RedisServer;
 
 use crate::fleet::{Fleet, dovecot};
 
-const MAIL: &[u8] = b"From: Ann <ann@elsewhere.example>\r\nTo: box@nobody.example\r\nSubject: hello\r\n\
+pub const MAIL: &[u8] = b"From: Ann <ann@elsewhere.example>\r\nTo: box@nobody.example\r\nSubject: hello\r\n\
     Message-ID: <one@elsewhere.example>\r\n\r\nReset: https://elsewhere.example/reset?token=T0KEN99\r\n";
 
 /// A fleet with one shared account whose user has `mails` mails.
@@ -30,7 +30,7 @@ async fn fleet(user: &str, mails: usize) -> (Fleet, Vec<MailRef>) {
     (fleet, places)
 }
 
-fn envelope(at: MailRef) -> Envelope {
+pub fn envelope(at: MailRef) -> Envelope {
     Envelope {
         v: ENVELOPE_VERSION,
         work: Work::Mail(at),
@@ -45,7 +45,7 @@ fn envelope(at: MailRef) -> Envelope {
     }
 }
 
-fn letter(at: MailRef, reason: &str) -> NewDeadLetter {
+pub fn letter(at: MailRef, reason: &str) -> NewDeadLetter {
     NewDeadLetter {
         job: JobId::mail(&at),
         at: Some(at),
@@ -63,7 +63,7 @@ fn letter(at: MailRef, reason: &str) -> NewDeadLetter {
     }
 }
 
-async fn bury(fleet: &Fleet, letters: &[NewDeadLetter]) {
+pub async fn bury(fleet: &Fleet, letters: &[NewDeadLetter]) {
     let outcomes = fleet.store().dead_letter(letters).await.expect("written");
     assert!(outcomes.iter().all(|outcome| *outcome == DeadOutcome::Recorded));
 }
@@ -123,7 +123,7 @@ async fn a_replay_that_was_killed_or_forgotten_by_redis_is_made_good_by_the_next
         async move { store.dead_letter_by_job(&job).await.expect("asked").expect("there").id }
     };
     // Killed after the mark and before the queue had it: marked, not live.
-    store.mark_replayed(&[id(0).await]).await.expect("marked");
+    store.mark_replayed(&[id(0).await], None).await.expect("marked");
     // The queue has it already (a consumer died before the entry left its lane): open, live.
     let live = NewJob { envelope: envelope(places[1]), lane: Lane::High, raw: Bytes::from_static(MAIL) };
     fleet.queue().enqueue(vec![live]).await.expect("enqueued");
@@ -325,13 +325,16 @@ async fn a_replay_speaks_json_and_names_the_reasons_there_are() {
     let dry = &fleet.run(&["dead", "replay", "--all", "--dry-run", "--json"]).with_code(0).json()[0];
     assert_eq!((&dry["would_replay"], &dry["replayed"]), (&2.into(), &0.into()), "{dry}");
     let said = fleet.run(&["dead", "replay", "--all", "--json"]).with_code(1);
-    let done = &said.json()[0];
+    let lines = said.json();
+    let fate = |line: &serde_json::Value| line["fate"].as_str().map(str::to_owned);
+    assert_eq!([fate(&lines[0]), fate(&lines[1])], [Some("failed".into()), Some("replayed".into())]);
+    assert!(lines[0]["why"].as_str().is_some_and(|why| why.contains("raw mail")), "{}", lines[0]);
+    let done = &lines[2];
     assert_eq!(
-        (&done["replayed"], &done["failed"], &done["left"]),
-        (&1.into(), &1.into(), &0.into()),
+        (&done["replayed"], &done["failed"], &done["left"], &done["outcome"]),
+        (&1.into(), &1.into(), &0.into(), &"completed".into()),
         "{done}"
     );
-    assert_eq!(done["ids"]["replayed"].as_array().map(Vec::len), Some(1), "{done}");
     // Done already is no slip.
     fleet.run(&["dead", "replay", "--reason", "unknown_tenant"]).with_code(0);
 }

@@ -6,6 +6,8 @@ mod campaign;
 mod cli;
 mod config;
 mod dead;
+mod dead_book;
+mod dead_replay;
 mod delivery;
 mod demo;
 mod doctor;

@@ -5,10 +5,10 @@ use mailfleet_model::{
     Direction, ENVELOPE_VERSION, Encoding, Envelope, InboxId, Lane, MailRef, MailboxId, Uid, UidValidity,
     Work,
 };
-use mailfleet_queue::{NewJob, Queues};
+use mailfleet_queue::{ConsumerName, Enqueued, NewJob, Queues};
 
 use crate::fleet::Fleet;
-use crate::support::run;
+use crate::support::{run, run_with};
 
 fn job(work: Work, lane: Lane) -> NewJob {
     let envelope = Envelope {
@@ -72,4 +72,104 @@ fn the_help_of_the_depth_says_what_a_script_can_rely_on() {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
     assert!(!help.contains("--events"), "{help}");
+}
+
+/// The first line of a table or text that has all these words.
+fn line<'a>(text: &'a str, words: &[&str]) -> &'a str {
+    let found = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
+    found.unwrap_or_else(|| panic!("{words:?} is missing in:\n{text}"))
+}
+
+#[tokio::test]
+async fn a_pause_is_shown_wherever_somebody_asks_why_nothing_moves_and_ends_with_resume() {
+    let fleet = Fleet::new();
+    let queues = Queues::connect(fleet.queue().config()).expect("queues");
+    queues.mails.enqueue(vec![job(mail(1), Lane::Low)]).await.expect("enqueued");
+    let pause =
+        ["queue", "pause", "--queue", "mails", "--lane", "low", "--reason", "the night", "--by", "alice"];
+    let said = fleet.run(&pause).with_code(0).out;
+    line(&said, &["mails: the low lane is paused since 20", " by alice (", "@", "): the night"]);
+    assert!(!said.contains("events") && !said.contains("normal"), "{said}");
+
+    let table = fleet.run(&["queue", "depth"]).with_code(0).out;
+    line(&table, &["mails: the low lane is paused", "the night"]);
+    let depth = fleet.run(&["queue", "depth", "--json"]).with_code(0).json();
+    let paused = &depth[0]["lanes"]["low"]["paused"];
+    assert_eq!(paused["reason"], "the night", "{paused}");
+    assert!(paused["by"].as_str().is_some_and(|by| by.starts_with("alice (")), "{paused}");
+    assert!(paused["at"].as_str().is_some_and(|at| at.ends_with('Z')), "{paused}");
+    assert!(depth[0]["lanes"]["high"]["paused"].is_null() && depth[1]["lanes"]["low"]["paused"].is_null());
+
+    let id = mailfleet_model::JobId::mail(&mail(1).mail().expect("a mail"));
+    let why = fleet.run(&["explain", id.as_str()]).with_code(0).out;
+    line(
+        &why,
+        &[id.as_str(), "waits in the low lane", "its lane is paused since 20", "by alice", "the night"],
+    );
+    let why = fleet.run(&["explain", id.as_str(), "--json"]).with_code(0).json();
+    assert_eq!(why[0]["queue"][0]["paused"]["reason"], "the night", "{}", why[0]);
+
+    // Without a word which, both queues and all lanes.
+    let all = fleet.run(&["queue", "pause", "--json"]).with_code(0).json();
+    assert_eq!(all.len(), 2);
+    for queue in &all {
+        for lane in ["high", "normal", "low"] {
+            assert!(queue["lanes"][lane]["paused"]["by"].is_string(), "{queue}");
+        }
+        assert!(queue["closed"].is_null(), "{queue}");
+    }
+    let said = fleet.run(&["queue", "resume", "--queue", "events", "--lane", "high"]).with_code(0).out;
+    assert_eq!(said.lines().count(), 2, "two lanes of events are left: {said}");
+    let said = fleet.run(&["queue", "resume"]).with_code(0).out;
+    assert_eq!(said, "mails: all lanes go on\nevents: all lanes go on\n");
+    assert!(queues.mails.paused().await.expect("read").is_nothing());
+    fleet.run(&["queue", "pause", "--lane", "urgent"]).with_code(64);
+}
+
+#[tokio::test]
+async fn a_drain_closes_the_queue_and_ends_well_only_when_it_is_empty() {
+    let fleet = Fleet::new();
+    let queues = Queues::connect(fleet.queue().config()).expect("queues");
+    queues.mails.enqueue((1..=30).map(|uid| job(mail(uid), Lane::Normal)).collect()).await.expect("enqueued");
+    let said = fleet.run(&["queue", "drain", "--wait", "0", "--reason", "three partitions"]).with_code(1);
+    line(&said.out, &["mails: 30 left, 0 of them in hand, 0 wait for a retry"]);
+    line(&said.out, &["events: empty"]);
+    line(&said.err, &["stays closed"]);
+    let answers = queues.mails.enqueue(vec![job(mail(31), Lane::High)]).await.expect("asked");
+    assert_eq!(answers, [Enqueued::Closed]);
+    line(
+        &fleet.run(&["queue", "depth"]).with_code(0).out,
+        &["mails: closed since 20", "three partitions", "nothing new"],
+    );
+
+    // A paused lane would be waited for in vain.
+    fleet.run(&["queue", "pause", "--queue", "mails", "--lane", "normal"]).with_code(0);
+    fleet
+        .run(&["queue", "drain", "--queue", "mails"])
+        .with_code(1)
+        .error_naming(&["normal lane", "queue resume"]);
+    fleet.run(&["queue", "resume", "--queue", "mails", "--lane", "normal"]).with_code(0);
+    assert!(queues.mails.paused().await.expect("read").closed.is_some(), "only the lane goes on");
+
+    let consumer = queues.mails.consumer(ConsumerName::for_this_process());
+    let emptied = async {
+        // Done a few at a time, while the command looks on.
+        while consumer.queue().depth().await.expect("depth").lane(Lane::Normal).total() != Some(0) {
+            let some = consumer.claim(5).await.expect("claimed");
+            consumer.done(some).await.expect("done");
+        }
+    };
+    let drain = async {
+        let config = fleet.config.clone();
+        let drain =
+            move || run_with(&config, &["queue", "drain", "--queue", "mails", "--wait", "20", "--json"]);
+        tokio::task::spawn_blocking(drain).await.expect("ended")
+    };
+    let (said, ()) = tokio::join!(drain, emptied);
+    let said = said.with_code(0).json();
+    assert_eq!((&said[0]["kind"], &said[0]["left"]), (&"mails".into(), &0.into()), "{}", said[0]);
+    assert!(said[0]["closed"]["by"].is_string(), "{}", said[0]);
+    fleet.run(&["queue", "resume", "--queue", "mails"]).with_code(0);
+    let answers = queues.mails.enqueue(vec![job(mail(31), Lane::High)]).await.expect("asked");
+    assert_eq!(answers, [Enqueued::Queued]);
 }

@@ -74,17 +74,19 @@ pub async fn run(inbox: Inbox, mut hints: Hints, closed: CancellationToken) -> a
         let answer = put(&inbox, &rows).await;
         rows.clear();
         let error = match answer {
-            Ok(answers) if answers.contains(&Enqueued::LaneFull) => {
-                inbox.missed.tell();
-                if let Some(suppressed) = inbox.services.lane_full_log.open() {
-                    tracing::warn!(
-                        suppressed,
-                        "the high lane of events is full; webhook events wait in PostgreSQL"
-                    );
+            Ok(answers) => {
+                if let Some(refused) = answers.iter().find(|answer| !answer.is_in()) {
+                    inbox.missed.tell();
+                    if let Some(suppressed) = inbox.services.lane_full_log.open() {
+                        let why = match refused {
+                            Enqueued::Closed => "the queue of events is closed",
+                            _ => "the high lane of events is full",
+                        };
+                        tracing::warn!(suppressed, "{why}; webhook events wait in PostgreSQL");
+                    }
                 }
                 continue;
             }
-            Ok(_) => continue,
             Err(error) => error,
         };
         inbox.missed.tell();

@@ -28,7 +28,7 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 enum Found {
     /// Everything is on its way now.
     Complete,
-    /// The lane was full before everything was in.
+    /// The lane was full, or the queue closed, before everything was in.
     Full,
     /// PostgreSQL or Redis was away, or Redis full.
     Outage,
@@ -135,8 +135,8 @@ async fn restore(inbox: &Inbox) -> Result<Found, Problem> {
         let answers = enqueue::put(inbox, &unknown)
             .await
             .inspect_err(|_| metrics.sweep_failed.inc_by(counted(unknown.len())))?;
-        let count = |what| answers.iter().filter(|answer| **answer == what).count();
-        let (queued, waiting) = (count(Enqueued::Queued), count(Enqueued::LaneFull));
+        let queued = answers.iter().filter(|answer| **answer == Enqueued::Queued).count();
+        let waiting = answers.iter().filter(|answer| !answer.is_in()).count();
         metrics.swept.inc_by(counted(queued));
         metrics.sweep_failed.inc_by(counted(waiting));
         if queued > 0 {
@@ -147,7 +147,7 @@ async fn restore(inbox: &Inbox) -> Result<Found, Problem> {
             );
         }
         if waiting > 0 {
-            // The lane is full: the rest of the rows would only hear the same.
+            // The lane is full, or the queue closed: the rest of the rows would only hear the same.
             return Ok(Found::Full);
         }
     }

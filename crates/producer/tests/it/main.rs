@@ -7,6 +7,7 @@ mod flow;
 mod odd;
 mod odd_server;
 mod outage;
+mod pressure;
 mod replays;
 mod sent;
 mod trouble;

@@ -3,6 +3,7 @@
 use mailfleet_model::{Class, Counters, InboxId, JobId, Lane, MailRef, Work};
 use mailfleet_queue::Queues;
 use mailfleet_store::{DeadState, NewDeadLetter};
+use mailfleet_testkit::eventually;
 
 use crate::world::{LONG, Producer, World, job, mail};
 
@@ -41,7 +42,7 @@ async fn bury_and_mark_replayed(world: &World<'_>, letters: &[NewDeadLetter]) {
     world.store.dead_letter(letters).await.unwrap();
     for letter in letters {
         let id = world.store.dead_letter_by_job(&letter.job).await.unwrap().unwrap().id;
-        assert_eq!(world.store.mark_replayed(&[id]).await.unwrap(), 1);
+        assert_eq!(world.store.mark_replayed(&[id], None).await.unwrap(), [id]);
     }
 }
 
@@ -64,7 +65,9 @@ async fn until_swept(producer: &Producer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_redis_loses_goes_on_from_postgresql_on_its_own_lane() {
-    let (world, places) = world_with(3).await;
+    let (world, places) = world_with(4).await;
+    // One that waits for a person.
+    world.store.dead_letter(&[letter(places[3], Lane::High, None)]).await.unwrap();
     let raw = |number: usize| mail(&format!("mail {number}"), "");
     let letters: Vec<_> = (1..=2).map(|n| letter(places[n - 1], Lane::High, Some(&raw(n)))).collect();
     bury_and_mark_replayed(&world, &letters).await;
@@ -90,6 +93,12 @@ async fn a_replay_that_redis_loses_goes_on_from_postgresql_on_its_own_lane() {
         assert_eq!(state(&world, letter).await, DeadState::Replayed);
         assert_eq!(world.queue.locate(&letter.job).await.unwrap().unwrap().counters, Counters::default());
     }
+    // What waits for a person is in the index again.
+    eventually("the open letter in the index", LONG, || async {
+        let depth = world.queue.depth().await.ok()?;
+        (depth.dead == Some(1)).then_some(())
+    })
+    .await;
     let taken: Vec<_> = world.drain().await.into_values().collect();
     for number in 1..=2 {
         assert!(taken.contains(&(Lane::High, format!("mail {number}"))), "{taken:?}");

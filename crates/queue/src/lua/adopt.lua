@@ -1,11 +1,12 @@
 -- adopt: what is pending under this consumer's own name without its knowledge (the reply of a claim was lost in an
 -- outage, or its future was dropped) comes back to it, free of charge.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: 1 consumer, 2 max, 3 bytes, 4 alone (how many that must run alone may be taken), 5 number of entries to pass
 --   over (those it holds, and those it let go on purpose, which are the reclaim's); then those as "<lane letter>:<id>".
 -- Reply: { 1 where there may be more, taken entries (see `report`) }.
--- Safe: the name is unique to one process incarnation, so nobody else can hold these. The delivery count is kept.
+-- Safe: the name is unique to one process incarnation, so nobody else can hold these. The delivery count is kept. It is
+--   in hand already, so a pause of its lane does not hold it back.
 local me, max, budget, alone_left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local skip_count = tonumber(ARGV[5])
 local skip, taken, bytes, more = {}, {}, 0, 0

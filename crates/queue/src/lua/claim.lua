@@ -1,17 +1,20 @@
 -- claim: due entries are made ripe, then entries are taken lane by lane.
 --
--- KEYS: the seven of the prelude.
--- ARGV: 1 consumer, 2-4 quota of high, normal, low, 5 share (1: what a lane leaves of its quota goes to the
---   others, strictly by order; 0: it stays unused, because the caller asks other partitions first), 6 bytes (stop once this much raw mail is taken), 7 alone (how many entries that
---   must run alone may be taken), 8 promote (at most this many due entries are made ripe).
+-- KEYS: those of the prelude.
+-- ARGV: 1 consumer, 2-4 quota of high, normal, low, 5 share (1: what a lane leaves of its quota goes to the others,
+--   strictly by order; 0: it stays unused, because the caller asks other partitions first), 6 bytes (stop once this much
+--   raw mail is taken; each lane has its share of them and may always take one, so that large mail of one lane cannot
+--   keep the others from their turn), 7 alone (how many entries that must run alone may be taken), 8 promote (at most
+--   this many due entries are made ripe).
 -- Reply: the taken entries, see `report` in the prelude.
 -- Safe: nothing here blocks; an entry whose reply is lost stays pending under this consumer's name, which adopts it.
 --   Within a lane what was handed back or fell due goes first. A missing group is created from 0 in the same step, so
---   that nothing already in the stream is passed over.
+--   that nothing already in the stream is passed over. Of a paused lane nothing is taken, and its share goes to the
+--   others; what falls due there is made ripe all the same, and waits.
 local me, budget, alone_left = ARGV[1], tonumber(ARGV[6]), tonumber(ARGV[7])
-local taken, bytes = {}, 0
+local taken, bytes, bytes_end = {}, 0, 0
 
-local function full() return bytes >= budget end
+local function full() return bytes >= bytes_end end
 
 local function take(lane, id, count, fields)
   bytes = bytes + weight(fields)
@@ -90,18 +93,21 @@ local function take_lane(lane, limit)
 end
 
 promote(tonumber(ARGV[8]))
-local paused = redis.call('HMGET', KEYS[7], 'high', 'normal', 'low', 'all')
+local paused = paused_lanes()
 local spare, empty = 0, {}
+local asked = tonumber(ARGV[2]) + tonumber(ARGV[3]) + tonumber(ARGV[4])
 for lane = 1, 3 do
   local quota, got = tonumber(ARGV[1 + lane]), 0
-  if paused[lane] or paused[4] then
+  bytes_end = bytes + math.max(1, budget * quota / asked)
+  if paused[lane] then
     empty[lane] = true
   elseif quota > 0 then
     got = take_lane(lane, quota)
-    empty[lane] = got < quota
+    empty[lane] = got < quota and not full()
   end
   spare = spare + quota - got
 end
+bytes_end = budget
 if ARGV[5] == '1' then
   for lane = 1, 3 do
     if spare > 0 and not empty[lane] and not full() then

@@ -1,6 +1,6 @@
 -- dead_letter: these entries are in PostgreSQL's dead letters; they leave their lanes and get a line in the index.
 --
--- KEYS: the seven of the prelude, then the blob key of each entry.
+-- KEYS: those of the prelude, then the blob key of each entry.
 -- ARGV: 1 consumer; then for each entry: lane (1-3), entry id, job id, reason.
 -- Reply: for each entry 1 (moved) or 0 (not ours any more: nothing was touched).
 -- Safe: the caller wrote the PostgreSQL row before, so what is removed here is not lost if Redis dies in between; the
@@ -9,7 +9,7 @@ local entries = {}
 for i = 2, #ARGV, 4 do
   local n = #entries + 1
   entries[n] = { lane = tonumber(ARGV[i]), id = ARGV[i + 1], job = ARGV[i + 2], reason = ARGV[i + 3],
-    blob = KEYS[7 + n] }
+    blob = KEYS[9 + n] }
 end
 local replies = {}
 for i, gone in ipairs(remove(ARGV[1], entries)) do

@@ -1,6 +1,6 @@
 -- forget_dead: dead letters that were discarded (or resolved) in PostgreSQL leave the index.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: job ids.
 -- Reply: the number of lines removed.
 -- Safe: only dead jobs are touched; one that lives again is left alone. Only removes, so it works at maxmemory.

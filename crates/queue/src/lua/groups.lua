@@ -1,6 +1,6 @@
 -- groups: the three lanes and their consumer group exist after this.
 --
--- KEYS: the seven of the prelude. ARGV: none. Reply: the number of groups created.
+-- KEYS: those of the prelude. ARGV: none. Reply: the number of groups created.
 -- Safe: from 0, never from `$`, which would pass over what is already in the stream; an existing group is left alone.
 local created = 0
 for lane = 1, 3 do

@@ -1,6 +1,6 @@
 -- hand_back: a stopping worker gives entries back; they run next elsewhere, and no attempt or crash is counted.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: 1 consumer, 2 doorbell channel; then for each entry: lane (1-3), entry id, job id.
 -- Reply: for each entry 1 (given back) or 0 (not ours any more: nothing was touched).
 -- Safe: see `release`; XCLAIM is allowed at maxmemory and comes before the record is written.

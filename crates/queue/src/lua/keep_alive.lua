@@ -1,6 +1,6 @@
 -- keep_alive: the idle time of held entries goes back to zero, so that nobody takes them for a dead consumer's.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: 1 consumer; then for each entry: lane (1-3), entry id.
 -- Reply: for each entry 1 (lease renewed) or 0 (not ours any more).
 -- Safe: touches only what this consumer owns; JUSTID does not raise the delivery count. Allowed at maxmemory.

@@ -1,7 +1,7 @@
 -- leave: a consumer says good-bye. What it holds is handed back and counted as a drain, what it owns without knowing
 -- (claims whose replies were lost) is given back uncounted, and then its name goes.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: 1 consumer, 2 doorbell channel; then for each held entry: lane (1-3), entry id, job id.
 -- Reply: the number of lanes in which it still owns something (0 in practice; more than 1,000 lost replies a lane).
 -- Safe: XGROUP DELCONSUMER drops whatever is pending for the name, so the check for "nothing pending" and the removal

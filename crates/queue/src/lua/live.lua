@@ -1,6 +1,6 @@
 -- live: which of these jobs are in a lane, held or delayed. The sweep asks this about messages without an outcome.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: job ids.
 -- Reply: for each job 1 or 0; a dead job is not live.
 -- Safe: a record whose entry is gone (deleted or evicted by somebody else) would keep its job out of the queue for ever:
@@ -14,7 +14,9 @@ for i, job in ipairs(ARGV) do
       replies[i] = 1
     else
       redis.call('HDEL', KEYS[6], job)
+      count_entry(job, INDEX[record.lane], record.id, -1)
     end
   end
 end
+write_counts()
 return replies

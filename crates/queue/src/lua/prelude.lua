@@ -1,7 +1,9 @@
 -- Prelude of every script: the shared layout and the ownership check. It is put before each script's own text.
 --
--- KEYS (the same first seven for every script): 1 high, 2 normal, 3 low (streams), 4 delayed (sorted set of
---   "<lane letter>:<entry id>" by due time in ms), 5 dead (stream), 6 live (hash, job id -> record), 7 paused (hash).
+-- KEYS (the same first nine for every script): 1 high, 2 normal, 3 low (streams), 4 delayed (sorted set of
+--   "<lane letter>:<entry id>" by due time in ms), 5 dead (stream), 6 live (hash, job id -> record), 7 paused (hash: `high`, `normal`, `low`,
+--   `all`, `closed` -> what an operator said, see `pause.rs`), 8 accounts and 9 recount (hashes,
+--   see `accounts`).
 --   All carry one hash tag, so a script touches one cluster slot.
 -- Record of a live job: "<state>|<lane letter>|<entry id>|<attempts>|<crashes>|<drains>|<history JSON>", cut short to
 --   its first three parts for a job that has been through nothing yet. State Q: the entry stands in its lane (new,
@@ -46,6 +48,12 @@ local function now_ms()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
+-- For each lane what an operator said who paused it, else false.
+local function paused_lanes()
+  local words = redis.call('HMGET', KEYS[7], 'high', 'normal', 'low', 'all')
+  return { words[1] or words[4], words[2] or words[4], words[3] or words[4] }
+end
+
 local function parse(record)
   if not record then return nil end
   local state, lane, id, attempts, crashes, drains, history =
@@ -69,7 +77,7 @@ local function own_record(job, lane, id)
   if record == nil then
     return { state = 'Q', lane = LETTER[lane], id = id, attempts = 0, crashes = 0, drains = 0, history = '' }
   end
-  if record.state == 'Q' and record.id == id then return record end
+  if record.state == 'Q' and record.lane == LETTER[lane] and record.id == id then return record end
   return nil
 end
 
@@ -79,6 +87,18 @@ local function job_of(fields)
     if fields[i] == 'j' then return fields[i + 1] end
   end
   return nil
+end
+
+-- `pending`, and that the entry is this job's: ids are times, so after a loss of everything and with a clock that was set
+-- back another job can have the id. What was deleted by hand is nobody else's. The entry, which carries its mail, is
+-- only read where the record does not tell.
+local function owned(lane, id, owner, job)
+  local count = pending(lane, id, owner)
+  if not count then return nil end
+  local letter, at = string.match(redis.call('HGET', KEYS[6], job) or '', '^Q|(%a)|([%d%-]+)')
+  if letter == LETTER[lane] and at == id then return count end
+  local entry = redis.call('XRANGE', KEYS[lane], id, id)[1]
+  return (not entry or job_of(entry[2]) == job) and count or nil
 end
 
 -- What an entry will weigh in its consumer's memory: raw bytes inside it, or the raw size written down for its blob.

@@ -1,11 +1,11 @@
 -- quarantine: entries without a readable job id (written by hand, or by another program) cannot become a dead letter
 -- in PostgreSQL, which is keyed by job. They go to the dead stream as they are, so that nothing is thrown away.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: 1 consumer; then for each entry: lane (1-3), entry id.
 -- Reply: the number of entries moved.
--- Safe: acts on owned entries only; the entry is read, removed and written again in one step.
-local moved = 0
+-- Safe: acts on owned entries only; the entry is read, removed and written again in one step. No account's number has it.
+local gone = 0
 for i = 2, #ARGV, 2 do
   local lane, id = tonumber(ARGV[i]), ARGV[i + 1]
   if pending(lane, id, ARGV[1]) then
@@ -15,7 +15,7 @@ for i = 2, #ARGV, 2 do
     if entry and #entry[2] > 0 and #entry[2] <= 64 then
       redis.call('XADD', KEYS[5], '*', unpack(entry[2]))
     end
-    moved = moved + 1
+    gone = gone + 1
   end
 end
-return moved
+return gone

@@ -1,6 +1,6 @@
 -- rebuild_dead: the index of dead letters is made again from PostgreSQL, after a FLUSHALL for instance.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: for each job: job id, lane (1-3), reason.
 -- Reply: the number of lines added.
 -- Safe: a job that Redis knows anything about is left as it is, so that it can run while jobs move and be run again.

@@ -1,6 +1,6 @@
 -- reclaim: entries whose owner let its lease run out go on elsewhere, alone; names of the dead are forgotten.
 --
--- KEYS: the seven of the prelude.
+-- KEYS: those of the prelude.
 -- ARGV: 1 consumer, 2 doorbell channel, 3 lease in ms, 4 max (entries looked at), 5 max_crashes, 6 bytes, 7 alone (how
 --   many that must run alone may be taken now), 8 idle time in ms after which a name without entries is forgotten,
 --   9 number of held entries; then those as "<lane letter>:<id>": the caller's own live work is never taken.
@@ -10,10 +10,12 @@
 --   it counts, so that no cursor is needed to get to the end. Delivery count 1 means the entry was in a batch, which
 --   may have died of another entry: the first reclaim only makes it run alone (count 2) and is free. An entry that ran
 --   alone and is found here again has cost its process: one crash. What cannot be taken now waits with `alone`, where
---   every consumer takes one at a time, so that a crash is only ever counted for the one that ran.
+--   every consumer takes one at a time, so that a crash is only ever counted for the one that ran. So does what is found
+--   in a paused lane: to run it again would be to begin something there.
 local me, lease, max, max_crashes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local budget, alone_left, forget = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local held, taken, bytes, seen, rang = {}, {}, 0, 0, false
+local paused = paused_lanes()
 for i = 10, 9 + tonumber(ARGV[9]) do held[ARGV[i]] = true end
 
 local function crash(job, lane, id)
@@ -29,7 +31,7 @@ local function recover(lane, id, count)
   if not entry then return end
   local job = job_of(entry[2])
   local exhausted = count >= 2 and job and crash(job, lane, id) >= max_crashes
-  if bytes < budget and (exhausted or alone_left > 0) then
+  if bytes < budget and (exhausted or (alone_left > 0 and not paused[lane])) then
     if not exhausted then alone_left = alone_left - 1 end
     bytes = bytes + weight(entry[2])
     taken[#taken + 1] = { lane = lane, id = id, count = 2, exhausted = exhausted, fields = entry[2] }

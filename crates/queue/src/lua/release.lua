@@ -1,9 +1,10 @@
 -- Shared by `hand_back` and `leave`: gives one entry of this consumer back, to be taken before what is new in its lane.
 --
 -- The entry stays in stream and pending list and only changes owner (never XADD to the tail, which would put it last).
--- Returns whether it was ours.
+-- `job` is '' where it is not known. Returns whether it was ours.
 local function release(me, lane, id, job, counted)
-  local count = pending(lane, id, me)
+  local count
+  if job == '' then count = pending(lane, id, me) else count = owned(lane, id, me, job) end
   if not count then return false end
   redis.call('XCLAIM', KEYS[lane], GROUP, waiting_owner(count), 0, id, 'IDLE', RIPE_MS, 'JUSTID')
   local record = counted and own_record(job, lane, id)

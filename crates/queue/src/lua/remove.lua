@@ -6,7 +6,7 @@
 local function remove(me, entries)
   local ours, ids = {}, { {}, {}, {} }
   for i, entry in ipairs(entries) do
-    ours[i] = pending(entry.lane, entry.id, me) ~= nil
+    ours[i] = owned(entry.lane, entry.id, me, entry.job) ~= nil
     if ours[i] then table.insert(ids[entry.lane], entry.id) end
   end
   for lane = 1, 3 do
@@ -21,6 +21,8 @@ local function remove(me, entries)
       redis.call('HDEL', KEYS[6], entry.job)
       redis.call('UNLINK', entry.blob)
     end
+    if ours[i] then count_entry(entry.job, entry.lane, entry.id, -1) end
   end
+  write_counts()
   return ours
 end

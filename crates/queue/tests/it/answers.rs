@@ -18,8 +18,12 @@ async fn the_depth_says_how_much_of_everything_there_is() {
         delayed: Some(0),
         released: Some(0),
         oldest_age_ms: Some(0),
+        paused: Some(false),
     };
-    assert_eq!((empty.lanes, empty.dead, empty.due), ([zero; 3], Some(0), Some(0)));
+    assert_eq!(
+        (empty.lanes, empty.dead, empty.due, empty.closed),
+        ([zero; 3], Some(0), Some(0), Some(false))
+    );
     assert_eq!(empty.backlog(), Some(0), "known to be nothing");
 
     f.enqueue(Lane::Normal, 1..=10).await;
@@ -51,7 +55,8 @@ async fn what_cannot_be_known_is_unknown_and_not_zero() {
     let _: u64 = f.redis("DEL K:low").await;
     let _: String = f.redis("SET K:low rubbish").await;
     let depth = f.queue.depth().await.unwrap();
-    assert_eq!(depth.lane(Lane::Low), &LaneDepth::default());
+    let nothing = LaneDepth { paused: Some(false), ..LaneDepth::default() };
+    assert_eq!(depth.lane(Lane::Low), &nothing);
     assert_eq!((depth.lane(Lane::Normal).waiting, depth.backlog()), (None, None));
     assert_eq!(depth.lane(Lane::High).waiting, Some(0));
     let error = f.consumer().claim(1).await.unwrap_err();
@@ -132,4 +137,30 @@ async fn the_doorbell_wakes_an_idle_consumer_at_once() {
     let start = std::time::Instant::now();
     consumer.wait(Duration::from_millis(50)).await;
     assert!(start.elapsed() >= Duration::from_millis(50), "no work, no ring");
+}
+
+#[tokio::test]
+async fn a_due_time_that_outlived_its_group_is_not_believed() {
+    let f = Fixture::start();
+    let consumer = f.consumer();
+    f.enqueue(Lane::Normal, [1, 2]).await;
+    f.enqueue(Lane::Low, [3]).await;
+    let all = consumer.claim(3).await.unwrap();
+    assert_eq!(all.len(), 3);
+    consumer.delay_uncounted(all, Duration::ZERO).await.unwrap();
+    let state = |uid| {
+        let queue = &f.queue;
+        async move { queue.locate(&id(uid)).await.unwrap().unwrap().state }
+    };
+    assert!(matches!(state(1).await, State::Delayed { .. }));
+    assert_eq!(f.queue.depth().await.unwrap().due, Some(3));
+    let _: u64 = f.redis("XGROUP DESTROY K:normal consumers").await;
+    assert_eq!((state(1).await, state(2).await), (State::Waiting, State::Waiting));
+    assert!(matches!(state(3).await, State::Delayed { .. }));
+    let depth = f.queue.depth().await.unwrap();
+    assert_eq!((depth.due, depth.backlog()), (Some(1), Some(3)));
+    // Taken anew: the line of the delayed set still stands where no claim has met it.
+    let _: String = f.redis("XGROUP CREATE K:normal consumers 0").await;
+    let _: redis::Value = f.redis("XREADGROUP GROUP consumers somebody COUNT 1 STREAMS K:normal >").await;
+    assert!(matches!(state(1).await, State::InFlight { consumer, .. } if consumer == "somebody"));
 }

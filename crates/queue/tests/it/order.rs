@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mailfleet_model::{Class, Lane};
-use mailfleet_queue::Failure;
+use mailfleet_queue::{Failure, NewJob};
 use mailfleet_testkit::eventually;
 
-use crate::fixture::{Fixture, SOON, claim_one, job, uids};
+use crate::fixture::{Fixture, SOON, at, claim_one, envelope, job, uids};
 
 #[tokio::test]
 async fn full_lanes_share_by_their_weights_and_spare_capacity_goes_to_the_most_urgent() {
@@ -124,4 +124,37 @@ async fn a_paused_lane_gives_nothing_and_its_share_goes_to_the_others() {
     let resumed = consumer.claim(10).await.unwrap();
     assert_eq!(uids(&resumed), [1, 2, 3, 4, 5]);
     consumer.done(deliveries.into_iter().chain(resumed).collect()).await.unwrap();
+}
+
+#[tokio::test]
+async fn large_mail_of_an_urgent_lane_keeps_no_other_lane_from_its_share() {
+    let f = Fixture::start_with(&[], |config| config.max_claim_bytes = 100_000);
+    let noise = || (0..60_000).map(|_| fastrand::u8(..)).collect::<Vec<_>>();
+    f.queue.enqueue((1..=20).map(|uid| job(uid, Lane::High, noise())).collect()).await.unwrap();
+    f.enqueue(Lane::Normal, 101..=120).await;
+    f.enqueue(Lane::Low, 201..=220).await;
+    let consumer = f.consumer();
+    let deliveries = consumer.claim(100).await.unwrap();
+    let of = |lane| deliveries.iter().filter(|delivery| delivery.lane() == lane).count();
+    // Of bytes the high lane has taken more than its share, the others have not.
+    assert_eq!(Lane::ALL.map(of), [2, 20, 10]);
+    consumer.done(deliveries).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_partition_starves_whatever_the_size_of_the_claims() {
+    let f = Fixture::start_with(&[], |config| config.partitions = 2);
+    let jobs = (1..=2u128).flat_map(|account| (1..=300).map(move |uid| at(account, uid)));
+    let jobs = jobs.map(|at| NewJob { envelope: envelope(at, 4), lane: Lane::Normal, raw: "mail".into() });
+    f.queue.enqueue(jobs.collect()).await.unwrap();
+    let consumer = f.consumer();
+    let mut served = BTreeSet::new();
+    // By lot: that all of them fall on one partition happens once in 2 to the 59.
+    for _ in 0..60 {
+        let deliveries = consumer.claim(2).await.unwrap();
+        assert_eq!(deliveries.len(), 2);
+        served.extend(deliveries.iter().map(|delivery| delivery.envelope().work.mail().unwrap().account.0));
+        consumer.done(deliveries).await.unwrap();
+    }
+    assert_eq!(served.len(), 2);
 }

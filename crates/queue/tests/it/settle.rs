@@ -70,8 +70,15 @@ async fn a_dead_letter_leaves_its_lane_for_the_index_and_a_replay_brings_it_back
     assert_eq!(f.queue.replay(vec![mail()]).await.unwrap(), [Enqueued::AlreadyLive]);
     assert_eq!(f.queue.depth().await.unwrap().dead, Some(0));
     let delivery = claim_one(&consumer).await;
-    assert_eq!(delivery.counters().attempts, 0);
+    assert_eq!((delivery.counters().attempts, delivery.raw().len()), (0, 5_000));
+    assert_eq!(delivery.attempts_left(), 1, "a replay's first error is its last");
+    // A hand-over is no error, and does not give it more.
+    consumer.hand_back(vec![delivery]).await.unwrap();
+    let delivery = claim_one(&consumer).await;
+    assert_eq!(delivery.attempts_left(), 1);
     consumer.done(vec![delivery]).await.unwrap();
+    f.queue.enqueue(vec![mail()]).await.unwrap();
+    assert_eq!(claim_one(&consumer).await.attempts_left(), 5, "another life");
 }
 
 #[tokio::test]

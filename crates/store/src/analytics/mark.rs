@@ -5,8 +5,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use uuid::Uuid;
 
 use super::measures;
-use super::rollups::{self, RollUp};
-use super::run::{Roller, finish, still_held};
+use super::rollups::{Registry, RollUp};
+use super::run::{Roller, finish};
 use crate::error::Result;
 use crate::rows::{count, get};
 use crate::session::Session;
@@ -24,11 +24,9 @@ pub(super) enum Cursor {
     RollUp(usize, Option<NaiveDate>),
 }
 
-impl Default for Cursor {
-    fn default() -> Self {
-        // Before every message: no tenant has this id.
-        Self::Messages(Uuid::nil(), DateTime::UNIX_EPOCH, String::new())
-    }
+impl Cursor {
+    /// Before every message: no tenant has this id.
+    pub(super) const BEGIN: Self = Self::Messages(Uuid::nil(), DateTime::UNIX_EPOCH, String::new());
 }
 
 /// What one step of marking did.
@@ -50,7 +48,7 @@ impl Roller<'_> {
         session.begin_maintenance().await?;
         let step = async {
             let (marked, next) = step(&mut session, &self.cursor).await?;
-            let held = still_held(&mut session, &self.lease, marked).await?;
+            let held = self.still_held(&mut session, marked).await?;
             Ok(held.map(|marked| (marked, next)))
         }
         .await;
@@ -62,9 +60,12 @@ impl Roller<'_> {
 }
 
 async fn step(session: &mut Session, cursor: &Cursor) -> Result<(Marked, Cursor)> {
+    let registry = Registry::read(session).await?;
     let (noted, next) = match cursor {
-        Cursor::Messages(tenant, created, key) => mark_messages(session, *tenant, *created, key).await?,
-        Cursor::RollUp(number, after) => match rollups::all(session).await?.get(*number) {
+        Cursor::Messages(tenant, created, key) => {
+            mark_messages(session, &registry, *tenant, *created, key).await?
+        }
+        Cursor::RollUp(number, after) => match registry.roll_ups().get(*number) {
             Some(rollup) => mark_day(session, rollup, *number, *after).await?,
             None => return Ok((Marked::All, cursor.clone())),
         },
@@ -74,21 +75,25 @@ async fn step(session: &mut Session, cursor: &Cursor) -> Result<(Marked, Cursor)
 
 async fn mark_messages(
     session: &mut Session,
+    registry: &Registry,
     tenant: Uuid,
     created: DateTime<Utc>,
     key: &str,
 ) -> Result<(u64, Cursor)> {
-    const SQL: &str = "WITH page AS ( \
-             SELECT storage_key, tenant_id, campaign_id, account_id, created FROM mailfleet.messages \
-             WHERE (tenant_id, created, storage_key) > ($1, $2, $3) \
-             ORDER BY tenant_id, created, storage_key LIMIT $4), \
+    let sql = format!(
+        "WITH page AS ( \
+             SELECT m.storage_key, m.created, {of_messages} FROM mailfleet.messages m \
+             WHERE (m.tenant_id, m.created, m.storage_key) > ($1, $2, $3) \
+             ORDER BY m.tenant_id, m.created, m.storage_key LIMIT $4), \
          noted AS ( \
-             INSERT INTO mailfleet.analytics_changes (tenant_id, campaign_id, account_id, day) \
-             SELECT DISTINCT tenant_id, campaign_id, account_id, mailfleet.day_of(created) FROM page RETURNING 1) \
+             INSERT INTO mailfleet.analytics_changes ({columns}) SELECT DISTINCT {columns} FROM page RETURNING 1) \
          SELECT tenant_id, created, storage_key, (SELECT count(*) FROM noted) AS noted FROM page \
-         ORDER BY tenant_id DESC, created DESC, storage_key DESC LIMIT 1";
+         ORDER BY tenant_id DESC, created DESC, storage_key DESC LIMIT 1",
+        of_messages = registry.key_of_messages("m"),
+        columns = registry.columns(),
+    );
     let last =
-        session.query_opt("noting the keys of messages", SQL, &[&tenant, &created, &key, &PAGE]).await?;
+        session.query_opt("noting the keys of messages", &sql, &[&tenant, &created, &key, &PAGE]).await?;
     let Some(last) = last else { return Ok((0, Cursor::RollUp(0, None))) };
     let next = Cursor::Messages(get(&last, "tenant_id")?, get(&last, "created")?, get(&last, "storage_key")?);
     Ok((count(&last, "noted")?, next))

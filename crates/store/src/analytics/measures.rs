@@ -1,5 +1,6 @@
 //! What is counted, as SQL over the base tables. The meaning of each measure stands in the comments of migration V6.
 
+use super::keys::Keys;
 use super::rollups::RollUp;
 
 /// The measures that are plain counts, by the names of their columns.
@@ -18,10 +19,6 @@ pub(super) const COUNTS: [&str; 12] = [
     "bytes_in",
 ];
 
-/// The keys to count, as parallel arrays: tenants ($1), campaigns ($2), accounts ($3), days ($4).
-const KEYS: &str =
-    "unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::date[]) AS u (tenant_id, campaign_id, account_id, day)";
-
 /// That a message is of the day of a key, in a form that the indexes of messages, which end in `created`, serve.
 pub(super) fn same_day(message: &str, key: &str) -> String {
     format!(
@@ -31,10 +28,11 @@ pub(super) fn same_day(message: &str, key: &str) -> String {
 }
 
 /// Removes the rows of the keys.
-pub(super) fn clear(rollup: &RollUp) -> String {
+pub(super) fn clear(rollup: &RollUp, keys: &Keys) -> String {
     format!(
-        "DELETE FROM {} d USING {KEYS} WHERE {} AND d.day = u.day",
+        "DELETE FROM {} d USING {} WHERE {} AND d.day = u.day",
         rollup.table(),
+        keys.rows("u"),
         rollup.same_owner("d", "u")
     )
 }
@@ -43,7 +41,7 @@ pub(super) fn clear(rollup: &RollUp) -> String {
 ///
 /// The parts are put under one another and summed, never joined: the planner cannot know how many messages a key has, and a
 /// join of the parts would then compare all keys with all.
-pub(super) fn fill(rollup: &RollUp) -> String {
+pub(super) fn fill(rollup: &RollUp, keys: &Keys) -> String {
     let key = format!("{}, day", rollup.owner());
     let parts = [
         part(
@@ -85,7 +83,7 @@ pub(super) fn fill(rollup: &RollUp) -> String {
     format!(
         "WITH {picked}, {latencies}, parts AS ({parts}) INSERT INTO {table} ({key}, {counts}, latency_counts) \
          SELECT {key}, {sums}, analytics.sum_counts(latency_counts) FROM parts GROUP BY {key}",
-        picked = picked(rollup, &key),
+        picked = picked(rollup, keys, &key),
         latencies = latencies(&key),
         parts = parts.join(" UNION ALL "),
         table = rollup.table(),
@@ -98,9 +96,9 @@ pub(super) fn fill(rollup: &RollUp) -> String {
 /// came in, has such a parent and is no copy of our own mail, whatever ties it to a campaign. Each step is an index probe,
 /// and only for what passed the one before: OFFSET 0 keeps the planner, which cannot know how many there are, from reading
 /// all messages for it.
-fn picked(rollup: &RollUp, key: &str) -> String {
+fn picked(rollup: &RollUp, keys: &Keys, key: &str) -> String {
     format!(
-        "keys AS (SELECT DISTINCT {key} FROM {KEYS} WHERE {concerned}), \
+        "keys AS (SELECT DISTINCT {key} FROM {rows} WHERE {concerned}), \
          picked AS MATERIALIZED ( \
              SELECT m.tenant_id, {subject} k.day, m.storage_key, m.direction, m.bytes, m.latency_ms, \
                  CASE WHEN m.direction <> 'inbound' OR m.parent_storage_key IS NULL THEN NULL \
@@ -112,6 +110,7 @@ fn picked(rollup: &RollUp, key: &str) -> String {
                          AND o.message_id = m.message_id AND o.direction = 'outbound' OFFSET 0) THEN NULL \
                      ELSE m.message_type END AS answer \
              FROM keys k JOIN mailfleet.messages m ON {belongs} AND {same_day})",
+        rows = keys.rows("u"),
         concerned = rollup.concerned(),
         subject = rollup.subject.as_ref().map(|subject| format!("m.{subject},")).unwrap_or_default(),
         belongs = rollup.belongs("m", "k"),

@@ -8,17 +8,22 @@
 //!   and times of rows say nothing of the order of commits, so no cursor over them could be right.
 //! - One process at a time counts, under a lease whose epoch is checked in each page's transaction (`lease`).
 //! - A rebuild notes every key there is and runs: the same code gives the same numbers (`mark`).
+//! - What is too much for the statement timeout is set aside, and holds up no other tenant's numbers (`aside`).
 //!
-//! A further roll-up is one migration (one call of `analytics.roll_up`) and a test: which there are is read from the
-//! database (`rollups`).
+//! A further roll-up is one migration (one call of `analytics.roll_up`) and a test: which there are, and what they count by,
+//! is read from the database (`rollups`).
 
+mod aside;
+mod keys;
 mod lease;
 mod mark;
 mod measures;
+mod page;
 mod rollups;
 mod run;
 mod show;
 
+pub use aside::SetAside;
 pub use lease::Lease;
 pub use mark::Marked;
 pub use run::{RolledUp, Roller};

@@ -1,5 +1,7 @@
 //! The roll-ups there are: rows of `analytics.roll_ups`, written by the migrations that make their tables.
 
+use std::collections::BTreeSet;
+
 use tokio_postgres::Row;
 
 use crate::error::{Error, Result};
@@ -17,16 +19,49 @@ const ALL: &str = "SELECT name, subject, label FROM analytics.roll_ups ORDER BY 
 pub(super) struct RollUp {
     /// Its name.
     pub(super) name: String,
-    /// What it counts by besides tenant and day: a column that messages, changes and the roll-up's table have under this
-    /// name. Messages where it is NULL are not counted.
+    /// What it counts by besides tenant and day: a column that messages, `analytics_changes` and the roll-up's table have
+    /// under this name. Messages where it is NULL are not counted.
     pub(super) subject: Option<String>,
     /// SQL for the name of a key that people know, where `k` is a row with `tenant_id` and the subject.
     pub(super) label: String,
 }
 
-/// All roll-ups, as a transaction sees them.
-pub(super) async fn all(session: &mut Session) -> Result<Vec<RollUp>> {
-    session.query("reading which roll-ups there are", ALL, &[]).await?.iter().map(RollUp::read).collect()
+/// All roll-ups, as a transaction sees them, in the order in which people are shown them.
+#[derive(Debug, Clone)]
+pub(super) struct Registry(Vec<RollUp>);
+
+impl Registry {
+    pub(super) async fn read(session: &mut Session) -> Result<Self> {
+        let rows = session.query("reading which roll-ups there are", ALL, &[]).await?;
+        rows.iter().map(RollUp::read).collect::<Result<_>>().map(Self)
+    }
+
+    pub(super) fn roll_ups(&self) -> &[RollUp] {
+        &self.0
+    }
+
+    /// What any of them counts by besides tenant and day, each once, always in one order.
+    pub(super) fn subjects(&self) -> BTreeSet<&str> {
+        self.0.iter().filter_map(|rollup| rollup.subject.as_deref()).collect()
+    }
+
+    /// The columns of a change's key, of these rows: tenant, day and all subjects.
+    pub(super) fn key(&self, of: &str) -> String {
+        let subjects = self.subjects().into_iter().map(|subject| format!(", {of}.{subject}"));
+        format!("{of}.tenant_id, {of}.day{}", subjects.collect::<String>())
+    }
+
+    /// The key of messages: like [`Self::key`], whose names the columns have.
+    pub(super) fn key_of_messages(&self, of: &str) -> String {
+        let subjects = self.subjects().into_iter().map(|subject| format!(", {of}.{subject}"));
+        format!("{of}.tenant_id, mailfleet.day_of({of}.created) AS day{}", subjects.collect::<String>())
+    }
+
+    /// The names of the columns of a change's key.
+    pub(super) fn columns(&self) -> String {
+        let subjects = self.subjects().into_iter().map(|subject| format!(", {subject}"));
+        format!("tenant_id, day{}", subjects.collect::<String>())
+    }
 }
 
 impl Store {

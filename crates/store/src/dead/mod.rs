@@ -3,6 +3,10 @@
 //! The row is written together with the ledger's outcome, before the entry leaves its lane in Redis. It is one row a
 //! job: a job that dies again opens its row again, and its former deaths stay with it.
 
+mod actions;
+mod book;
+mod filter;
+mod groups;
 mod read;
 mod write;
 
@@ -11,6 +15,11 @@ use chrono::{DateTime, Utc};
 use mailfleet_model::{AccountId, Class, Counters, JobId, Lane, MailRef, TenantId};
 
 use crate::error::{Error, Result};
+
+pub use actions::{Action, ActionKind, ActionOutcome, Actor, Progress};
+pub use book::{Came, Discarded};
+pub use filter::DeadFilter;
+pub use groups::DeadGroup;
 
 /// A job that is given up.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,6 +124,8 @@ pub struct DeadLetter {
     pub class: Class,
     /// The last error, one line.
     pub error: String,
+    /// The group it is in: reason, class and error without what differs from mail to mail, as 12 hex digits.
+    pub fingerprint: String,
     /// What the job has been through.
     pub counters: Counters,
     /// Its attempts.
@@ -129,26 +140,4 @@ pub struct DeadLetter {
     pub died: DateTime<Utc>,
     /// When it was replayed, resolved or discarded; `None` while open.
     pub closed: Option<DateTime<Utc>>,
-}
-
-/// Which dead letters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadFilter {
-    /// Those with this reason alone.
-    pub reason: Option<String>,
-    /// Those of this tenant alone.
-    pub tenant: Option<TenantId>,
-    /// Those that died since.
-    pub since: Option<DateTime<Utc>>,
-    /// At most so many, the newest first; at most 100 000.
-    pub limit: u32,
-    /// Those in this state alone.
-    pub state: Option<DeadState>,
-}
-
-impl Default for DeadFilter {
-    /// The newest 100 open ones.
-    fn default() -> Self {
-        Self { reason: None, tenant: None, since: None, limit: 100, state: Some(DeadState::Open) }
-    }
 }

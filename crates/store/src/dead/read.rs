@@ -1,5 +1,6 @@
 //! Reading dead letters.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,32 +9,39 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use super::filter::MATCHES;
 use super::{DeadFilter, DeadLetter, DeadState};
 use crate::error::{Error, Result};
 use crate::rows::{self, count, get};
 use crate::store::Store;
-use crate::text;
 
 /// The most letters one question returns.
 const MAX_LIMIT: u32 = 100_000;
 const COLUMNS: &str = "id, job_id, tenant_id, account_id, mailbox_id, uidvalidity, uid, message_id, lane, envelope, \
-     raw_size_bytes, reason, class, error, attempts, crashes, drains, history, previous, state, created, died, closed";
+     raw_size_bytes, reason, class, error, COALESCE(fingerprint, mailfleet.dead_fingerprint(reason, class, error)) AS fingerprint, attempts, \
+     crashes, drains, history, previous, state, created, died, closed";
 
 impl Store {
     /// Dead letters, the last to die first, without their raw mails.
     pub async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>> {
+        self.listed(filter, 0, "died DESC, id DESC").await
+    }
+
+    /// Dead letters with a number above `after`, the lowest first, without their raw mails: a page of at most
+    /// `filter.limit`. The next page begins after the last one's number.
+    pub async fn dead_letters_page(&self, filter: &DeadFilter, after: i64) -> Result<Vec<DeadLetter>> {
+        self.listed(filter, after, "id").await
+    }
+
+    async fn listed(&self, filter: &DeadFilter, after: i64, order: &'static str) -> Result<Vec<DeadLetter>> {
         let sql = format!(
-            "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters \
-             WHERE ($1::text IS NULL OR reason = $1) AND ($2::uuid IS NULL OR tenant_id = $2) \
-             AND ($3::timestamptz IS NULL OR died >= $3) AND ($4::text IS NULL OR state = $4) \
-             ORDER BY died DESC, id DESC LIMIT $5::bigint"
+            "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters d \
+             WHERE {MATCHES} AND d.id > $9 ORDER BY {order} LIMIT $10::bigint"
         );
-        let reason = filter.reason.as_deref().map(text::clean);
-        let tenant = filter.tenant.map(|tenant| tenant.0);
-        let since = filter.since.map(text::clamp);
-        let state = filter.state.map(DeadState::as_str);
         let limit = i64::from(filter.limit.min(MAX_LIMIT));
-        let params: [&(dyn ToSql + Sync); 5] = [&reason, &tenant, &since, &state, &limit];
+        let values = filter.values();
+        let mut params = values.params();
+        params.extend([&after as &(dyn ToSql + Sync), &limit]);
         let rows = self.survey("listing dead letters", &sql, &params).await?;
         rows.iter().map(letter).collect()
     }
@@ -76,6 +84,15 @@ impl Store {
         rows.iter().map(letter).collect()
     }
 
+    /// Which of these jobs were put back into the queue by an operator, and have neither been stored nor died since.
+    pub async fn replayed_jobs(&self, jobs: &[JobId]) -> Result<HashSet<JobId>> {
+        const SQL: &str =
+            "SELECT job_id FROM mailfleet.dead_letters WHERE job_id = ANY($1) AND state = 'replayed'";
+        let ids: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
+        let rows = self.survey("looking for replayed jobs", SQL, &[&ids]).await?;
+        rows.iter().map(|row| job(get(row, "job_id")?)).collect()
+    }
+
     /// Open dead letters by reason, sorted by reason.
     pub async fn dead_count(&self) -> Result<Vec<(String, u64)>> {
         const SQL: &str = "SELECT reason, count(*) AS n FROM mailfleet.dead_letters WHERE state = 'open' \
@@ -85,14 +102,17 @@ impl Store {
     }
 }
 
+/// A stored job id.
+pub(super) fn job(id: &str) -> Result<JobId> {
+    JobId::parse(id).map_err(|_| Error::Unreadable { place: "dead_letters.job_id", value: id.to_owned() })
+}
+
 fn letter(row: &Row) -> Result<DeadLetter> {
-    let job: &str = get(row, "job_id")?;
     let account = get::<Option<Uuid>>(row, "account_id")?.map(AccountId);
     let number = |column| get::<i32>(row, column).map(|count| u32::try_from(count).unwrap_or(0));
     Ok(DeadLetter {
         id: get(row, "id")?,
-        job: JobId::parse(job)
-            .map_err(|_| Error::Unreadable { place: "dead_letters.job_id", value: job.to_owned() })?,
+        job: job(get(row, "job_id")?)?,
         at: position(row, account)?,
         tenant: get::<Option<Uuid>>(row, "tenant_id")?.map(TenantId),
         account,
@@ -104,6 +124,7 @@ fn letter(row: &Row) -> Result<DeadLetter> {
         reason: get(row, "reason")?,
         class: rows::class(get(row, "class")?)?,
         error: get(row, "error")?,
+        fingerprint: get(row, "fingerprint")?,
         counters: Counters {
             attempts: number("attempts")?,
             crashes: number("crashes")?,

@@ -69,11 +69,17 @@ impl Store {
         }
     }
 
-    /// Marks open or discarded letters as back in the queue, before they are put into it; returns how many were.
-    pub async fn mark_replayed(&self, ids: &[i64]) -> Result<u64> {
-        const SQL: &str = "UPDATE mailfleet.dead_letters SET state = 'replayed', closed = now() \
-             WHERE id = ANY($1) AND state IN ('open', 'discarded')";
-        self.maintain("marking letters as replayed", SQL, &[&ids]).await
+    /// Marks open or discarded letters as back in the queue, before they are put into it, and writes them down under the
+    /// action that does it; returns those that were still to be marked, in no order.
+    pub async fn mark_replayed(&self, ids: &[i64], action: Option<i64>) -> Result<Vec<i64>> {
+        const SQL: &str = "WITH marked AS (UPDATE mailfleet.dead_letters SET state = 'replayed', closed = now() \
+             WHERE id = ANY($1) AND state IN ('open', 'discarded') RETURNING id), \
+             noted AS (INSERT INTO mailfleet.dead_letter_action_letters (action_id, letter_id) \
+             SELECT $2, id FROM marked WHERE $2::bigint IS NOT NULL \
+             ON CONFLICT (action_id, letter_id) DO UPDATE SET acted = excluded.acted) \
+             SELECT id FROM marked";
+        let rows = self.survey("marking letters as replayed", SQL, &[&ids, &action]).await?;
+        rows.iter().map(|row| get(row, "id")).collect()
     }
 
     /// Opens replayed letters again whose job the queue has lost (their mail has an outcome, `dead`, so that no sweep
@@ -82,13 +88,6 @@ impl Store {
         const SQL: &str = "UPDATE mailfleet.dead_letters SET state = 'open', closed = NULL \
              WHERE id = ANY($1) AND state = 'replayed'";
         self.maintain("opening letters again", SQL, &[&ids]).await
-    }
-
-    /// Gives open letters up; they stay listed as discarded, with their raw mail. Returns how many were open.
-    pub async fn mark_discarded(&self, ids: &[i64]) -> Result<u64> {
-        const SQL: &str = "UPDATE mailfleet.dead_letters SET state = 'discarded', closed = now() \
-             WHERE id = ANY($1) AND state = 'open'";
-        self.maintain("discarding letters", SQL, &[&ids]).await
     }
 }
 

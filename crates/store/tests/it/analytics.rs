@@ -110,6 +110,7 @@ pub async fn run_once(store: &Store) -> u64 {
         match roller.page().await.unwrap() {
             RolledUp::Page { .. } => pages += 1,
             RolledUp::Idle => break,
+            RolledUp::PutOff => panic!("a day was put off"),
             RolledUp::LeaseLost => panic!("the lease was lost"),
         }
         assert!(pages < 1_000, "pages without end");

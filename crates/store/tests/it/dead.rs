@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use mailfleet_model::{Class, Counters, EventKind, InboxId, JobId, Lane};
-use mailfleet_store::{DeadFilter, DeadOutcome, DeadState, InboxFate, NewDeadLetter, Persisted};
+use mailfleet_store::{DeadFilter, DeadOutcome, DeadState, Discarded, InboxFate, NewDeadLetter, Persisted};
 use serde_json::json;
 
+use crate::dead_actions::actor;
 use crate::events::{ANN, call, event};
 use crate::support::{World, store};
 
@@ -35,8 +36,8 @@ async fn a_replayed_letter_is_resolved_in_the_transaction_that_stores_its_mail()
     let job = world.letter(1).job;
     world.store.dead_letter(&[world.letter(1)]).await.unwrap();
     let id = world.store.dead_letter_by_job(&job).await.unwrap().unwrap().id;
-    assert_eq!(world.store.mark_replayed(&[id]).await.unwrap(), 1);
-    assert_eq!(world.store.mark_replayed(&[id]).await.unwrap(), 0);
+    assert_eq!(world.store.mark_replayed(&[id], None).await.unwrap(), [id]);
+    assert_eq!(world.store.mark_replayed(&[id], None).await.unwrap(), Vec::<i64>::new());
     assert_eq!(world.store.dead_count().await.unwrap(), []);
     assert_eq!(world.store.persist(&[world.mail(1)]).await.unwrap(), [Persisted::New]);
     let letter = world.store.dead_letter_by_job(&job).await.unwrap().unwrap();
@@ -61,7 +62,7 @@ async fn a_letter_that_dies_again_is_open_again_and_remembers_its_former_deaths(
     letter.reason = "attempts_exhausted".to_owned();
     letter.raw = None;
     for death in 1..=25 {
-        assert_eq!(world.store.mark_replayed(&[first.id]).await.unwrap(), 1);
+        assert_eq!(world.store.mark_replayed(&[first.id], None).await.unwrap(), [first.id]);
         letter.error = format!("death {death}");
         world.store.dead_letter(std::slice::from_ref(&letter)).await.unwrap();
     }
@@ -78,7 +79,8 @@ async fn a_letter_that_dies_again_is_open_again_and_remembers_its_former_deaths(
 async fn letters_are_found_by_reason_tenant_time_and_state() {
     let world = World::new().await;
     let mut letters: Vec<_> = (1..=6).map(|number| world.letter(number)).collect();
-    letters[0].tenant = Some(world.tenant);
+    let other = world.store.add_tenant(None, "other", &["other.example".to_owned()]).await.unwrap();
+    letters[0].tenant = Some(other);
     letters[1].reason = "too_large".to_owned();
     world.store.dead_letter(&letters).await.unwrap();
     let found = async |filter: DeadFilter| world.store.dead_letters(&filter).await.unwrap().len();
@@ -86,7 +88,11 @@ async fn letters_are_found_by_reason_tenant_time_and_state() {
     assert_eq!(found(all()).await, 6);
     assert_eq!(found(DeadFilter { limit: 4, ..all() }).await, 4);
     assert_eq!(found(DeadFilter { reason: Some("too_large".to_owned()), ..all() }).await, 1);
-    assert_eq!(found(DeadFilter { tenant: Some(world.tenant), ..all() }).await, 1);
+    assert_eq!(found(DeadFilter { tenant: Some(other), ..all() }).await, 1);
+    assert_eq!(found(DeadFilter { tenant: Some(world.tenant), ..all() }).await, 5, "by their account");
+    assert_eq!(found(DeadFilter { class: Some(Class::Policy), ..all() }).await, 6);
+    assert_eq!(found(DeadFilter { class: Some(Class::Hostile), ..all() }).await, 0);
+    assert_eq!(found(DeadFilter { account: Some(world.account), ..all() }).await, 6);
     assert_eq!(found(DeadFilter { since: Some(DateTime::<Utc>::MIN_UTC), ..all() }).await, 6);
     assert_eq!(found(DeadFilter { since: Some(DateTime::<Utc>::MAX_UTC), ..all() }).await, 0);
     let by_reason = [("too_large".to_owned(), 1), ("unknown_tenant".to_owned(), 5)];
@@ -96,8 +102,10 @@ async fn letters_are_found_by_reason_tenant_time_and_state() {
         world.store.dead_letter_by_job(&world.letter(number).job).await.unwrap().unwrap().id
     };
     let (third, fourth) = (id(3).await, id(4).await);
-    assert_eq!(world.store.mark_discarded(&[third]).await.unwrap(), 1);
-    assert_eq!(world.store.mark_replayed(&[fourth, -1]).await.unwrap(), 1);
+    let one = DeadFilter { ids: Some(vec![third]), ..all() };
+    let done = world.store.discard(&one, 1, &actor(), &json!({})).await.unwrap();
+    assert!(matches!(done, Discarded::Done { .. }), "{done:?}");
+    assert_eq!(world.store.mark_replayed(&[fourth, -1], None).await.unwrap(), [fourth]);
     assert_eq!(found(DeadFilter { state: Some(DeadState::Discarded), ..all() }).await, 1);
     assert_eq!(found(DeadFilter { state: None, ..all() }).await, 6);
     // A replay that the queue lost is opened again; what is open or given up is not touched by that.
@@ -115,7 +123,7 @@ async fn replayed_letters_are_listed_page_by_page_once_their_grace_is_over() {
         ids.push(world.store.dead_letter_by_job(&letter.job).await.unwrap().unwrap().id);
     }
     // The fifth stays open; the fourth is replayed only now.
-    assert_eq!(world.store.mark_replayed(&ids[..4]).await.unwrap(), 4);
+    assert_eq!(world.store.mark_replayed(&ids[..4], None).await.unwrap().len(), 4);
     world.sql(&format!(
         "UPDATE mailfleet.dead_letters SET closed = now() - interval '61 s' WHERE id IN ({}, {}, {})",
         ids[0], ids[1], ids[2]
@@ -176,7 +184,7 @@ async fn a_letter_of_events_is_resolved_by_any_run_that_finds_nothing_left_to_do
         let outcomes = world.store.dead_letter(&[letter_of(&world, inbox)]).await.unwrap();
         assert_eq!(outcomes, [DeadOutcome::Recorded]);
         let id = world.store.dead_letter_by_job(&JobId::events(inbox)).await.unwrap().unwrap().id;
-        assert_eq!(world.store.mark_replayed(&[id]).await.unwrap(), 1);
+        assert_eq!(world.store.mark_replayed(&[id], None).await.unwrap(), [id]);
     }
     // As if the run that applied it had been one that closed no letters.
     world.sql("UPDATE mailfleet.webhook_inbox SET applied = now()");

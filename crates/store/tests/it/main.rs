@@ -6,6 +6,7 @@ mod campaigns;
 mod check;
 mod crash;
 mod dead;
+mod dead_actions;
 mod doors;
 mod events;
 mod explain;

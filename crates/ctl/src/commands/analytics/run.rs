@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use anyhow::bail;
 use indicatif::ProgressBar;
 use mailfleet_store::{Marked, RolledUp, Roller, Store};
-use serde_json::json;
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::Exit;
@@ -14,7 +14,9 @@ use crate::text;
 
 /// Bring the roll-ups up to date now
 ///
-/// Consumers do so each minute. This takes over from the one that does; it goes on when this has ended.
+/// Consumers do so each minute. This takes over from the one that does; it goes on when this has ended. What consumers have
+/// put off, because counting it took too long, is tried again; a higher `postgres.statement_timeout_ms` gives it more time.
+/// The exit code is 1 where something is put off even so.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     #[command(flatten)]
@@ -30,6 +32,9 @@ pub struct RebuildArgs {
     #[command(flatten)]
     output: OutputArgs,
 }
+
+/// Most pages after what waited at the beginning is counted: keys may be set aside as fast as they are counted.
+const MOST_APART: u32 = 1_000;
 
 const TAKEN_OVER: &str =
     "another process has taken the roll-ups over; nothing is lost and nothing counted twice, run it again";
@@ -61,30 +66,60 @@ pub async fn rebuild(context: &Context, args: &RebuildArgs) -> anyhow::Result<Ex
     count(&store, &mut roller, args.output).await
 }
 
-/// Counts what waits at this moment; what is written meanwhile is the next run's, so that there is an end.
+/// Counts what waits at this moment, also what had been put off; what is written meanwhile is the next run's, so that there
+/// is an end.
 async fn count(store: &Store, roller: &mut Roller<'_>, output: OutputArgs) -> anyhow::Result<Exit> {
+    if !roller.try_again().await? {
+        bail!(TAKEN_OVER);
+    }
     let waiting = store.waiting_changes().await?;
     let bar = bar(Some(waiting));
-    let (mut counted, mut keys) = (0, 0);
-    while counted < waiting {
+    let (mut counted, mut keys, mut apart) = (0, 0, 0);
+    let idle = loop {
+        // What was set aside comes last, a tenant's day at a time.
+        if counted >= waiting {
+            if apart == MOST_APART || store.set_aside_changes().await?.due == 0 {
+                break false;
+            }
+            apart += 1;
+        }
         match roller.page().await? {
             RolledUp::Page { changes, keys: of_page } => {
                 counted += changes;
                 keys += of_page;
             }
-            RolledUp::Idle => break,
+            RolledUp::PutOff => {}
+            RolledUp::Idle => break true,
             RolledUp::LeaseLost => bail!(TAKEN_OVER),
         }
-        bar.set_position(counted);
-    }
+        bar.set_position(counted.min(waiting));
+    };
     bar.finish_and_clear();
+    let aside = store.set_aside_changes().await?;
+    let aside = aside.due + aside.put_off;
+    // Otherwise others may have come meanwhile, but what waited at the beginning is counted.
+    let left = if idle { store.waiting_changes().await?.saturating_sub(aside) } else { 0 };
     // Should it have been lost by now, the work is done all the same.
     store.release_lease(roller.lease()).await?;
-    let left = waiting.saturating_sub(counted);
+    report(output, Counted { changes: counted, keys, left, put_off: aside })
+}
+
+/// What a run says at its end.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Counted {
+    changes: u64,
+    keys: u64,
+    left: u64,
+    put_off: u64,
+}
+
+/// Not well where something was put off: the numbers lack it until it is counted.
+fn report(output: OutputArgs, counted: Counted) -> anyhow::Result<Exit> {
+    let Counted { changes, keys, left, put_off } = counted;
     if output.json {
-        output::json(&json!({ "changes": counted, "keys": keys, "left": left }))?;
+        output::json(&counted)?;
     } else {
-        let changes = text::count(counted, "change", "changes");
+        let changes = text::count(changes, "change", "changes");
         output::line(format_args!("{changes} counted, {}", text::count(keys, "key", "keys")))?;
         if left > 0 {
             let left = text::count(left, "change is", "changes are");
@@ -92,8 +127,14 @@ async fn count(store: &Store, roller: &mut Roller<'_>, output: OutputArgs) -> an
                 "{left} younger than a transaction that is still open; a later run counts them"
             ))?;
         }
+        if put_off > 0 {
+            let put_off = text::count(put_off, "key", "keys");
+            output::line(format_args!(
+                "{put_off} put off: counting took too long; run this again with a higher postgres.statement_timeout_ms"
+            ))?;
+        }
     }
-    Ok(Exit::Clean)
+    Ok(Exit::clean_if(put_off == 0))
 }
 
 /// This process among all that ever were.

@@ -100,6 +100,7 @@ fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow:
     field("job", letter.job.as_str())?;
     field("state", letter.state.as_str())?;
     field("reason", &format!("{} ({})", letter.reason, letter.class))?;
+    field("group", &letter.fingerprint)?;
     field("error", &letter.error)?;
     field("died", &text::time(letter.died))?;
     if letter.created != letter.died {
@@ -122,8 +123,17 @@ fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow:
         "counted",
         &format!("{} attempts, {} crashes, {} drains", counters.attempts, counters.crashes, counters.drains),
     )?;
-    for attempt in letter.history.as_array().into_iter().flatten() {
-        field("attempt", &text::cut(&attempt_line(attempt), 300))?;
+    let attempts = |history: &serde_json::Value| {
+        history
+            .as_array()
+            .into_iter()
+            .flatten()
+            .try_for_each(|attempt| field("attempt", &text::cut(&attempt_line(attempt), 300)))
+    };
+    attempts(&letter.history)?;
+    for death in letter.previous.as_array().into_iter().flatten().rev() {
+        field("before", &text::cut(&death_line(death), 300))?;
+        attempts(&death["history"])?;
     }
     match &letter.raw {
         None if letter.job.mail_ref().is_none() => {
@@ -146,6 +156,23 @@ fn attempt_line(attempt: &serde_json::Value) -> String {
         }
         None => attempt.to_string(),
     }
+}
+
+/// A former death: when, why, and what was done with it then.
+fn death_line(death: &serde_json::Value) -> String {
+    let word = |name: &str| death[name].as_str().unwrap_or("?");
+    let time = |name: &str| {
+        let at = death[name].as_str().and_then(|at| DateTime::parse_from_rfc3339(at).ok());
+        at.map_or_else(|| "?".to_owned(), |at| text::time(at.to_utc()))
+    };
+    let (died, closed) = (time("died"), time("closed"));
+    format!(
+        "died {died}: {} ({}), {}; {} {closed}",
+        word("reason"),
+        word("class"),
+        word("error"),
+        word("state")
+    )
 }
 
 /// Some header fields and the beginning of the text, without what might be a secret.

@@ -1,0 +1,221 @@
+//! A mail that a consumer died on while it ran alone is read by a child process first, which may die of it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use mailfleet_model::{Class, JobId};
+use mailfleet_queue::State;
+use mailfleet_testkit::eventually;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::crashes::die_with;
+use crate::world::{Consumer, LONG, World, mail, mails};
+
+/// Room for ordinary mails, and not for reading [`greedy`]; one worker, so that nobody else could go on for it.
+const TINY: &str = "workers = 1\nmax_message_bytes = 1048576\nchild_memory_mib = 64\n";
+
+#[tokio::test]
+async fn a_mail_that_ends_its_children_is_dead_lettered_as_hostile_and_neither_consumer_nor_mails_notice() {
+    let world = world().await;
+    let job = deadly(&world, greedy()).await;
+    let consumer = world.consumer(TINY);
+    world.enqueue(mails(2..=20)).await;
+    world.until_stored(19).await;
+    consumer.until_metric("mailfleet_processed_total", &["outcome=\"crashed\""], 1).await;
+    world.enqueue(mails(21..=30)).await;
+    world.until_stored(29).await;
+    let letter = world.until_dead(&job).await;
+    world.until_empty().await;
+
+    assert_eq!((letter.reason.as_str(), letter.class), ("crashes_exhausted", Class::Hostile));
+    assert_eq!((letter.counters.crashes, letter.counters.attempts), (3, 0));
+    assert!(letter.error.contains("a child"), "{}", letter.error);
+    let history = letter.history.as_array().unwrap();
+    assert_eq!(history.last().unwrap()["class"], "hostile", "{history:?}");
+    assert_eq!(letter.raw.as_deref(), Some(&greedy()[..]));
+    assert_eq!(
+        consumer.processed("crashed"),
+        1,
+        "the consumer itself died of the first, the last one is the letter"
+    );
+    assert_eq!(consumer.metric("mailfleet_dead_lettered_total", &["class=\"hostile\""]), 1);
+    assert_eq!((consumer.processed("persisted"), consumer.processed("retried")), (29, 0));
+    assert!(consumer.0.is_running() && children(&consumer).is_empty());
+}
+
+#[tokio::test]
+async fn a_mail_that_can_be_read_passes_its_rehearsal_and_is_stored() {
+    let world = world().await;
+    deadly(&world, mail("innocent", "")).await;
+    let consumer = world.consumer("");
+    world.until_stored(1).await;
+    world.until_empty().await;
+    consumer.0.wait_for_line("read by a child process", LONG).unwrap();
+    assert_eq!((consumer.processed("persisted"), consumer.processed("crashed")), (1, 0));
+    assert!(world.letters().await.is_empty());
+}
+
+#[tokio::test]
+async fn others_go_on_while_a_child_stands_still() {
+    let world = world().await;
+    deadly(&world, long()).await;
+    let consumer = world.consumer("workers = 1\nchild_seconds = 60\n");
+    let child = freeze_child(&consumer).await;
+    world.enqueue(mails(2..=10)).await;
+    world.until_stored(9).await;
+    assert!(is_there(child), "they were stored beside it, not after it");
+    signal(child, Signal::CONT);
+    world.until_stored(10).await;
+    world.until_empty().await;
+    assert_eq!((consumer.processed("persisted"), consumer.processed("crashed")), (10, 0));
+}
+
+#[tokio::test]
+async fn a_child_out_of_time_is_a_crash_by_the_clock_as_well_as_by_its_processor() {
+    let world = world().await;
+    let job = deadly(&world, long()).await;
+    let consumer = world.consumer("child_seconds = 1\n");
+    let child = freeze_child(&consumer).await;
+    consumer.0.wait_for_line("took longer than 10 s", LONG).unwrap();
+    assert!(!is_there(child));
+    // The next one is left to itself.
+    let letter = world.until_dead(&job).await;
+    assert_eq!((letter.class, letter.counters.crashes), (Class::Hostile, 3));
+    world.until_empty().await;
+    assert!(world.subjects().is_empty() && consumer.0.is_running());
+}
+
+#[tokio::test]
+async fn a_child_has_no_secrets_and_dies_with_its_consumer_and_with_a_drain() {
+    let world = world().await;
+    let job = deadly(&world, long()).await;
+    let consumer = world.consumer("child_seconds = 60\n");
+    let child = freeze_child(&consumer).await;
+    let of_child = |what: &str| fs::read_to_string(format!("/proc/{child}/{what}")).unwrap();
+    assert_eq!(of_child("environ"), "MALLOC_ARENA_MAX=1\0");
+    assert_eq!(of_child("cmdline"), "mailfleet-consumer\0--rehearse\0");
+    // What whoever started the consumer left open for all, and nothing that the consumer opened.
+    for file in fs::read_dir(format!("/proc/{child}/fd")).unwrap().map(|file| file.unwrap().path()) {
+        let number = file.file_name().unwrap();
+        if !["0", "1", "2"].iter().any(|pipe| number == *pipe) {
+            let ours = fs::read_link(Path::new("/proc/self/fd").join(number)).unwrap_or_default();
+            assert_eq!(fs::read_link(&file).unwrap(), ours, "{file:?}");
+        }
+    }
+    let limits = of_child("limits");
+    let time = limits.lines().find(|line| line.starts_with("Max cpu time")).unwrap();
+    assert!(time.contains(" 60 ") && time.contains(" 61 "), "{time}");
+    let space = limits.lines().find(|line| line.starts_with("Max address space")).unwrap();
+    assert!(space.contains(&(640u64 << 20).to_string()), "{space}");
+    // Stopped it would be ended by the kernel, which leaves no stopped orphans; at work it has seconds to go.
+    signal(child, Signal::CONT);
+    consumer.0.sigkill();
+    until_gone(child, Duration::from_secs(1)).await;
+
+    // It ran alone when its consumer was killed: the second crash.
+    let consumer = world.consumer("child_seconds = 60\n[shutdown]\ndrain_seconds = 3\n");
+    let child = freeze_child(&consumer).await;
+    consumer.0.sigterm();
+    assert!(consumer.0.wait_exit(LONG).unwrap().success());
+    until_gone(child, LONG).await;
+    let location = world.queue.locate(&job).await.unwrap().unwrap();
+    assert!(matches!(location.state, State::Waiting), "{location:?}");
+    let counters = location.counters;
+    assert_eq!((counters.attempts, counters.crashes, counters.drains), (0, 2, 1));
+}
+
+#[tokio::test]
+async fn somebody_who_ends_the_child_costs_the_mail_nothing() {
+    let world = world().await;
+    let job = deadly(&world, long()).await;
+    let consumer = world.consumer("child_seconds = 60\n");
+    let child = freeze_child(&consumer).await;
+    signal(child, Signal::TERM);
+    signal(child, Signal::CONT);
+    consumer.until_metric("mailfleet_processed_total", &["outcome=\"put_off\""], 1).await;
+    let counters = world.queue.locate(&job).await.unwrap().unwrap().counters;
+    assert_eq!((counters.attempts, counters.crashes), (0, 1));
+}
+
+/// The consumers' leases hold on a busy machine, too: what is to be seen here is not how they are lost.
+async fn world() -> World<'static> {
+    let mut world = World::new().await;
+    world.lease_ms = 3_000;
+    world
+}
+
+/// Enqueues a mail on which a consumer has died in a batch, and then alone.
+async fn deadly(world: &World<'_>, raw: Vec<u8>) -> JobId {
+    let job = world.enqueue([(1, raw)]).await.remove(0);
+    let victim = world.victim();
+    die_with(victim.claim(10).await.unwrap());
+    let victim = world.victim();
+    let _keeper = victim.spawn_keeper().unwrap();
+    let taken = eventually("a reclaim", LONG, || async {
+        Some(victim.reclaim(10).await.unwrap()).filter(|taken| !taken.is_empty())
+    })
+    .await;
+    assert!(taken.iter().all(|delivery| delivery.run_alone() && delivery.counters().crashes == 0));
+    die_with(taken);
+    job
+}
+
+/// A mail that needs more memory than [`TINY`] has.
+fn greedy() -> Vec<u8> {
+    let mut raw = mail("greedy", "");
+    raw.resize(24 << 20, b'x');
+    raw
+}
+
+/// A mail that takes some seconds to be read.
+fn long() -> Vec<u8> {
+    let mut raw = mail("long", "");
+    raw.extend_from_slice(&b"caf\xe9 and so on and on\r\n".repeat(3 << 19));
+    raw
+}
+
+/// Waits for a child that reads a mail and stops it in the middle.
+async fn freeze_child(consumer: &Consumer) -> i32 {
+    // The first child of all only proves that there can be one.
+    consumer.until_ready(200).await;
+    eventually("a child to be stopped", LONG, || async {
+        let child = children(consumer).into_iter().next()?;
+        // Not before it has its limits and the whole mail: then a thread begins to read it.
+        let threads = fs::read_dir(format!("/proc/{child}/task")).ok()?.count();
+        if threads < 2 {
+            return None;
+        }
+        signal(child, Signal::STOP);
+        is_there(child).then_some(child)
+    })
+    .await
+}
+
+fn signal(process: i32, signal: Signal) {
+    // It may have ended by itself meanwhile, which the caller finds out.
+    let _ = kill_process(Pid::from_raw(process).unwrap(), signal);
+}
+
+/// The process' state and parent; none when it has ended.
+fn stat(process: i32) -> Option<(char, i32)> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let state = fields.next()?.chars().next()?;
+    Some((state, fields.next()?.parse().ok()?)).filter(|(state, _)| *state != 'Z')
+}
+
+fn is_there(process: i32) -> bool {
+    stat(process).is_some()
+}
+
+async fn until_gone(process: i32, within: Duration) {
+    eventually("the child to be gone", within, || async { (!is_there(process)).then_some(()) }).await;
+}
+
+fn children(consumer: &Consumer) -> Vec<i32> {
+    let parent = i32::try_from(consumer.0.pid()).unwrap();
+    let all = fs::read_dir("/proc").unwrap();
+    let numbers = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    numbers.filter(|process| stat(*process).is_some_and(|(_, of)| of == parent)).collect()
+}

@@ -1,0 +1,52 @@
+//! How many entries each account has in a lane: its cap, and what puts the numbers right.
+//!
+//! The scripts that add and remove entries move the numbers in the same step. They go wrong where entries come or go
+//! without them: programs of an earlier version in a roll-out, or somebody's hands. A number that is too high would keep
+//! an account's mail out, so whoever is refused doubts the numbers and has them counted anew.
+
+use crate::error::Result;
+use crate::find::page;
+use crate::keys::Keys;
+use crate::queue::{Queue, script};
+use crate::scripts::SCRIPTS;
+
+/// Pages that one refusal has counted at most: what it costs the caller is bounded, and the next refusal goes on.
+const PAGES_A_REFUSAL: usize = 20;
+/// Numbers that were counted anew within this time are not doubted again.
+const TRUSTED_MS: u64 = 60_000;
+
+impl Queue {
+    /// Goes on counting the entries of each account, or begins to, in every partition over about `entries` entries; true
+    /// when all is counted and the numbers are right. Moves go on meanwhile. Enqueues that meet a full account do so by
+    /// themselves.
+    pub async fn recount_accounts(&self, entries: usize) -> Result<bool> {
+        let mut counted = true;
+        for keys in self.partitions() {
+            counted &= self.recount(keys, entries.max(1), 0).await?;
+        }
+        Ok(counted)
+    }
+
+    /// An account of this partition was refused: is its number right?
+    pub(crate) async fn doubt_counts(&self, partition: u16) {
+        let page = page(self.config());
+        for _ in 0..PAGES_A_REFUSAL {
+            match self.recount(self.keys(partition), page, TRUSTED_MS).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => {
+                    // The refusal stands, and whoever comes back because of it is here again.
+                    tracing::debug!(%error, partition, "the accounts' entries could not be counted");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn recount(&self, keys: &Keys, entries: usize, trusted_ms: u64) -> Result<bool> {
+        let mut script = script(&SCRIPTS.recount, keys);
+        script.arg(entries).arg(trusted_ms);
+        let counted: i64 = self.link().run("count the entries of each account", &script).await?;
+        Ok(counted == 1)
+    }
+}

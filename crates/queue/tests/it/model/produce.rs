@@ -1,0 +1,118 @@
+//! The steps of producers and operators, and disasters.
+
+use std::collections::BTreeSet;
+
+use mailfleet_model::{Counters, Lane};
+use mailfleet_queue::{Enqueued, NewJob};
+
+use super::jobs;
+use super::state::{Live, Place, State};
+use super::world::{Check, World, ensure, text};
+
+impl World {
+    /// Enqueues, or replays where the jobs are dead: each job once, within the bounds of lanes and accounts.
+    pub async fn enqueue(&mut self, wanted: &[(u32, Lane)], replay: bool) -> Check {
+        let config = self.queue.config();
+        let limits = [config.high_max_entries, config.normal_max_entries, config.low_max_entries];
+        let mut lanes: Vec<(u32, Lane)> =
+            self.model.live.iter().map(|(uid, live)| (*uid, live.entry.lane)).collect();
+        let mut expected = Vec::new();
+        for &(uid, lane) in wanted {
+            let in_lane = |account| {
+                let of = |(uid, of): &&(u32, Lane)| *of == lane && account == jobs::account(*uid);
+                lanes.iter().filter(of).count() as u64
+            };
+            let (one, two) = (in_lane(1), in_lane(2));
+            let of_account = if jobs::account(uid) == 1 { one } else { two };
+            let answer = if lanes.iter().any(|(live, _)| *live == uid) {
+                Enqueued::AlreadyLive
+            } else if self.closed {
+                Enqueued::Closed
+            } else if one + two >= limits[lane.index()] {
+                Enqueued::LaneFull
+            } else if lane != Lane::High && of_account >= config.account_max_entries {
+                Enqueued::AccountFull
+            } else {
+                lanes.push((uid, lane));
+                Enqueued::Queued
+            };
+            expected.push(answer);
+        }
+        let new: Vec<NewJob> = wanted.iter().map(|(uid, lane)| jobs::job(*uid, *lane)).collect();
+        let answers = if replay { self.queue.replay(new).await } else { self.queue.enqueue(new).await };
+        let answers = answers.map_err(text)?;
+        ensure!(answers == expected, "enqueued with {answers:?}, expected {expected:?}");
+        let raw = self.raw.state().await?;
+        for (&(uid, lane), answer) in wanted.iter().zip(answers) {
+            self.note(match answer {
+                Enqueued::Queued => "a job was queued",
+                Enqueued::AlreadyLive => "a job was live already",
+                Enqueued::LaneFull => "a lane was full",
+                Enqueued::AccountFull => "an account was full",
+                Enqueued::Closed => "the queue was closed",
+            });
+            if answer != Enqueued::Queued {
+                continue;
+            }
+            let entry =
+                raw.live.get(&uid).ok_or_else(|| format!("job {uid} was queued and is nowhere"))?.entry;
+            let last = self.model.entries(lane, |_| true).last().copied();
+            ensure!(entry.lane == lane && Some(entry) > last, "job {uid} is not the last of {lane}");
+            if self.model.dead.remove(&uid).is_some() {
+                self.note("a dead job was queued again");
+            }
+            let counters = Counters::default();
+            let live = Live { entry, place: Place::New, count: 0, counters, history: 0, once: replay };
+            self.model.live.insert(uid, live);
+        }
+        Ok(())
+    }
+
+    pub async fn pause(&mut self, lane: Option<Lane>) -> Check {
+        self.queue.pause(lane, "somebody", "").await.map_err(text)?;
+        self.paused.extend(lane.map_or(Lane::ALL.to_vec(), |lane| vec![lane]));
+        Ok(())
+    }
+
+    pub async fn resume(&mut self, lane: Option<Lane>) -> Check {
+        let lifted = self.queue.resume(lane).await.map_err(text)?;
+        let expected = match lane {
+            Some(lane) => self.paused.remove(&lane),
+            None => !std::mem::take(&mut self.paused).is_empty() | std::mem::take(&mut self.closed),
+        };
+        ensure!(lifted == expected, "resumed: told {lifted}");
+        Ok(())
+    }
+
+    pub async fn close(&mut self) -> Check {
+        self.queue.close("somebody", "").await.map_err(text)?;
+        self.closed = true;
+        Ok(())
+    }
+
+    pub async fn flush_all(&mut self) -> Check {
+        let before = self.raw.now_ms().await?;
+        self.raw.run::<()>("FLUSHALL").await?;
+        (self.model, self.expired) = (State::default(), BTreeSet::new());
+        (self.paused, self.closed) = (BTreeSet::new(), false);
+        // Ids of entries are times: in the next millisecond none can come a second time.
+        let mut now = before;
+        for _ in 0..10_000 {
+            if now > before {
+                break;
+            }
+            now = self.raw.now_ms().await?;
+        }
+        ensure!(now > before, "time stands still");
+        Ok(())
+    }
+
+    pub async fn destroy_group(&mut self, lane: Lane) -> Check {
+        let _: i64 = self.raw.rows(&format!("XGROUP DESTROY K:{lane} consumers")).await?;
+        for live in self.model.live.values_mut().filter(|live| live.entry.lane == lane) {
+            self.expired.remove(&live.entry);
+            (live.place, live.count) = (Place::New, 0);
+        }
+        Ok(())
+    }
+}
