@@ -30,7 +30,8 @@ pub struct Config {
     pub max_crashes: u32,
     /// Guaranteed shares of the lanes. Default 70/20/10.
     pub weights: LaneWeights,
-    /// Raw mail up to this size travels inside its entry, in bytes, at most 1 MiB. Default 4,096.
+    /// Raw mail up to this size, or packed to it from at most four times as much, travels inside its entry; in bytes, at
+    /// most 1 MiB. Default 4,096.
     pub inline_bytes: usize,
     /// The high lane takes no more than this many entries a partition. Default 100,000.
     pub high_max_entries: u64,
