@@ -16,7 +16,7 @@ use rustix::process::Signal;
 
 use crate::certificates::Certificates;
 use crate::imap_client::{ImapClient, quoted};
-use crate::ports::{free_port, random};
+use crate::ports::{free_port, free_port_beside, random};
 use crate::programs::{self, Account};
 use crate::server::{Server, with_fresh_ports};
 use crate::watchdog::Farewell;
@@ -94,7 +94,7 @@ impl DovecotServer {
         let server = Server::new("dovecot", dir.path().join("dovecot.log"), Farewell::Terminate);
         let host = if options.require_tls { STRICT_LOOPBACK } else { LOOPBACK };
         let port = free_port();
-        let tls_port = options.tls.as_ref().map(|_| free_port());
+        let tls_port = options.tls.as_ref().map(|_| free_port_beside(port));
         let nonce = random();
         let greeting = format!("mailfleet test server {nonce:016x}");
         let delivered = AtomicU32::new(0);

@@ -31,6 +31,11 @@ pub fn free_port() -> u16 {
         .expect("a free port among 200 tried on 127.0.0.1")
 }
 
+/// Another one, for a server that listens on two.
+pub(crate) fn free_port_beside(taken: u16) -> u16 {
+    (0..200).map(|_| free_port()).find(|port| *port != taken).expect("two different free ports on 127.0.0.1")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,7 +12,7 @@ use redis::aio::MultiplexedConnection;
 use rustix::process::Signal;
 
 use crate::certificates::Certificates;
-use crate::ports::free_port;
+use crate::ports::{free_port, free_port_beside};
 use crate::programs;
 use crate::server::{Server, with_fresh_ports};
 use crate::watchdog::Farewell;
@@ -65,7 +65,8 @@ impl RedisServer {
         let server = Server::new("redis-server", dir.path().join("redis.log"), Farewell::Kill);
         let mut settings: Vec<_> =
             settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
-        let tls = tls.map(|certificates| (certificates.clone(), free_port()));
+        let port = free_port();
+        let tls = tls.map(|certificates| (certificates.clone(), free_port_beside(port)));
         if let Some((certificates, port)) = &tls {
             let files = [
                 ("tls-cert-file", certificates.certificate()),
@@ -76,7 +77,7 @@ impl RedisServer {
             settings.push(("tls-port".to_owned(), port.to_string()));
             settings.push(("tls-auth-clients".to_owned(), "no".to_owned()));
         }
-        let this = Self { server, dir, port: free_port(), settings, tls };
+        let this = Self { server, dir, port, settings, tls };
         this.start_again()?;
         Ok(this)
     }

@@ -55,7 +55,9 @@ fn rehearse() -> Result<(), Ended> {
     let limits = Limits { max_raw_bytes: order.max_message_bytes, ..Limits::default() };
     let read = move || drop(prepare(&envelope, &raw, &limits));
     // What the parser's guard catches is a rejection, which the consumer comes to by itself.
-    let reader = thread::Builder::new().stack_size(STACK).spawn(read)?;
+    // Where there is no room left for its stack, the mail itself has taken it.
+    let reader = thread::Builder::new().stack_size(STACK).spawn(read);
+    let reader = reader.map_err(|_| Ended::Hostile("no room left to read the mail".to_owned()))?;
     reader.join().map_err(|_| Ended::Hostile("reading the mail panicked".to_owned()))
 }
 

@@ -88,6 +88,7 @@ async fn put_step(
         return Ok(Fates::new());
     }
     let ids: Vec<i64> = jobs.iter().map(|(id, _)| *id).collect();
+    // What somebody else has marked is not ours to open again.
     let marked: HashSet<i64> = store.mark_replayed(&ids, Some(action)).await?.into_iter().collect();
     let (jobs, gone): (Vec<_>, Vec<_>) = jobs.into_iter().partition(|(id, _)| marked.contains(id));
     // Somebody else was first: another run of this command, or the one that stored it.
@@ -98,7 +99,7 @@ async fn put_step(
         Ok(answers) => answers,
         Err(error) => {
             // Some may be in the queue all the same: an open letter whose job is live does no harm.
-            store.reopen(&ids).await?;
+            store.reopen(&marked.into_iter().collect::<Vec<i64>>()).await?;
             return Err(error.into());
         }
     };
