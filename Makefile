@@ -21,9 +21,22 @@ test: packages python nextest ## Run the whole suite on real, private servers
 	$(CARGO) test --locked --workspace --doc
 
 .PHONY: test-slow
-test-slow: packages python nextest ## Run the suite and then the long fault runs
+test-slow: packages python nextest ## Run the suite with long fault runs, then the queue's own on a Redis Cluster
 	$(CARGO) build --locked --workspace --bins
 	MAILFLEET_SLOW=1 $(CARGO) nextest run --locked --workspace --profile slow
+	MAILFLEET_TEST_REDIS=cluster $(CARGO) nextest run --locked -p mailfleet-queue --test it --profile slow
+
+DURATION ?= 60
+
+.PHONY: chaos
+chaos: packages nextest ## Faults in random order for DURATION=60 seconds; SEED=… runs a plan again
+	$(CARGO) build --locked --workspace --bins
+	CHAOS_SECONDS=$(DURATION) CHAOS_SEED=$(SEED) $(CARGO) nextest run --locked -p mailfleet-tests --profile chaos --no-capture -E 'test(/^chaos::/)'
+
+.PHONY: bench-queue
+bench-queue: packages ## Measure the queue alone, beside BullMQ where it can be had (BENCH="--jobs 200000" and others)
+	@scripts/rivals.sh
+	$(CARGO) run --locked --release --quiet -p mailfleet-bench -- $(BENCH)
 
 .PHONY: check
 check: fmt-check clippy doc ## Format, clippy and docs, all without a warning

@@ -14,6 +14,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mailfleet-runtime", &["mailfleet-model"]),
     ("mailfleet-testkit", &["mailfleet-model"]),
     ("mailfleet-webhooks", &["mailfleet-model"]),
+    // Programs of its own that measure the others.
+    ("mailfleet-bench", &["mailfleet-model", "mailfleet-queue", "mailfleet-testkit"]),
     (
         "mailfleet-producer",
         &[

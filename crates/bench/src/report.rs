@@ -1,0 +1,163 @@
+//! What was measured, as tables for people or JSON for scripts.
+
+use anyhow::Result;
+use comfy_table::Table;
+use serde_json::json;
+
+use crate::backlog::SMALL;
+use crate::pickup::Pickup;
+use crate::statistics::median;
+use crate::throughput::Throughput;
+
+/// Everything of one run.
+pub(crate) struct Report {
+    jobs: u64,
+    rounds: u64,
+    pub(crate) ours: Vec<Throughput>,
+    rivals: Vec<(&'static str, Vec<Throughput>, Option<String>)>,
+    pub(crate) pickup: Option<Pickup>,
+    pub(crate) small: Vec<f64>,
+    pub(crate) large: Vec<f64>,
+    pub(crate) large_backlog: u64,
+}
+
+fn medians(rounds: &[Throughput]) -> Throughput {
+    Throughput {
+        add: median(rounds.iter().map(|round| round.add)),
+        process: median(rounds.iter().map(|round| round.process)),
+        redis_micros: median(rounds.iter().map(|round| round.redis_micros)),
+    }
+}
+
+impl Report {
+    pub(crate) const fn new(jobs: u64, rounds: u64) -> Self {
+        Self {
+            jobs,
+            rounds,
+            ours: Vec::new(),
+            rivals: Vec::new(),
+            pickup: None,
+            small: Vec::new(),
+            large: Vec::new(),
+            large_backlog: 0,
+        }
+    }
+
+    /// Takes in a round of a rival; one that fails is shown as such and costs the others nothing.
+    pub(crate) fn add_rival(&mut self, name: &'static str, measured: Result<Throughput>) {
+        let known = self.rivals.iter().position(|(known, ..)| *known == name);
+        let at = known.unwrap_or_else(|| {
+            self.rivals.push((name, Vec::new(), None));
+            self.rivals.len() - 1
+        });
+        match (measured, &mut self.rivals[at]) {
+            (Ok(round), (_, rounds, _)) => rounds.push(round),
+            (Err(error), (.., failed)) => *failed = Some(format!("{error:#}")),
+        }
+    }
+
+    /// Half of what the slower way carries.
+    pub(crate) fn half_load(&self) -> f64 {
+        // Both ways run on one Redis here, so a job costs the sum of what each way costs alone.
+        let ours = medians(&self.ours);
+        0.5 / (1.0 / ours.add + 1.0 / ours.process)
+    }
+
+    /// Prints it.
+    pub(crate) fn print(&self, as_json: bool) -> Result<()> {
+        if as_json {
+            println!("{}", serde_json::to_string_pretty(&self.json())?);
+        } else {
+            self.tables();
+        }
+        Ok(())
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let ours = medians(&self.ours);
+        let rivals = self.rivals.iter().map(|(name, rounds, failed)| {
+            let theirs = medians(rounds);
+            json!({ "name": name, "add_per_second": theirs.add, "process_per_second": theirs.process,
+                "redis_micros_per_job": theirs.redis_micros, "ratio_add": ours.add / theirs.add,
+                "ratio_process": ours.process / theirs.process,
+                "ratio_redis": theirs.redis_micros / ours.redis_micros, "failed": failed })
+        });
+        let rivals = rivals.collect::<Vec<_>>();
+        let (small, large) = (median(self.small.iter().copied()), median(self.large.iter().copied()));
+        json!({
+            "jobs": self.jobs, "rounds": self.rounds,
+            "mailfleet": { "add_per_second": ours.add, "process_per_second": ours.process,
+                "redis_micros_per_job": ours.redis_micros },
+            "rivals": rivals,
+            "pickup": self.pickup.map(|p| json!({ "jobs_per_second": p.load, "p50_ms": p.p50, "p99_ms": p.p99, "late_share": p.late })),
+            "cpu_micros_per_job": { "small_backlog": SMALL, "small": small, "large_backlog": self.large_backlog,
+                "large": large, "ratio": large / small },
+        })
+    }
+
+    fn tables(&self) {
+        let ours = medians(&self.ours);
+        println!("Jobs a second, 1 KiB each, {} a round, median of {}:", self.jobs, self.rounds);
+        let mut table =
+            new_table(["", "enqueued/s", "ratio", "claimed and done/s", "ratio", "Redis' µs a job", "ratio"]);
+        let redis = |round: Throughput| format!("{:.1}", round.redis_micros);
+        let none = String::new;
+        let us = "mailfleet".to_owned();
+        table.add_row([us, whole(ours.add), none(), whole(ours.process), none(), redis(ours), none()]);
+        for (name, rounds, failed) in &self.rivals {
+            let theirs = medians(rounds);
+            match failed {
+                Some(error) => table.add_row([(*name).to_owned(), format!("failed: {error}")]),
+                None => table.add_row([
+                    (*name).to_owned(),
+                    whole(theirs.add),
+                    times(ours.add / theirs.add),
+                    whole(theirs.process),
+                    times(ours.process / theirs.process),
+                    redis(theirs),
+                    times(theirs.redis_micros / ours.redis_micros),
+                ]),
+            };
+        }
+        println!("{table}");
+        if self.rivals.is_empty() {
+            println!("No rival is installed: scripts/rivals.sh installs them.");
+        }
+        if let Some(pickup) = self.pickup {
+            println!("\nFrom enqueue to claim, at {} jobs a second:", whole(pickup.load));
+            let mut table = new_table(["p50", "p99", "rounds handed in late"]);
+            table.add_row([
+                format!("{:.2} ms", pickup.p50),
+                format!("{:.2} ms", pickup.p99),
+                format!("{:.1} %", pickup.late * 100.0),
+            ]);
+            println!("{table}");
+        }
+        if self.small.is_empty() {
+            return;
+        }
+        let (small, large) = (median(self.small.iter().copied()), median(self.large.iter().copied()));
+        println!(
+            "\nProcessor time of a job (Redis and client; enqueued, claimed, done), median of {}:",
+            self.small.len()
+        );
+        let mut table = new_table(["waiting", "µs a job", "ratio"]);
+        table.add_row([SMALL.to_string(), format!("{small:.2}"), String::new()]);
+        table.add_row([self.large_backlog.to_string(), format!("{large:.2}"), times(large / small)]);
+        println!("{table}");
+    }
+}
+
+fn new_table<const N: usize>(header: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(comfy_table::presets::ASCII_MARKDOWN).set_header(header);
+    table
+}
+
+fn whole(value: f64) -> String {
+    format!("{value:.0}")
+}
+
+fn times(ratio: f64) -> String {
+    format!("{ratio:.2}")
+}

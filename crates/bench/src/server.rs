@@ -1,0 +1,28 @@
+//! A private Redis and a queue on it.
+
+use anyhow::Result;
+use mailfleet_model::Secret;
+use mailfleet_queue::{Config, Queue};
+use mailfleet_testkit::RedisServer;
+
+/// Both; the server ends with this value.
+pub(crate) struct Server {
+    pub(crate) redis: RedisServer,
+    pub(crate) queue: Queue,
+}
+
+impl Server {
+    /// Starts Redis and opens the queue as it is by default, but for the marks, which would end an enqueue of so many jobs.
+    pub(crate) fn start() -> Result<Self> {
+        let redis = RedisServer::start()?;
+        let config = Config {
+            url: Secret::new(redis.url()),
+            normal_max_entries: 1 << 30,
+            account_max_entries: 1 << 30,
+            response_timeout_ms: 60_000,
+            ..Config::default()
+        };
+        let queue = Queue::connect(&config)?;
+        Ok(Self { redis, queue })
+    }
+}
