@@ -17,9 +17,17 @@ const SHARED: [&str; 3] = ["mailfleet_queue_", "mailfleet_dead_letters_open", "m
 
 /// Panels that the dashboard must have, whatever else it has: row, title and type of each, a metric that it speaks of and
 /// the labels that it keeps apart.
-const REQUIRED: [(&str, &str, &str, &str, &[&str]); 15] = [
+const REQUIRED: [(&str, &str, &str, &str, &[&str]); 17] = [
     ("Backlog", "Entries by lane and state", "timeseries", "mailfleet_queue_entries", &["lane", "state"]),
-    ("Backlog", "Age of the oldest entry", "timeseries", "mailfleet_queue_oldest_age_seconds", &["lane"]),
+    (
+        "Backlog",
+        "Age of the oldest entry",
+        "timeseries",
+        "mailfleet_queue_oldest_age_seconds",
+        &["lane", "state"],
+    ),
+    ("Backlog", "Bytes by lane", "timeseries", "mailfleet_queue_bytes", &["lane"]),
+    ("Backlog", "Lanes that refuse", "timeseries", "mailfleet_queue_refusing", &["lane", "why"]),
     ("Flow", "Arrival and completion", "timeseries", "mailfleet_enqueued_total", &[]),
     ("Flow", "Arrival and completion", "timeseries", "mailfleet_webhook_requests_total", &[]),
     ("Flow", "Arrival and completion", "timeseries", "mailfleet_processed_total", &[]),

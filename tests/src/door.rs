@@ -4,7 +4,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, UNIX_EPOCH};
 
-use mailfleet_testkit::Process;
+use mailfleet_testkit::{Process, ProcessBuilder};
 use serde_json::{Value, json};
 
 use crate::fleet::Fleet;
@@ -15,12 +15,37 @@ pub const ENDPOINT: &str = "acme-events";
 
 const SECRET: &str = "a secret shared with the provider";
 
-/// The open doors of a producer, with an endpoint of the generic provider and an API token, both of tenant `acme`.
-#[derive(Debug)]
-pub struct Door {
-    address: String,
+/// How long a call waits for its answer, unless [`Door::patience`] says otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What opens the doors: an endpoint of the generic provider and an API token, both of tenant `acme`.
+#[derive(Debug, Clone)]
+pub struct Keys {
     path: String,
     token: String,
+}
+
+impl Keys {
+    /// Adds endpoint and token.
+    #[must_use]
+    pub fn add(fleet: &Fleet) -> Self {
+        let secret = fleet.path("webhook-secret");
+        std::fs::write(&secret, SECRET).unwrap();
+        let add = ["webhook", "add", "--tenant", "acme", "--provider", "generic", "--name", ENDPOINT];
+        let endpoint =
+            fleet.mailfleet_json(&[&add[..], &["--secret-file", secret.to_str().unwrap()]].concat());
+        let token = fleet.mailfleet_json(&["token", "add", "--tenant", "acme", "acme-platform"]);
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned();
+        Self { path: text(&endpoint["path"]), token: text(&token["token"]) }
+    }
+}
+
+/// The open doors of a producer, with the keys to them.
+#[derive(Debug, Clone)]
+pub struct Door {
+    address: String,
+    keys: Keys,
+    patience: Duration,
 }
 
 /// What a door said.
@@ -36,34 +61,37 @@ impl Door {
     /// Adds endpoint and token and starts a producer with open doors.
     #[must_use]
     pub fn open(fleet: &Fleet) -> (Self, Process) {
-        let secret = fleet.path("webhook-secret");
-        std::fs::write(&secret, SECRET).unwrap();
-        let add = ["webhook", "add", "--tenant", "acme", "--provider", "generic", "--name", ENDPOINT];
-        let endpoint =
-            fleet.mailfleet_json(&[&add[..], &["--secret-file", secret.to_str().unwrap()]].concat());
-        let token = fleet.mailfleet_json(&["token", "add", "--tenant", "acme", "acme-platform"]);
-        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("no text: {value}")).to_owned();
-        let (path, token) = (text(&endpoint["path"]), text(&token["token"]));
+        Self::start(fleet, &Keys::add(fleet), fleet.builder("mailfleet-producer"))
+    }
 
-        let mut door = Self { address: String::new(), path, token };
-        let producer = door.reopen(fleet);
-        (door, producer)
+    /// Starts a prepared producer with open doors.
+    #[must_use]
+    pub fn start(fleet: &Fleet, keys: &Keys, producer: ProcessBuilder) -> (Self, Process) {
+        let producer = fleet.started(producer.env("MAILFLEET_WEBHOOKS__LISTEN", "127.0.0.1:0"));
+        let line = producer.wait_for_line("are taken on http://", Duration::from_secs(20)).unwrap();
+        let (_, address) = line.split_once("http://").unwrap();
+        let address = address.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+        (Self { address, keys: keys.clone(), patience: PATIENCE }, producer)
     }
 
     /// Starts a producer, in the place of one that is gone, with the same endpoint and token.
     pub fn reopen(&mut self, fleet: &Fleet) -> Process {
-        let builder = fleet.builder("mailfleet-producer").env("MAILFLEET_WEBHOOKS__LISTEN", "127.0.0.1:0");
-        let producer = fleet.started(builder);
-        let line = producer.wait_for_line("are taken on http://", Duration::from_secs(20)).unwrap();
-        let (_, address) = line.split_once("http://").unwrap();
-        self.address = address.chars().take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':')).collect();
+        let (door, producer) = Self::start(fleet, &self.keys, fleet.builder("mailfleet-producer"));
+        self.address = door.address;
         producer
+    }
+
+    /// The same door, called by somebody who waits no longer than this for an answer.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// The address of the endpoint, with its token.
     #[must_use]
     pub fn endpoint_url(&self) -> String {
-        format!("http://{}{}", self.address, self.path)
+        format!("http://{}{}", self.address, self.keys.path)
     }
 
     /// Registers the message of a number, from `inbox` to [`sent_to`], by `POST /v1/messages`.
@@ -81,7 +109,7 @@ impl Door {
             "message_id": sent_message_id(number), "from": "inbox@acme.example", "to": [sent_to(number)],
             "subject": format!("Offer {number}"),
         });
-        let token = format!("Bearer {}", self.token);
+        let token = format!("Bearer {}", self.keys.token);
         self.try_post("/v1/messages", "Authorization", &token, &message.to_string())
     }
 
@@ -109,7 +137,7 @@ impl Door {
         let body = events.to_string();
         let seconds = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_secs()).unwrap();
         let signature = mailfleet_webhooks::sign(secret.as_bytes(), seconds, body.as_bytes());
-        self.try_post(&self.path, "X-Mailfleet-Signature", &signature, &body)
+        self.try_post(&self.keys.path, "X-Mailfleet-Signature", &signature, &body)
     }
 
     /// Posts a body with one more header.
@@ -120,7 +148,7 @@ impl Door {
 
     fn try_post(&self, path: &str, header: &str, value: &str, body: &str) -> io::Result<Answer> {
         let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(self.patience))?;
         let length = body.len();
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: door.test\r\nConnection: close\r\nContent-Length: {length}\r\n{header}: {value}\r\n\r\n"

@@ -29,6 +29,9 @@ pub struct Fleet {
     dir: tempfile::TempDir,
 }
 
+/// Where an entry can be that is not dead.
+const PLACES: [&str; 4] = ["waiting", "in_flight", "delayed", "released"];
+
 /// The database of the fleet.
 const DATABASE: &str = "fleet";
 
@@ -150,6 +153,19 @@ impl Fleet {
         self.postgres.psql(DATABASE, sql).unwrap().trim().to_owned()
     }
 
+    /// The same as long as PostgreSQL answers.
+    #[must_use]
+    pub fn try_sql(&self, sql: &str) -> Option<String> {
+        Some(self.postgres.psql(DATABASE, sql).ok()?.trim().to_owned())
+    }
+
+    /// The address of the fleet's database by way of another port of 127.0.0.1.
+    #[must_use]
+    pub fn postgres_url_by(&self, port: u16) -> String {
+        let direct = format!(":{}/", self.postgres.port());
+        self.postgres.url(DATABASE).replace(&direct, &format!(":{port}/"))
+    }
+
     /// One number out of the database.
     #[must_use]
     pub fn count(&self, sql: &str) -> u64 {
@@ -159,8 +175,8 @@ impl Fleet {
     /// Messages with an outcome; 0 as long as the database cannot be asked.
     #[must_use]
     pub fn accounted(&self) -> u64 {
-        let asked = self.postgres.psql(DATABASE, "SELECT count(*) FROM mailfleet.mailbox_messages");
-        asked.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+        let asked = self.try_sql("SELECT count(*) FROM mailfleet.mailbox_messages");
+        asked.and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     /// Waits until at least `many` messages have an outcome.
@@ -203,17 +219,23 @@ impl Fleet {
         self.depth("waiting")
     }
 
-    /// The sum of one state over the lanes of the queue of mails, as `mailfleet queue depth --json` says.
+    /// Entries of both queues in any state but dead.
+    #[must_use]
+    pub fn entries(&self) -> u64 {
+        self.depths().iter().flat_map(|queue| PLACES.map(|state| sum(queue, state))).sum()
+    }
+
+    /// The sum of one state over the lanes of the queue of mails.
     fn depth(&self, state: &str) -> u64 {
+        let queues = self.depths();
+        let mails = queues.iter().find(|queue| queue["kind"] == "mails");
+        sum(mails.unwrap_or_else(|| panic!("no mails in {queues:?}")), state)
+    }
+
+    /// What `mailfleet queue depth --json` says of each queue.
+    fn depths(&self) -> Vec<serde_json::Value> {
         let said = self.mailfleet(&["queue", "depth", "--json"]).stdout;
-        let mut queues = said.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
-        let depth =
-            queues.find(|queue| queue["kind"] == "mails").unwrap_or_else(|| panic!("no mails in {said}"));
-        let lanes = depth["lanes"].as_object().unwrap_or_else(|| panic!("no lanes in {depth}"));
-        lanes
-            .values()
-            .map(|lane| lane[state].as_u64().unwrap_or_else(|| panic!("no {state} in {depth}")))
-            .sum()
+        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// Asserts promise 1 to 3 for the mails `1..=many`: each is there once and whole, nothing is dead, nothing is
@@ -235,8 +257,7 @@ impl Fleet {
         assert_eq!(self.count("SELECT count(*) FROM attachments"), u64::from(many / 5), "attachments");
         // What is committed may still be on its way out.
         eventually_blocking("an empty queue", Duration::from_secs(10), || {
-            let left: u64 =
-                ["waiting", "in_flight", "delayed", "released"].map(|state| self.depth(state)).iter().sum();
+            let left: u64 = PLACES.map(|state| self.depth(state)).iter().sum();
             (left == 0).then_some(())
         });
         let audit = self.try_mailfleet(&["audit", "--older-than", "0"]);
@@ -248,4 +269,10 @@ impl Fleet {
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// The sum of one state over the lanes of a queue.
+fn sum(queue: &serde_json::Value, state: &str) -> u64 {
+    let lanes = queue["lanes"].as_object().unwrap_or_else(|| panic!("no lanes in {queue}"));
+    lanes.values().map(|lane| lane[state].as_u64().unwrap_or_else(|| panic!("no {state} in {queue}"))).sum()
 }

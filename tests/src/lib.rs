@@ -9,7 +9,7 @@ mod mails;
 pub mod metrics;
 mod platform;
 
-pub use door::Door;
+pub use door::{Door, Keys};
 pub use fleet::Fleet;
 pub use lock::LedgerLock;
 pub use mails::{Mail, as_served, bounce_of, numbered, sent_message_id, sent_to};

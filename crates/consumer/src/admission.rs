@@ -109,8 +109,8 @@ pub struct Room {
 }
 
 impl Room {
-    /// What was set aside becomes what these deliveries weigh. That may be more, by a mail above the largest that is
-    /// taken apart: then nobody else claims until there is room again.
+    /// What was set aside becomes what these deliveries weigh. That is more only by mails above the largest that is taken
+    /// apart: then nobody else claims until there is room again.
     pub fn filled_with(mut self, deliveries: &[Delivery]) -> Self {
         self.set(weight(deliveries));
         self

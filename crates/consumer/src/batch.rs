@@ -20,6 +20,7 @@ use crate::gate::Gate;
 use crate::ingest::Rejection;
 use crate::metrics::{ConsumerMetrics, Outcome, wide};
 use crate::settle::Settler;
+use crate::turns::{Turn, Turns};
 
 /// How long an undecided entry waits.
 const LATER: Duration = Duration::from_secs(10);
@@ -35,6 +36,14 @@ pub trait Kind: Sized + Send + Sync + 'static {
     /// others.
     fn takes_long(_delivery: &Delivery) -> bool {
         false
+    }
+
+    /// Tries an entry where it can do no harm, before it has its turn by itself. A verdict is given where it must not go on.
+    fn try_first(
+        _context: &Context<Self>,
+        _delivery: &Delivery,
+    ) -> impl Future<Output = Option<Verdict>> + Send {
+        std::future::ready(None)
     }
 
     /// Brings the entries that go on to their verdicts, through [`Context::write`]. One that gets none comes again,
@@ -63,6 +72,8 @@ pub struct Context<K> {
     pub store: Store,
     /// Whether PostgreSQL can be used; one for all kinds.
     pub gate: Arc<Gate>,
+    /// Who works at the same time; one for all kinds.
+    pub turns: Arc<Turns>,
     /// Entries that fail while others do not.
     pub suspects: Suspects,
     /// How much may be held; none for work that weighs nothing.
@@ -96,9 +107,8 @@ pub enum Verdict {
     Later,
     /// Another consumer has it: Redis is told nothing.
     Lost,
-    /// It ended a process that was not this one. As after the death of a consumer, Redis is told nothing: whoever finds it
-    /// when its lease has run out counts the crash.
-    Crashed,
+    /// It ended a process that was not this one: it comes again, alone, one crash the poorer.
+    Crashed(Failure),
 }
 
 /// One entry on its way through [`Context::decide`].
@@ -139,21 +149,43 @@ impl<K: Kind> Context<K> {
     /// PostgreSQL's half: does the work, writes dead letters. Gives a verdict for each entry.
     ///
     /// Only borrows the deliveries: a caller that stops polling still has them and can hand them back. What was
-    /// committed by then is found by the next run.
-    pub async fn decide(&self, batch: &[Delivery]) -> Vec<Verdict> {
+    /// committed by then is found by the next run. The turn is to be kept until the entries are settled: as long as they are
+    /// not, a death of the process is put down to what had its turn by itself.
+    pub async fn decide(&self, batch: &[Delivery]) -> (Vec<Verdict>, Turn<'_>) {
         self.metrics.batch_entries.observe(wide(batch.len()));
         let mut cases: Vec<Case<'_>> = batch.iter().map(Case::new).collect();
         self.end_replayed_crashes(&mut cases).await;
+        let turn = self.turn(&mut cases).await;
         K::decide(self, &mut cases).await;
         cases.iter_mut().for_each(last_attempt);
         self.bury(&mut cases).await;
-        cases.into_iter().map(|case| case.verdict.unwrap_or(Verdict::Later)).collect()
+        (cases.into_iter().map(|case| case.verdict.unwrap_or(Verdict::Later)).collect(), turn)
+    }
+
+    /// Waits for the batch's turn. A suspect, which is a batch of its own, is tried first, and begins by itself.
+    async fn turn(&self, cases: &mut [Case<'_>]) -> Turn<'_> {
+        if let [case] = cases
+            && case.delivery.is_suspect()
+            && case.goes_on()
+        {
+            case.verdict = K::try_first(self, case.delivery).await;
+            if case.goes_on() {
+                let turn = self.turns.by_itself().await;
+                // Time has passed, and somebody else may have it.
+                if case.goes_on() && !self.settler.begin(case.delivery).await {
+                    case.verdict = Some(Verdict::Lost);
+                }
+                return turn;
+            }
+        }
+        self.turns.beside().await
     }
 
     /// Redis' half, after PostgreSQL: tells it how each entry ended. Each is counted once: what PostgreSQL holds now
     /// by that, what Redis is asked to do by its answer.
     pub async fn settle(&self, batch: Vec<Delivery>, verdicts: Vec<Verdict>) {
         let (mut done, mut dead, mut retries, mut later) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut crashed = Vec::new();
         for (delivery, verdict) in batch.into_iter().zip(verdicts) {
             match verdict {
                 Verdict::Done(outcome) => {
@@ -169,7 +201,7 @@ impl<K: Kind> Context<K> {
                 Verdict::Later => later.push(delivery),
                 // Dropped without a word: there is no lease left to let go.
                 Verdict::Lost => self.count(Outcome::LeaseLost, delivery.lane()),
-                Verdict::Crashed => self.count(Outcome::Crashed, delivery.lane()),
+                Verdict::Crashed(failure) => crashed.push((delivery, failure)),
             }
         }
         // What is committed first: it is what would run for nothing if time were up now.
@@ -177,6 +209,9 @@ impl<K: Kind> Context<K> {
         self.settler.dead_letter(dead).await;
         for (delivery, failure) in retries {
             self.retry(delivery, failure).await;
+        }
+        for (delivery, failure) in crashed {
+            self.crashed(delivery, failure).await;
         }
         let lanes: Vec<Lane> = later.iter().map(Delivery::lane).collect();
         self.count_settled(Outcome::PutOff, lanes, self.settler.delay(later, LATER).await);
@@ -200,6 +235,13 @@ impl<K: Kind> Context<K> {
         }
         let settled = self.settler.retry(delivery, after, failure).await;
         self.count_settled(Outcome::Retried, [lane], settled);
+    }
+
+    async fn crashed(&self, delivery: Delivery, failure: Failure) {
+        let (lane, crash) = (delivery.lane(), delivery.counters().crashes.saturating_add(1));
+        let after = Backoff::RETRY.delay(crash, fastrand::f64());
+        let settled = self.settler.crashed(delivery, after, failure).await;
+        self.count_settled(Outcome::Crashed, [lane], settled);
     }
 
     /// Counts what Redis did; what it was not told is counted by whoever runs it next.

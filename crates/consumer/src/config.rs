@@ -12,6 +12,10 @@ const CHILD_BASE: u64 = 40 << 20;
 /// Bytes that reading one byte of a mail takes at most. Measured: 3 for attachments, 6 for text and 11 for HTML, of mails
 /// that are hardly anything else.
 const CHILD_FACTOR: u64 = 12;
+/// Bytes that one byte of a mail takes at most that is stored without being taken apart. Measured: 128 MiB of body.
+const CHILD_FACTOR_WHOLE: u64 = 3;
+/// A claim ends each lane's share of its bytes with the mail that reaches it.
+const MAILS_BEYOND: u64 = 3;
 
 /// The whole file. Sections of other binaries are theirs to check.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -49,12 +53,14 @@ pub struct ConsumerConfig {
     /// Largest mail that is taken apart, in bytes, 64 KiB to 128 MiB, default 50 MiB. A larger one is stored all the
     /// same: its headers, and its body as one attachment.
     pub max_message_bytes: u64,
-    /// Raw mail that all workers of one process hold together at most, in MiB, 1 to 1,048,576, default 192; at least
-    /// `queue.max_claim_bytes` and [`max_message_bytes`](Self::max_message_bytes) together. Working on it takes about three
-    /// times as much, on mails that are all text up to twelve times.
+    /// Raw mail that all workers of one process hold together at most, in MiB, 1 to 1,048,576, default 256; at least
+    /// `queue.max_claim_bytes` and three times [`max_message_bytes`](Self::max_message_bytes): what one claim may take. Working
+    /// on it takes about three times as much, on mails that are all text up to twelve times. Only a mail above
+    /// `max_message_bytes` may exceed it; nobody else claims then until it is worked off.
     pub memory_budget_mib: u64,
     /// Address space of the child process that reads first what a consumer has died on, in MiB, 64 to 65,536, default 640;
-    /// at least 40 MiB and twelve times [`max_message_bytes`](Self::max_message_bytes), so that it only ends what is no mail.
+    /// at least 40 MiB and twelve times [`max_message_bytes`](Self::max_message_bytes), or three times the 128 MiB that the
+    /// queue carries at most, so that it only ends what is no mail.
     pub child_memory_mib: u64,
     /// Processor time of that child in seconds, 1 to 600, default 30; by the clock it may take ten times as long.
     pub child_seconds: u64,
@@ -71,7 +77,7 @@ impl Default for ConsumerConfig {
             event_workers: 1,
             batch_count: 200,
             max_message_bytes: 50 << 20,
-            memory_budget_mib: 192,
+            memory_budget_mib: 256,
             child_memory_mib: 640,
             child_seconds: 30,
             accounts_refresh_seconds: 10,
@@ -128,9 +134,11 @@ impl ConsumerConfig {
 }
 
 impl Config {
-    /// The raw mail that one claim takes at most: it ends with the mail that reaches `queue.max_claim_bytes`.
+    /// The raw mail that one claim takes at most, of mails up to `consumer.max_message_bytes`: each lane ends with the mail
+    /// that reaches its share of `queue.max_claim_bytes`. What is adopted or reclaimed is less, it ends with one such mail.
     pub const fn most_claimed(&self) -> u64 {
-        self.queue.max_claim_bytes.saturating_add(self.consumer.max_message_bytes)
+        let beyond = self.consumer.max_message_bytes.saturating_mul(MAILS_BEYOND);
+        self.queue.max_claim_bytes.saturating_add(beyond)
     }
 
     /// Checks that what must fit into each other does.
@@ -138,21 +146,24 @@ impl Config {
         let most = self.most_claimed();
         if self.consumer.memory_budget() < most {
             let problem = format!(
-                "is {}, but one claim may take {} MiB: `queue.max_claim_bytes` and, behind it, one mail of \
-                 `consumer.max_message_bytes`",
+                "is {}, but one claim may take {} MiB: `queue.max_claim_bytes` and, behind each lane's share of it, one \
+                 mail of `consumer.max_message_bytes`",
                 self.consumer.memory_budget_mib,
                 most.div_ceil(1 << 20)
             );
             return Err(Invalid::within("consumer", "memory_budget_mib", problem));
         }
-        let needed = CHILD_BASE.saturating_add(self.consumer.max_message_bytes.saturating_mul(CHILD_FACTOR));
-        if self.consumer.child_memory() < needed {
-            let problem = format!(
-                "is {}, but a mail of `consumer.max_message_bytes` may need {} MiB",
-                self.consumer.child_memory_mib,
-                needed.div_ceil(1 << 20)
-            );
-            return Err(Invalid::within("consumer", "child_memory_mib", problem));
+        let largest = u64::try_from(mailfleet_queue::MAX_RAW_BYTES).unwrap_or(u64::MAX);
+        for (bytes, factor, what) in [
+            (self.consumer.max_message_bytes, CHILD_FACTOR, "a mail of `consumer.max_message_bytes`"),
+            (largest, CHILD_FACTOR_WHOLE, "the largest mail that the queue carries"),
+        ] {
+            let needed = CHILD_BASE.saturating_add(bytes.saturating_mul(factor));
+            if self.consumer.child_memory() < needed {
+                let (is, needed) = (self.consumer.child_memory_mib, needed.div_ceil(1 << 20));
+                let problem = format!("is {is}, but {what} may need {needed} MiB");
+                return Err(Invalid::within("consumer", "child_memory_mib", problem));
+            }
         }
         Ok(())
     }
@@ -215,13 +226,20 @@ mod tests {
         config.postgres.url = url;
         config.queue.url = mailfleet_model::Secret::new("redis://127.0.0.1".to_owned());
         config.validate().unwrap();
-        config.consumer.memory_budget_mib = 81;
+        config.consumer.memory_budget_mib = 181;
         let error = config.validate().unwrap_err().to_string();
-        assert!(error.contains("consumer.memory_budget_mib") && error.contains("82 MiB"), "{error}");
-        config.consumer.memory_budget_mib = 82;
+        assert!(error.contains("consumer.memory_budget_mib") && error.contains("182 MiB"), "{error}");
+        config.consumer.memory_budget_mib = 182;
         config.consumer.child_memory_mib = 639;
         let error = config.validate().unwrap_err().to_string();
         assert!(error.contains("consumer.child_memory_mib") && error.contains("640 MiB"), "{error}");
+        // However small the mails are that are taken apart, larger ones come through the queue.
+        config.consumer.max_message_bytes = 1 << 20;
+        config.consumer.child_memory_mib = 424;
+        config.validate().unwrap();
+        config.consumer.child_memory_mib = 423;
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains("consumer.child_memory_mib") && error.contains("424 MiB"), "{error}");
     }
 
     #[test]

@@ -41,8 +41,10 @@ pub async fn show(queues: Vec<Shown>, metrics: Arc<ConsumerMetrics>, shutdown: S
             // Boxed: a client's future is large, and this one is not waited on in a hurry.
             let Some(depth) = shutdown.unless_stopping(Box::pin(queue.depth())).await else { return };
             match &depth {
-                Ok(_) => {
+                Ok(depth) => {
                     settler.answered();
+                    let mended = shutdown.unless_stopping(Box::pin(queue.mend_counts(depth))).await;
+                    let Some(()) = mended else { return };
                     // All queues are in one Redis, so it does not matter whose answer is shown.
                     let asked = shutdown.unless_stopping(Box::pin(queue.memory())).await;
                     let Some(answer) = asked else { return };
@@ -51,10 +53,12 @@ pub async fn show(queues: Vec<Shown>, metrics: Arc<ConsumerMetrics>, shutdown: S
                 Err(error) => settler.note(error),
             }
             let depth = depth.unwrap_or_default();
-            let age = |lane| depth.lane(lane).oldest_age();
             let name = &queue.config().queue;
-            metrics.queue.show(name, depth.series(), age, depth.backlog());
-            metrics.queue.show_paused(name, |lane| depth.lane(lane).paused, depth.closed);
+            let gauges = &metrics.queue;
+            gauges.show(name, depth.series(), depth.ages(), depth.backlog());
+            gauges.show_fill(name, |lane| depth.lane(lane).bytes, |lane| depth.lane(lane).refusing());
+            gauges.show_dead(name, depth.dead, depth.oldest_dead());
+            gauges.show_paused(name, |lane| depth.lane(lane).paused, depth.closed);
             stats += consumer.stats();
         }
         metrics.memory.show(memory.used_bytes, memory.max_bytes);

@@ -1,6 +1,6 @@
 //! Dead letters: written to PostgreSQL, each with all that is needed to see why and to do the job again.
 
-use mailfleet_model::Class;
+use mailfleet_model::{Class, Unreadable};
 use mailfleet_queue::{Attempt, Delivery, Failure};
 use mailfleet_store::{DeadOutcome, Error, NewDeadLetter};
 
@@ -98,7 +98,7 @@ impl<K: Kind> Context<K> {
             job: delivery.job_id().clone(),
             at,
             lane: delivery.lane(),
-            envelope_json: serde_json::json!(delivery.envelope()),
+            envelope_json: envelope_json(delivery),
             // What is no mail has nothing beside its envelope; the replay needs no more.
             raw: at.map(|_| delivery.raw().clone()),
             reason: why.reason.to_owned(),
@@ -111,6 +111,20 @@ impl<K: Kind> Context<K> {
             message_id: at.filter(|_| !deadly).and_then(|_| message_id(delivery.raw())),
         }
     }
+}
+
+/// The envelope as it travelled; of an entry that cannot be read all that stands in it, byte for byte, so that a person, or a
+/// version that knows better, can make something of it.
+fn envelope_json(delivery: &Delivery) -> serde_json::Value {
+    if delivery.malformed().is_none() {
+        return serde_json::json!(delivery.envelope());
+    }
+    let mut fields = delivery.fields().to_vec();
+    // A mail's raw bytes have their own place in the letter.
+    if delivery.envelope().work.mail().is_none() && !delivery.raw().is_empty() {
+        fields.push((b"r".to_vec(), delivery.raw().to_vec()));
+    }
+    Unreadable::new(&fields).to_json()
 }
 
 impl Rejection {

@@ -32,6 +32,7 @@ mod roll_up;
 mod settle;
 mod startup;
 mod tenants;
+mod turns;
 mod worker;
 
 use std::net::{Ipv4Addr, SocketAddr};

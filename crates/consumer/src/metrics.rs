@@ -26,7 +26,7 @@ pub enum Outcome {
     HandedBack,
     /// Left alone because its lease was lost: another consumer has it.
     LeaseLost,
-    /// It ended the child process that read it first; it goes on alone after its lease, one crash the poorer.
+    /// It ended the child process that read it first; it comes again alone, one crash the poorer.
     Crashed,
 }
 

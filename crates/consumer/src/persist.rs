@@ -1,4 +1,4 @@
-//! Mails, from entries to rows in PostgreSQL: rehearse where that is due, parse, attach to a tenant, persist.
+//! Mails, from entries to rows in PostgreSQL: rehearse what is a suspect, parse, attach to a tenant, persist.
 
 use std::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::attempt::{Placed, end};
 use crate::batch::{Case, Context, Kind, Verdict};
 use crate::ingest::{Prepared, Rejection, prepare};
 use crate::metrics::{Outcome, wide};
-use crate::rehearsal::{Rehearsal, trial};
+use crate::rehearsal::Rehearsal;
 use crate::tenants::Directory;
 
 /// What work on mails needs.
@@ -31,11 +31,14 @@ impl Kind for Mails {
     type Fate = Persisted;
 
     fn takes_long(delivery: &Delivery) -> bool {
-        trial::is_due(delivery)
+        delivery.is_suspect()
+    }
+
+    async fn try_first(context: &Context<Self>, delivery: &Delivery) -> Option<Verdict> {
+        context.rehearse(delivery).await
     }
 
     async fn decide(context: &Context<Self>, cases: &mut [Case<'_>]) {
-        context.rehearse(cases).await;
         let mails = context.read(cases).await;
         let rows = context.attach(cases, mails).await;
         context.write(cases, rows).await;

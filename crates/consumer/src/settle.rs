@@ -24,6 +24,8 @@ enum Move {
     DeadLetter(HashMap<JobId, &'static str>),
     /// One entry at a time.
     Retry(Duration, Failure),
+    /// One entry at a time.
+    Crashed(Duration, Failure),
     Delay(Duration),
     HandBack,
 }
@@ -87,6 +89,28 @@ impl Settler {
         self.insist(vec![delivery], &Move::Retry(after, failure)).await.pop()
     }
 
+    /// Puts an entry aside that has ended another process than this one. `None` when Redis was not told.
+    pub async fn crashed(&self, delivery: Delivery, after: Duration, failure: Failure) -> Option<Settled> {
+        self.insist(vec![delivery], &Move::Crashed(after, failure)).await.pop()
+    }
+
+    /// Says that an entry begins by itself, for as long as it takes to be heard; whether it is still ours. A stopping process
+    /// drops this and hands the entry back.
+    pub async fn begin(&self, delivery: &Delivery) -> bool {
+        let mut failures = 0;
+        loop {
+            match self.consumer.begin(delivery).await {
+                Ok(ours) => {
+                    self.answered();
+                    return ours;
+                }
+                Err(error) => self.note(&error),
+            }
+            failures += 1;
+            tokio::time::sleep(Self::pause(failures)).await;
+        }
+    }
+
     /// Puts entries aside without counting anything; empty when Redis was not told.
     pub async fn delay(&self, batch: Vec<Delivery>, after: Duration) -> Vec<Settled> {
         self.insist(batch, &Move::Delay(after)).await
@@ -144,6 +168,13 @@ impl Settler {
                 let mut settled = Vec::new();
                 for delivery in batch {
                     settled.push(self.consumer.retry(delivery, *after, failure).await?);
+                }
+                Ok(settled)
+            }
+            Move::Crashed(after, failure) => {
+                let mut settled = Vec::new();
+                for delivery in batch {
+                    settled.push(self.consumer.crashed(delivery, *after, failure).await?);
                 }
                 Ok(settled)
             }

@@ -25,6 +25,7 @@ use crate::rehearsal::Rehearsal;
 use crate::roll_up::{Keeper, RollUpMetrics};
 use crate::settle::Settler;
 use crate::tenants::Directory;
+use crate::turns::Turns;
 use crate::worker;
 
 /// Progress of Redis and PostgreSQL may be this old before the process is not ready.
@@ -69,7 +70,9 @@ pub async fn start(process: Process<Config>) -> anyhow::Result<()> {
         process.components.spawn("roll-up", keeper.keep(Arc::clone(&gate), process.shutdown.clone()));
     }
     let outage_log = Settler::outage_log();
-    let shared = Shared { store, gate, metrics, queue_beat, outage_log, name, process: process.clone() };
+    let turns = Arc::default();
+    let shared =
+        Shared { store, gate, turns, metrics, queue_beat, outage_log, name, process: process.clone() };
     let fleet = Fleet {
         mails: shared.crew(&queues.mails, mails, Some(admission))?,
         // An event is a number that stands in PostgreSQL: it weighs nothing here.
@@ -97,6 +100,7 @@ struct Crew<K> {
 struct Shared {
     store: Store,
     gate: Arc<Gate>,
+    turns: Arc<Turns>,
     metrics: Arc<ConsumerMetrics>,
     queue_beat: Beat,
     outage_log: Arc<LogGate>,
@@ -121,6 +125,7 @@ impl Shared {
             consumer,
             store: self.store.clone(),
             gate: Arc::clone(&self.gate),
+            turns: Arc::clone(&self.turns),
             suspects: Suspects::default(),
             admission,
             apart: sender,

@@ -68,9 +68,8 @@ pub async fn work_apart<K: Kind>(
     }
 }
 
-/// Works a claim off. What a consumer has died on before runs by itself, so that it takes nobody along, and first: if
-/// the process dies of it, what was claimed with it has not run yet and is not blamed; the other way round it would be
-/// blamed for a death that another caused. What takes long is left to [`work_apart`].
+/// Works a claim off. What must run alone does so first: if the process dies of it, what was claimed with it has not run
+/// yet. What takes long is left to [`work_apart`].
 async fn run<K: Kind>(
     context: &Context<K>,
     claimed: Vec<Delivery>,
@@ -106,8 +105,9 @@ async fn work_off<K: Kind>(context: &Context<K>, mut batches: VecDeque<Vec<Deliv
             () = cutoff(context, shutdown) => None,
             verdicts = context.decide(&batch) => Some(verdicts),
         };
-        if let Some(verdicts) = verdicts {
+        if let Some((verdicts, turn)) = verdicts {
             context.settle(batch, verdicts).await;
+            drop(turn);
         } else {
             let unfinished = std::iter::once(batch).chain(batches.drain(..)).flatten().collect();
             context.hand_back(unfinished).await;

@@ -14,8 +14,8 @@ pub struct Backoff {
 impl Backoff {
     /// Retries of one entry: 1 s, doubling, at most 300 s.
     pub const RETRY: Self = Self { base: Duration::from_secs(1), cap: Duration::from_mins(5) };
-    /// Reconnects to a server: 100 ms, doubling, at most 5 s, so that work goes on within 5 s of its return.
-    pub const RECONNECT: Self = Self { base: Duration::from_millis(100), cap: Duration::from_secs(5) };
+    /// Reconnects to a server: 100 ms, doubling, at most 4 s, so that work goes on within 5 s of its return.
+    pub const RECONNECT: Self = Self { base: Duration::from_millis(100), cap: Duration::from_secs(4) };
 
     /// The longest wait after `attempt` failures (1 for the first).
     #[must_use]

@@ -17,6 +17,7 @@ mod recipient_status;
 mod secret;
 mod storage_key;
 mod tls_mode;
+mod unreadable;
 
 pub use address::{ADDRESS_MAX_CHARS, address_key};
 pub use audit::unaccounted;
@@ -34,3 +35,4 @@ pub use recipient_status::{Permanence, RecipientStatus, UnknownRecipientStatus};
 pub use secret::{Secret, SecretError, SecretSource};
 pub use storage_key::{MESSAGE_ID_MAX_CHARS, StorageKey, lookup_message_id};
 pub use tls_mode::{TlsMode, UnknownTlsMode};
+pub use unreadable::{LetterError, Unreadable};

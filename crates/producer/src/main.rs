@@ -4,7 +4,7 @@
 //! - `mailbox` is one mailbox and a visit to it: `scan` reads what is new, `sweep` brings back what was lost on the way;
 //! - `ingest` takes UIDs to jobs in the queue, on the lane that `priority` chooses;
 //! - `plan` is the arithmetic of the cursor, which moves only over what was enqueued;
-//! - `redis_watch` notices when Redis may have lost something; `replays` brings back dead letters that were lost on their
+//! - `redis_watch` notices when Redis may have lost something, `looks` is what happens then; `replays` brings back dead letters that were lost on their
 //!   second way; `doors` takes webhooks and registrations over HTTP; `dead_letters` shows how many are open; `startup` refuses what waiting cannot mend.
 
 mod account;
@@ -15,6 +15,7 @@ mod descriptors;
 mod doors;
 mod fleet;
 mod ingest;
+mod looks;
 mod mailbox;
 mod metrics;
 mod plan;

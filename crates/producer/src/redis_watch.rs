@@ -91,7 +91,10 @@ pub async fn watch(services: Arc<Services>, shutdown: Shutdown, beat: Beat) -> a
 /// How full queue and server are; what cannot be read is not known.
 async fn fill(queue: &Queue) -> (Depth, Memory) {
     match queue.depth().await {
-        Ok(depth) => (depth, queue.memory().await.unwrap_or_default()),
+        Ok(depth) => {
+            queue.mend_counts(&depth).await;
+            (depth, queue.memory().await.unwrap_or_default())
+        }
         Err(_) => (Depth::default(), Memory::default()),
     }
 }
@@ -99,9 +102,11 @@ async fn fill(queue: &Queue) -> (Depth, Memory) {
 /// Shows depth and memory; what is not known is absent.
 fn show(services: &Services, depth: &Depth, memory: Memory) {
     let queue = services.config.queue.queue.as_str();
-    let age = |lane| depth.lane(lane).oldest_age();
-    services.metrics.queue.show(queue, depth.series(), age, depth.backlog());
-    services.metrics.queue.show_paused(queue, |lane| depth.lane(lane).paused, depth.closed);
+    let gauges = &services.metrics.queue;
+    gauges.show(queue, depth.series(), depth.ages(), depth.backlog());
+    gauges.show_fill(queue, |lane| depth.lane(lane).bytes, |lane| depth.lane(lane).refusing());
+    gauges.show_dead(queue, depth.dead, depth.oldest_dead());
+    gauges.show_paused(queue, |lane| depth.lane(lane).paused, depth.closed);
     services.metrics.memory.show(memory.used_bytes, memory.max_bytes);
 }
 

@@ -4,7 +4,8 @@
 //! nobody looks at it. Yet PostgreSQL has all that is needed: the job is put into the queue again, on its lane, as the
 //! operator wanted. Where that cannot be (its raw mail was never at hand), the letter is opened again for a person.
 //!
-//! When Redis may have lost something, its index of the open letters is made anew as well; it is what depths count.
+//! When Redis may have lost something, its index of the open letters is made anew as well; it is what depths count. What is
+//! closed for good is taken off it with every look.
 //!
 //! Putting in is idempotent, so a replay that is just being made, by whomever, is at worst met halfway: one of the two
 //! finds the job live already.
@@ -14,22 +15,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mailfleet_model::{AccountId, Class, Classify, Envelope, JobId, Lane, Work};
-use mailfleet_queue::{Enqueued, NewJob, Queues};
+use mailfleet_queue::{Enqueued, IndexPlace, NewJob, Queue, Queues};
 use mailfleet_runtime::Shutdown;
-use mailfleet_store::{DeadFilter, DeadLetter, DeadState};
+use mailfleet_store::{DeadFilter, DeadLetter, DeadState, Store};
 
+use crate::looks::{self, Found, Look, Pace};
 use crate::plan::Range;
 use crate::problem::Problem;
 use crate::services::Services;
 
 /// A younger replay may be half-way: it is marked in PostgreSQL first and put into the queue second.
 const GRACE: Duration = Duration::from_secs(60);
-/// How soon a loss of Redis is noticed here.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A look that met a full lane is repeated after this.
-const REPEAT_AFTER: Duration = Duration::from_secs(30);
 /// Letters looked at in one step.
 const PAGE: u32 = 1_000;
+/// Lines of the index looked at in one step.
+const LINES: usize = 500;
 
 /// What became of the lost replays of one page.
 #[derive(Debug, Default)]
@@ -67,57 +67,49 @@ struct Full {
 /// Runs until the process stops: looks at the start, whenever Redis may have lost something, and with every sweep.
 pub async fn watch(services: Arc<Services>, shutdown: Shutdown) -> anyhow::Result<()> {
     let queues = Queues::connect(&services.config.queue)?;
-    let mut generation = None;
-    let mut due = Instant::now();
-    loop {
-        // Read before the work: what is lost in the middle of it makes the next look due.
-        let now = services.generation();
-        let lost = generation != Some(now);
-        if lost || due <= Instant::now() {
-            let work = Box::pin(async {
-                let full = restore(&services, &queues).await?;
-                if lost {
-                    index(&services, &queues).await?;
-                }
-                Ok::<bool, Problem>(full)
-            });
-            let Some(outcome) = shutdown.unless_stopping(work).await else {
-                return Ok(());
-            };
-            // What was too young after a loss is not any more when its grace is over.
-            let every = services.config.producer.sweep_every();
-            let every = if lost { every.min(GRACE) } else { every };
-            match outcome {
-                Ok(full) => {
-                    generation = Some(now);
-                    due = Instant::now() + if full { every.min(REPEAT_AFTER) } else { every };
-                }
-                Err(problem) if matches!(problem.class(), Class::Outage | Class::Transient) => {
-                    if let Some(suppressed) = services.outage_log.open() {
-                        tracing::warn!(suppressed, "{problem}; waiting to look for lost replays");
-                    }
-                }
-                Err(problem) => {
-                    tracing::error!("cannot look for lost replays of dead letters: {problem}");
-                    generation = Some(now);
-                    due = Instant::now() + every;
-                }
-            }
+    let pace = Pace::new(services.config.producer.sweep_every(), GRACE, Instant::now());
+    let replayed = Replayed { services: Arc::clone(&services), queues, index_due: false };
+    looks::watch(&services, replayed, pace, shutdown).await
+}
+
+/// The look at the dead letters.
+struct Replayed {
+    services: Arc<Services>,
+    queues: Queues,
+    /// The index may lack letters, until it was gone through.
+    index_due: bool,
+}
+
+impl Look for Replayed {
+    const WHAT: &'static str = "lost replays of dead letters";
+
+    async fn look(&mut self, lost: bool) -> Result<Found, Problem> {
+        self.index_due |= lost;
+        // Neither keeps the other from being done.
+        let restored = restore(&self.services, &self.queues).await;
+        let store = &self.services.store;
+        if self.index_due {
+            add_lines(store, &self.queues).await?;
+            self.index_due = false;
         }
-        if !shutdown.sleep(LOOK_EVERY).await {
-            return Ok(());
+        // With every look: a discard may have been killed before it came to the index.
+        for queue in [&self.queues.mails, &self.queues.events] {
+            prune(store, queue).await?;
         }
+        restored
     }
 }
 
-/// Looks at every replayed letter; true when some wait for room in a lane.
-async fn restore(services: &Services, queues: &Queues) -> Result<bool, Problem> {
+/// Looks at every replayed letter.
+async fn restore(services: &Services, queues: &Queues) -> Result<Found, Problem> {
     let mut full = HashSet::new();
     let mut after = 0;
     loop {
         // Letters first, queue second: what is settled in between has left the state by the time it is read again.
         let page = services.store.replayed_letters(GRACE, after, PAGE).await?;
-        let Some(highest) = page.last() else { return Ok(!full.is_empty()) };
+        let Some(highest) = page.last() else {
+            return Ok(if full.is_empty() { Found::Complete } else { Found::Full });
+        };
         after = highest.id;
         let jobs: Vec<JobId> = page.iter().map(|letter| letter.job.clone()).collect();
         let live = queues.live(&jobs).await?;
@@ -132,22 +124,49 @@ async fn restore(services: &Services, queues: &Queues) -> Result<bool, Problem> 
 }
 
 /// Writes the open letters into the dead streams, where they are not.
-async fn index(services: &Services, queues: &Queues) -> Result<(), Problem> {
-    let open = DeadFilter { limit: PAGE, ..DeadFilter::default() };
+async fn add_lines(store: &Store, queues: &Queues) -> Result<(), Problem> {
     let mut after = 0;
-    loop {
-        let page = services.store.dead_letters_page(&open, after).await?;
-        // Numbers ascend from page to page, which bounds the loop.
-        let Some(highest) = page.last() else { return Ok(()) };
-        after = highest.id;
-        let (mails, events): (Vec<DeadLetter>, Vec<DeadLetter>) =
-            page.into_iter().partition(|letter| letter.job.mail_ref().is_some());
-        for (queue, letters) in [(&queues.mails, mails), (&queues.events, events)] {
-            let lines: Vec<_> =
-                letters.into_iter().map(|letter| (letter.job, letter.lane, letter.reason)).collect();
-            queue.rebuild_dead_index(&lines).await?;
-        }
+    // Numbers ascend from page to page, which bounds the loop.
+    while let Some(page) = open_page(store, after).await? {
+        after = page.highest;
+        queues.mails.rebuild_dead_index(&page.mails).await?;
+        queues.events.rebuild_dead_index(&page.events).await?;
     }
+    Ok(())
+}
+
+/// What the index says of some open letters.
+struct Page {
+    highest: i64,
+    mails: Vec<(JobId, Lane, String)>,
+    events: Vec<(JobId, Lane, String)>,
+}
+
+async fn open_page(store: &Store, after: i64) -> Result<Option<Page>, Problem> {
+    let open = DeadFilter { limit: PAGE, ..DeadFilter::default() };
+    let letters = store.dead_letters_page(&open, after).await?;
+    let Some(highest) = letters.last().map(|letter| letter.id) else { return Ok(None) };
+    let lines = letters.into_iter().map(|letter| (letter.job, letter.lane, letter.reason));
+    let (mails, events) = lines.partition(|(job, ..)| job.mail_ref().is_some());
+    Ok(Some(Page { highest, mails, events }))
+}
+
+/// Takes off lines of letters that are closed for good. A letter that was discarded after its page was read, and before its
+/// line was added, had no line to be taken off; nor had it one if whoever made the index died in between. Whoever closes a
+/// letter after this look finds its line, since PostgreSQL comes first. What is replayed loses its line as it enters the
+/// queue, or is open again; and what has died again since has another line, which stays.
+async fn prune(store: &Store, queue: &Queue) -> Result<(), Problem> {
+    let mut place = Some(IndexPlace::default());
+    // Places ascend. What is added meanwhile comes at the end, slower than it is read.
+    while let Some(from) = place {
+        let (mut lines, next) = queue.index_page(&from, LINES).await?;
+        place = next;
+        let jobs: Vec<JobId> = lines.iter().map(|line| line.job.clone()).collect();
+        let unsettled = store.unsettled_jobs(&jobs).await?;
+        lines.retain(|line| !unsettled.contains(&line.job));
+        queue.forget_lines(&lines).await?;
+    }
+    Ok(())
 }
 
 async fn restore_page(
@@ -222,8 +241,8 @@ fn share_of(letter: &DeadLetter) -> Full {
 /// The job of a letter, as new; or why there is none.
 fn job(letter: DeadLetter) -> Result<NewJob, String> {
     // Read like one from the queue: a later version or rubbish is told apart, never guessed at.
-    let envelope = Envelope::decode(letter.envelope_json.to_string().as_bytes());
-    let envelope = envelope.map_err(|error| error.to_string())?;
+    let envelope =
+        Envelope::of_letter(&letter.envelope_json, &letter.job).map_err(|error| error.to_string())?;
     let raw = match envelope.work {
         Work::Mail(_) => letter.raw.ok_or("its raw mail was not at hand when it died")?,
         // What it is about lies in the inbox.
@@ -245,5 +264,92 @@ fn tell(services: &Services, tally: &Tally) {
         );
     } else if waiting > 0 {
         tracing::info!(waiting, "replayed dead letters that Redis had lost wait for room in their lane");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailfleet_model::{Counters, Secret};
+    use mailfleet_store::{Actor, Discarded, NewDeadLetter};
+    use mailfleet_testkit::{PostgresServer, RedisServer};
+
+    use super::*;
+
+    fn letter(uid: u32) -> NewDeadLetter {
+        let job = JobId::parse(&format!("m:6d0b5e4e52a44f0e9d5f8f8a6d7d0001:7:1:{uid}")).unwrap();
+        NewDeadLetter {
+            at: None,
+            lane: Lane::Normal,
+            envelope_json: serde_json::json!({}),
+            raw: None,
+            reason: "unknown_tenant".to_owned(),
+            class: Class::Policy,
+            error: "nobody owns the domain".to_owned(),
+            counters: Counters::default(),
+            history: serde_json::json!([]),
+            tenant: None,
+            account: None,
+            message_id: None,
+            job,
+        }
+    }
+
+    /// Three open letters, of which the index knows nothing.
+    async fn world() -> (RedisServer, Store, Queues) {
+        let redis = RedisServer::start().unwrap();
+        let url = PostgresServer::shared().fresh_database().unwrap();
+        let config = mailfleet_store::Config { url: Secret::new(url), ..Default::default() };
+        let store = Store::connect(&config).unwrap();
+        store.migrate().await.unwrap();
+        store.dead_letter(&[letter(1), letter(2), letter(3)]).await.unwrap();
+        let config = mailfleet_queue::Config { url: Secret::new(redis.url()), ..Default::default() };
+        (redis, store, Queues::connect(&config).unwrap())
+    }
+
+    async fn dead(queues: &Queues) -> Option<u64> {
+        queues.mails.depth().await.unwrap().dead
+    }
+
+    #[tokio::test]
+    async fn letters_that_are_closed_while_the_index_is_made_have_no_line_in_it() {
+        let (_redis, store, queues) = world().await;
+        let page = open_page(&store, 0).await.unwrap().unwrap();
+        // One is discarded and one replayed, from their marks to the index and the queue.
+        discard(&store, 1).await;
+        let two = store.dead_letter_by_job(&letter(2).job).await.unwrap().unwrap().id;
+        assert_eq!(queues.mails.forget_dead(&[letter(1).job]).await.unwrap(), 0);
+        assert_eq!(store.mark_replayed(&[two], None).await.unwrap(), [two]);
+
+        queues.mails.rebuild_dead_index(&page.mails).await.unwrap();
+        prune(&store, &queues.mails).await.unwrap();
+        assert_eq!(dead(&queues).await, Some(2), "what is replayed has its line until it is in the queue");
+        assert!(queues.mails.locate(&letter(1).job).await.unwrap().is_none());
+        store.reopen(&[two]).await.unwrap();
+        assert!(queues.mails.locate(&letter(2).job).await.unwrap().is_some(), "or open again");
+    }
+
+    #[tokio::test]
+    async fn an_index_that_was_left_half_made_is_made_whole_by_the_next_however_letters_moved() {
+        let (_redis, store, queues) = world().await;
+        // Whoever began it died between the lines and the look at what was closed meanwhile.
+        let lines = [letter(1), letter(2)].map(|letter| (letter.job, letter.lane, letter.reason));
+        discard(&store, 1).await;
+        queues.mails.rebuild_dead_index(&lines).await.unwrap();
+        assert_eq!(dead(&queues).await, Some(2));
+        for _ in 0..2 {
+            add_lines(&store, &queues).await.unwrap();
+            prune(&store, &queues.mails).await.unwrap();
+            assert_eq!(dead(&queues).await, Some(2), "2 and 3");
+            assert!(queues.mails.locate(&letter(1).job).await.unwrap().is_none());
+        }
+    }
+
+    /// Discards a letter in PostgreSQL.
+    async fn discard(store: &Store, uid: u32) {
+        let id = store.dead_letter_by_job(&letter(uid).job).await.unwrap().unwrap().id;
+        let filter = DeadFilter { ids: Some(vec![id]), ..DeadFilter::default() };
+        let actor = Actor { os_user: "op".to_owned(), host: "here".to_owned(), by: None };
+        let discarded = store.discard(&filter, 1, &actor, &serde_json::json!({})).await.unwrap();
+        assert!(matches!(discarded, Discarded::Done { .. }));
     }
 }

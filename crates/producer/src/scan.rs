@@ -202,7 +202,10 @@ impl Watch {
                     "its account has as much in the queue as it may (queue.account_max_entries)"
                 }
                 Enqueued::Closed => "the queue is closed (`mailfleet queue resume` opens it)",
-                _ => "a lane of the queue is full (queue limits)",
+                _ => {
+                    "a lane of the queue refuses (`mailfleet queue depth` says whether for its entries or for the memory of \
+                     Redis)"
+                }
             };
             tracing::warn!(
                 mailbox = self.name,

@@ -1,9 +1,12 @@
-//! How many entries each account has in a lane: its cap, and what puts the numbers right.
+//! How many entries each account has in a lane, which is what its cap is held against, and how many bytes each lane
+//! stores: what puts these numbers right.
 //!
 //! The scripts that add and remove entries move the numbers in the same step. They go wrong where entries come or go
 //! without them: programs of an earlier version in a roll-out, or somebody's hands. A number that is too high would keep
-//! an account's mail out, so whoever is refused doubts the numbers and has them counted anew.
+//! an account's mail out, so whoever is refused doubts the numbers and has them counted anew; so does who meets a lane
+//! whose bytes are not known.
 
+use crate::depth::{Depth, LaneDepth};
 use crate::error::Result;
 use crate::find::page;
 use crate::keys::Keys;
@@ -16,7 +19,7 @@ const PAGES_A_REFUSAL: usize = 20;
 const TRUSTED_MS: u64 = 60_000;
 
 impl Queue {
-    /// Goes on counting the entries of each account, or begins to, in every partition over about `entries` entries; true
+    /// Goes on counting the entries of each account and the bytes of each lane, or begins to, in every partition over about `entries` entries; true
     /// when all is counted and the numbers are right. Moves go on meanwhile. Enqueues that meet a full account do so by
     /// themselves.
     pub async fn recount_accounts(&self, entries: usize) -> Result<bool> {
@@ -25,6 +28,16 @@ impl Queue {
             counted &= self.recount(keys, entries.max(1), 0).await?;
         }
         Ok(counted)
+    }
+
+    /// Has the numbers counted anew where the depth shows that they are lost (somebody deleted them, or they come from an
+    /// earlier version), a bounded piece at a time and at most once a minute. For whoever reads the depth now and then.
+    pub async fn mend_counts(&self, depth: &Depth) {
+        if depth.lanes.iter().any(LaneDepth::lacks_bytes) {
+            for (partition, _) in (0u16..).zip(self.partitions()) {
+                self.doubt_counts(partition).await;
+            }
+        }
     }
 
     /// An account of this partition was refused: is its number right?

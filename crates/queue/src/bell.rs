@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::error::Result;
-use crate::log_gate::LogGate;
+use crate::link::{no_connection, said_by};
+use crate::log_gate::OUTAGE;
 use crate::queue::Queue;
 
 /// A connection that was silent for this long may be dead without a word, and is made anew.
@@ -51,13 +52,12 @@ impl Drop for Bell {
 }
 
 async fn listen_forever(queue: Queue, ring: watch::Sender<u64>) {
-    static GATE: LogGate = LogGate::new();
     let mut failures = 0u32;
     loop {
         match listen(&queue, &ring, &mut failures).await {
             Ok(()) => {}
             Err(error) => {
-                if let Some(held_back) = GATE.pass(Instant::now()) {
+                if let Some(held_back) = OUTAGE.pass(Instant::now()) {
                     tracing::warn!(%error, held_back, "the doorbell is silent; polling goes on");
                 }
             }
@@ -69,13 +69,13 @@ async fn listen_forever(queue: Queue, ring: watch::Sender<u64>) {
 
 async fn listen(queue: &Queue, ring: &watch::Sender<u64>, failures: &mut u32) -> Result<()> {
     const DOING: &str = "listen to the doorbell";
-    let mut listener = queue.link().listener(DOING).await?;
+    let (mut listener, node) = queue.link().listener(DOING).await?;
     for keys in queue.partitions() {
         let subscribed =
             tokio::time::timeout(queue.config().response_timeout(), listener.subscribe(&keys.bell)).await;
         subscribed
-            .map_err(|_| queue.link().no_connection(DOING, "timed out"))?
-            .map_err(queue.link().said(DOING))?;
+            .map_err(|_| no_connection(DOING, node.place(), "timed out"))?
+            .map_err(|said| said_by(DOING, &node, said))?;
     }
     *failures = 0;
     // What was enqueued while nobody listened rang in vain.
@@ -83,7 +83,7 @@ async fn listen(queue: &Queue, ring: &watch::Sender<u64>, failures: &mut u32) ->
     let mut rings = listener.on_message();
     while let Ok(message) = tokio::time::timeout(SILENCE, rings.next()).await {
         if message.is_none() {
-            return Err(queue.link().no_connection(DOING, "the connection ended"));
+            return Err(no_connection(DOING, node.place(), "the connection ended"));
         }
         ring.send_modify(|count| *count += 1);
     }

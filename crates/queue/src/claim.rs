@@ -122,8 +122,7 @@ impl Consumer {
             }
         }
         let deliveries = self.open(partition, rows).await?;
-        let bytes: u64 = deliveries.iter().map(|delivery| delivery.raw().len() as u64).sum();
-        room.bytes = room.bytes.saturating_sub(bytes);
+        room.bytes = room.bytes.saturating_sub(raw_bytes(&deliveries));
         Ok(deliveries)
     }
 
@@ -140,17 +139,20 @@ impl Consumer {
         self.0.held.set_adopt_due(true);
         let queue = &self.0.queue;
         let (mut deliveries, mut more) = (Vec::new(), false);
+        let mut bytes = queue.config().max_claim_bytes;
         for (partition, keys) in (0u16..).zip(queue.partitions()) {
             let room = max.saturating_sub(deliveries.len());
             let known = self.0.held.known_members(partition);
             let mut script = script(&SCRIPTS.adopt, keys);
-            script.arg(self.0.name.as_str()).arg(room).arg(queue.config().max_claim_bytes);
+            script.arg(self.0.name.as_str()).arg(room).arg(bytes);
             script.arg(self.0.held.alone_left()).arg(known.len()).arg(known);
             let answer: Value = queue.link().run(DOING, &script).await?;
             let odd = |_| Error::Answer { doing: DOING, found: "not two parts".to_owned() };
             let [unfinished, rows]: [Value; 2] = reply::array(DOING, answer)?.try_into().map_err(odd)?;
             more |= reply::number(DOING, &unfinished)? == 1;
-            deliveries.extend(self.open(partition, reply::rows(DOING, rows)?).await?);
+            let adopted = self.open(partition, reply::rows(DOING, rows)?).await?;
+            bytes = bytes.saturating_sub(raw_bytes(&adopted));
+            deliveries.extend(adopted);
         }
         self.0.held.set_adopt_due(more);
         count(&self.0.stats.adopted, deliveries.len());
@@ -162,4 +164,9 @@ impl Consumer {
         }
         Ok(deliveries)
     }
+}
+
+/// The raw mail of these deliveries.
+pub(crate) fn raw_bytes(deliveries: &[Delivery]) -> u64 {
+    deliveries.iter().map(|delivery| delivery.raw().len() as u64).sum()
 }

@@ -3,16 +3,19 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mailfleet_model::{Class, Classify, Lane, LaneWeights, Secret};
-use redis::IntoConnectionInfo;
+use mailfleet_model::{Class, Classify, LaneWeights, Secret};
 use serde::Deserialize;
+
+use crate::server::Address;
 
 /// Where Redis is and how the queue on it behaves. All processes of one fleet must agree on `queue`, `events_queue`,
 /// `partitions`, `lease_ms`, `max_attempts` and `max_crashes`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS. Default `redis://127.0.0.1:6379`.
+    /// `redis://[user:password@]host[:port][/db]`, or `rediss://` for TLS. For the master that sentinels know
+    /// `redis+sentinel://[user:password@]host[:port],host…/name[/db][?sentinel_user=…&sentinel_password=…]`, for a cluster
+    /// `redis+cluster://[user:password@]host[:port],host…`; both with `rediss` for TLS. Default `redis://127.0.0.1:6379`.
     pub url: Secret,
     /// PEM file of the certificate authority for `rediss://`; the system's where it is not set.
     pub tls_ca_file: Option<PathBuf>,
@@ -33,16 +36,26 @@ pub struct Config {
     /// Raw mail up to this size, or packed to it from at most four times as much, travels inside its entry; in bytes, at
     /// most 1 MiB. Default 4,096.
     pub inline_bytes: usize,
-    /// The high lane takes no more than this many entries a partition. Default 100,000.
+    /// The high lane refuses what is new once it has this many entries a partition; 0, the default, never: what is urgent
+    /// stops only where Redis has no memory left.
     pub high_max_entries: u64,
-    /// The normal lane takes no more than this many entries a partition. Default 50,000.
+    /// The normal lane refuses what is new once it has this many entries a partition. Default 50,000.
     pub normal_max_entries: u64,
-    /// The low lane takes no more than this many entries a partition. Default 20,000.
+    /// The low lane refuses what is new once it has this many entries a partition. Default 20,000.
     pub low_max_entries: u64,
+    /// A lane that refuses takes what is new again once it has less than this part of its most entries, in per cent, 1 to
+    /// 100. Default 80.
+    pub reopen_percent: u8,
+    /// The normal lane refuses what is new while Redis uses this part of its `maxmemory`, in per cent, 1 to 100, and until
+    /// it is five below; 0: whatever it uses. Default 85.
+    pub normal_max_memory_percent: u8,
+    /// The same for the low lane. Default 70.
+    pub low_max_memory_percent: u8,
     /// One account takes no more than this many entries of the normal lane, and of the low lane; the high lane is open to
     /// all. What is above waits in its mailbox. Default 5,000.
     pub account_max_entries: u64,
-    /// Connections of one process, besides one for the keep-alive and one for the doorbell. Default 8.
+    /// Connections of one process (of a cluster: to each of its masters), besides one for the keep-alive and one for the
+    /// doorbell. Default 8.
     pub pool_size: usize,
     /// An answer, a connection or a place in the pool is waited for no longer than this, in ms. Default 5,000.
     pub response_timeout_ms: u64,
@@ -64,9 +77,12 @@ impl Default for Config {
             max_crashes: 3,
             weights: LaneWeights::default(),
             inline_bytes: 4_096,
-            high_max_entries: 100_000,
+            high_max_entries: 0,
             normal_max_entries: 50_000,
             low_max_entries: 20_000,
+            reopen_percent: 80,
+            normal_max_memory_percent: 85,
+            low_max_memory_percent: 70,
             account_max_entries: 5_000,
             pool_size: 8,
             response_timeout_ms: 5_000,
@@ -94,9 +110,7 @@ impl Classify for ConfigError {
 impl Config {
     /// Checks every field; the first one that cannot be used is named.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        if self.url.expose().into_connection_info().is_err() {
-            return refuse("url", "is not a Redis URL; write redis://host:6379/0, or rediss:// for TLS");
-        }
+        Address::parse(self.url.expose())?;
         let name_ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '-' | '_' | '.');
         for (field, name) in [("queue", &self.queue), ("events_queue", &self.events_queue)] {
             if name.is_empty() || name.len() > 100 || !name.chars().all(name_ok) {
@@ -120,9 +134,12 @@ impl Config {
         in_range("weights.normal", self.weights.normal.into(), 1, 10_000)?;
         in_range("weights.low", self.weights.low.into(), 1, 10_000)?;
         in_range("inline_bytes", self.inline_bytes as u64, 0, 1 << 20)?;
-        in_range("high_max_entries", self.high_max_entries, 1, 1 << 40)?;
+        in_range("high_max_entries", self.high_max_entries, 0, 1 << 40)?;
         in_range("normal_max_entries", self.normal_max_entries, 1, 1 << 40)?;
         in_range("low_max_entries", self.low_max_entries, 1, 1 << 40)?;
+        in_range("reopen_percent", self.reopen_percent.into(), 1, 100)?;
+        in_range("normal_max_memory_percent", self.normal_max_memory_percent.into(), 0, 100)?;
+        in_range("low_max_memory_percent", self.low_max_memory_percent.into(), 0, 100)?;
         in_range("account_max_entries", self.account_max_entries, 1, 1 << 40)?;
         in_range("pool_size", self.pool_size as u64, 1, 1_024)?;
         in_range("response_timeout_ms", self.response_timeout_ms, 100, 600_000)?;
@@ -143,11 +160,6 @@ impl Config {
 
     pub(crate) const fn response_timeout(&self) -> Duration {
         Duration::from_millis(self.response_timeout_ms)
-    }
-
-    /// The most entries each lane takes, most urgent first.
-    pub(crate) const fn lane_limits(&self) -> [u64; Lane::ALL.len()] {
-        [self.high_max_entries, self.normal_max_entries, self.low_max_entries]
     }
 }
 
@@ -184,6 +196,8 @@ mod tests {
                 "weights.low",
                 Config { weights: LaneWeights { high: 1, normal: 1, low: 0 }, ..Config::default() },
             ),
+            ("reopen_percent", Config { reopen_percent: 0, ..Config::default() }),
+            ("low_max_memory_percent", Config { low_max_memory_percent: 101, ..Config::default() }),
             ("account_max_entries", Config { account_max_entries: 0, ..Config::default() }),
             ("pool_size", Config { pool_size: 0, ..Config::default() }),
             ("response_timeout_ms", Config { response_timeout_ms: 0, ..Config::default() }),

@@ -14,16 +14,36 @@ use crate::record::Attempt;
 #[must_use = "an entry that is not settled runs again after its lease"]
 pub struct Delivery(Box<Inner>);
 
+/// What is known against an entry, by the deaths with it in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Standing {
+    /// Nothing.
+    Clear,
+    /// It runs alone.
+    Alone,
+    /// It runs with nothing else of its process at work.
+    Suspect,
+}
+
+/// Why an entry cannot be read, and what stands in it.
+#[derive(Debug)]
+pub(crate) struct Malformed {
+    pub(crate) why: String,
+    pub(crate) fields: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
 pub(crate) struct Inner {
     pub(crate) lease: Lease,
     pub(crate) job: JobId,
     pub(crate) envelope: Envelope,
     pub(crate) raw: Bytes,
+    /// Whether the raw mail stands beside its entry.
+    pub(crate) has_blob: bool,
     pub(crate) counters: Counters,
     pub(crate) history: Vec<Attempt>,
-    pub(crate) alone: bool,
+    pub(crate) standing: Standing,
     pub(crate) exhausted: bool,
-    pub(crate) malformed: Option<String>,
+    pub(crate) malformed: Option<Malformed>,
     pub(crate) max_attempts: u32,
 }
 
@@ -32,6 +52,10 @@ impl Delivery {
         let mut inner = Box::new(inner);
         inner.lease.hand_out();
         Self(inner)
+    }
+
+    pub(crate) const fn has_blob(&self) -> bool {
+        self.0.has_blob
     }
 
     pub(crate) const fn lease(&self) -> &Lease {
@@ -66,7 +90,8 @@ impl Delivery {
         &self.0.envelope
     }
 
-    /// The raw mail, as it was enqueued. Of a [`malformed`](Self::malformed) entry: the bytes as they are stored.
+    /// The raw mail, as it was enqueued. Of a [`malformed`](Self::malformed) entry: the bytes as they are stored, unless they
+    /// can be told to be compressed; empty where there are none.
     #[must_use]
     pub const fn raw(&self) -> &Bytes {
         &self.0.raw
@@ -88,7 +113,15 @@ impl Delivery {
     /// A consumer never holds more than one such delivery, except those out of crashes, which are not to be run.
     #[must_use]
     pub const fn run_alone(&self) -> bool {
-        self.0.alone
+        matches!(self.0.standing, Standing::Alone | Standing::Suspect)
+    }
+
+    /// Whether a consumer died with it in hand although it did not share a batch, or a process died of it before. Then it is
+    /// to run with nothing else of this process at work, after a [`Consumer::begin`](crate::Consumer::begin): only so can a
+    /// death be its own, and is counted as one. True only of what [runs alone](Self::run_alone).
+    #[must_use]
+    pub const fn is_suspect(&self) -> bool {
+        matches!(self.0.standing, Standing::Suspect)
     }
 
     /// Whether it has crashed its process as often as it may: it is to be dead-lettered, not run.
@@ -100,7 +133,14 @@ impl Delivery {
     /// Why the entry cannot be read, if so: it is to be dead-lettered with its raw bytes, not run.
     #[must_use]
     pub fn malformed(&self) -> Option<&str> {
-        self.0.malformed.as_deref()
+        self.0.malformed.as_ref().map(|malformed| malformed.why.as_str())
+    }
+
+    /// What stands in a [`malformed`](Self::malformed) entry besides its raw mail, as it stands there: all names and values, in
+    /// their order. Empty for any other.
+    #[must_use]
+    pub fn fields(&self) -> &[(Vec<u8>, Vec<u8>)] {
+        self.0.malformed.as_ref().map_or(&[], |malformed| &malformed.fields)
     }
 
     /// How many more errors it may have, this run's included; at 1 an error of this run is the last one.
@@ -125,9 +165,9 @@ impl fmt::Debug for Delivery {
             .field("entry", self.0.lease.key())
             .field("raw_bytes", &self.0.raw.len())
             .field("counters", &self.0.counters)
-            .field("alone", &self.0.alone)
+            .field("standing", &self.0.standing)
             .field("exhausted", &self.0.exhausted)
-            .field("malformed", &self.0.malformed)
+            .field("malformed", &self.malformed())
             .finish_non_exhaustive()
     }
 }

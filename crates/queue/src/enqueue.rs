@@ -66,13 +66,14 @@ impl Queue {
         let keys = self.keys(first.partition);
         let mut script = script(&SCRIPTS.enqueue, keys);
         script.arg(&keys.bell);
-        for limit in self.config().lane_limits() {
-            script.arg(limit);
-        }
         script.arg(self.config().account_max_entries).arg(u8::from(once));
+        self.marks().await.write(&mut script);
         for Prepared { id, job, stored, .. } in chunk {
             let size = if stored.inline { String::new() } else { job.raw.len().to_string() };
-            script.key(keys.blob(id)).arg(lane_number(job.lane)).arg(id.as_str());
+            if !stored.inline {
+                script.key(keys.blob(id));
+            }
+            script.arg(lane_number(job.lane)).arg(id.as_str());
             script.arg(job.envelope.encode()).arg(stored.bytes.as_ref()).arg(size);
         }
         let replies: Vec<i64> = self.link().run(DOING, &script).await?;

@@ -1,9 +1,23 @@
 //! What can go wrong with the queue, and whose fault it is.
 
+use std::sync::Arc;
+
 use mailfleet_model::{Class, Classify, JobId};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::config::ConfigError;
+
+/// The text of [`ACL_RULES`], for `concat!`.
+macro_rules! acl_rules {
+    () => {
+        "~mailfleet:* &mailfleet:* -@all +@connection +@hash +@sortedset +@stream +@string +evalsha +script|load +del \
+         +unlink +rename +publish +subscribe +time +unwatch -@dangerous +info"
+    };
+}
+
+/// The rights that the user of `queue.url` needs on the server, as rules of ACL SETUSER, and no others. On a cluster
+/// `+cluster|slots +cluster|info` besides.
+pub const ACL_RULES: &str = acl_rules!();
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -129,7 +143,11 @@ const NOT_NOW: [&str; 14] = [
 ];
 
 fn redis_class(error: &RedisError) -> Class {
-    // A refused login closes the connection as well; it must be told apart first, since waiting does not heal it.
+    // A refused login or certificate ends the connection as well; it must be told apart first, since waiting does not
+    // heal it.
+    if not_trusted(error).is_some() {
+        return Class::Fault;
+    }
     match error.kind() {
         ErrorKind::AuthenticationFailed
         | ErrorKind::InvalidClientConfig
@@ -152,6 +170,16 @@ fn redis_class(error: &RedisError) -> Class {
         return Class::Outage;
     }
     Class::Fault
+}
+
+/// What TLS found wrong with the server, where it was that: its certificate, or that it speaks no TLS at all.
+fn not_trusted(error: &RedisError) -> Option<&rustls::Error> {
+    // The library keeps its cause in an Arc, and shows that.
+    let cause: &Arc<dyn std::error::Error + Send + Sync> =
+        std::error::Error::source(error)?.downcast_ref()?;
+    let io: &std::io::Error = cause.downcast_ref()?;
+    let tls: &rustls::Error = io.get_ref()?.downcast_ref()?;
+    matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_)).then_some(tls)
 }
 
 /// One line: the server's code and words, or those of the connection, and what to do where a human has to.
@@ -184,20 +212,54 @@ fn is_forbidden(error: &RedisError) -> bool {
 
 fn remedy(error: &RedisError) -> Option<&'static str> {
     const LOGIN: &str = "correct user and password in queue.url (redis://user:password@host:port)";
+    if let Some(tls) = not_trusted(error) {
+        return Some(tls_remedy(tls));
+    }
     match (error.kind(), error.code()) {
         (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => Some(LOGIN),
         // What Redis says, instead of NOAUTH, to a command of more than ten words.
         _ if error.detail().is_some_and(|detail| detail.contains("unauthenticated")) => Some(LOGIN),
-        _ if is_forbidden(error) => Some(
-            "give the user of queue.url its rights on the server: ACL SETUSER <user> ~mailfleet:* &mailfleet:* +@all \
-             -@dangerous +info (ACL LOG shows what was refused)",
+        _ if is_forbidden(error) => Some(concat!(
+            "give the user of queue.url its rights on the server: ACL SETUSER <user> ",
+            acl_rules!(),
+            ", on a cluster also +cluster|slots +cluster|info (ACL LOG shows what was refused)"
+        )),
+        (_, Some("READONLY")) => Some(
+            "this is a replica: if no failover is under way, let queue.url name the master, or sentinels that know it \
+             (redis+sentinel://)",
         ),
+        (_, Some("MOVED" | "ASK" | "CROSSSLOT")) => Some(
+            "this is a node of a cluster: queue.url must begin with redis+cluster:// or rediss+cluster://",
+        ),
+        _ if error.detail().is_some_and(|detail| detail.contains("cluster support disabled")) => {
+            Some("this is no cluster: write redis://host:port in queue.url")
+        }
+        _ if error.detail().is_some_and(|detail| detail.contains("unknown command 'SENTINEL'")) => {
+            Some("this is no sentinel: correct the hosts in queue.url (sentinels listen on port 26379)")
+        }
         (_, Some("WRONGTYPE")) => Some(
             "something else uses our keys: free them, or give the queue another database in queue.url (…/1) or another \
              queue.queue",
         ),
         _ if error.is_connection_refusal() => Some("start it, or correct host and port in queue.url"),
         _ => None,
+    }
+}
+
+fn tls_remedy(error: &rustls::Error) -> &'static str {
+    use rustls::{CertificateError as Wrong, Error::InvalidCertificate};
+    match error {
+        InvalidCertificate(Wrong::UnknownIssuer) => {
+            "name the authority that signed the server's certificate in queue.tls_ca_file (PEM)"
+        }
+        InvalidCertificate(Wrong::NotValidForName | Wrong::NotValidForNameContext { .. }) => {
+            "the host name of queue.url must be one that the server's certificate is for"
+        }
+        InvalidCertificate(Wrong::Expired | Wrong::ExpiredContext { .. }) => {
+            "give the server a new certificate (or set this machine's clock)"
+        }
+        InvalidCertificate(_) => "give the server a certificate that can be verified",
+        _ => "this port does not speak TLS: write redis:// in queue.url, or the server's tls-port",
     }
 }
 

@@ -216,6 +216,11 @@ impl Lease {
         self.mark.is_lost()
     }
 
+    /// Whether this very delivery is the one that holds the entry.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.table().of(&self.key, &self.mark).is_some()
+    }
+
     /// The caller has it now.
     pub(crate) const fn hand_out(&mut self) {
         self.stage = Stage::Held;

@@ -32,7 +32,8 @@ pub enum Enqueued {
     Queued,
     /// It was in a lane, held or delayed already; nothing was done.
     AlreadyLive,
-    /// Its lane is full; nothing was done. Leave the mail in its mailbox and come back later.
+    /// Its lane refuses, because of its entries or the memory of Redis (see [`Refuses`](crate::Refuses)); nothing was done.
+    /// Leave the mail in its mailbox and come back later.
     LaneFull,
     /// Its account has as many entries in its lane as it may (`account_max_entries`); nothing was done. Leave the mail in
     /// its mailbox and come back later; other accounts go on.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
 use mailfleet_model::Backoff;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
@@ -13,9 +14,10 @@ use crate::consumer::{Consumer, Shared, count};
 use crate::error::{Error, Result};
 use crate::held::Holding;
 use crate::keys::lane_number;
-use crate::log_gate::LogGate;
+use crate::log_gate::{OUTAGE, RETURN};
 use crate::queue::script;
 use crate::scripts::SCRIPTS;
+use crate::server::{Node, Request, View};
 
 const DOING: &str = "keep leases alive";
 /// One script renews no more leases than this.
@@ -64,22 +66,27 @@ async fn keep(shared: &Shared, stop: &Notify) {
 }
 
 async fn renew_for_ever(shared: &Shared) {
-    static GATE: LogGate = LogGate::new();
     let interval = shared.queue.config().lease() / 3;
-    let (mut connection, mut failures) = (None, 0u32);
+    let (mut lines, mut failures) = (Vec::new(), 0u32);
     loop {
-        let wait = match renew(shared, &mut connection).await {
+        let wait = match renew(shared, &mut lines).await {
             Ok(()) => {
-                if failures > 0 {
-                    tracing::info!(failures, held = shared.held.len(), "leases are kept alive again");
+                if failures > 0
+                    && let Some(held_back) = RETURN.pass(Instant::now())
+                {
+                    tracing::info!(
+                        failures,
+                        held = shared.held.len(),
+                        held_back,
+                        "leases are kept alive again"
+                    );
                 }
                 failures = 0;
                 interval
             }
             Err(error) => {
-                connection = None;
                 failures = failures.saturating_add(1);
-                if let Some(held_back) = GATE.pass(Instant::now()) {
+                if let Some(held_back) = OUTAGE.pass(Instant::now()) {
                     tracing::warn!(%error, held = shared.held.len(), held_back, "leases cannot be kept alive");
                 }
                 // Whoever is back first after an outage keeps what it holds: nobody takes anything for a whole lease.
@@ -93,37 +100,69 @@ async fn renew_for_ever(shared: &Shared) {
     }
 }
 
-/// Renews every held lease once, and marks those that are lost. With nothing held it still asks whether Redis is there.
-async fn renew(shared: &Shared, connection: &mut Option<MultiplexedConnection>) -> Result<()> {
-    let queue = &shared.queue;
-    let connection = match connection {
-        Some(connection) => connection,
-        None => connection.insert(queue.link().dedicated(DOING, queue.config().lease() / 2).await?),
+/// The keeper's own connection to one server; none where it broke.
+struct Line {
+    node: Arc<Node>,
+    connection: Option<MultiplexedConnection>,
+}
+
+/// Renews every held lease once, and marks those that are lost. Every server is asked, also those with nothing held: it
+/// is known from that whether they are there. All at once, so that one which hangs does not cost the leases of others.
+async fn renew(shared: &Shared, lines: &mut Vec<Line>) -> Result<()> {
+    let view = shared.queue.link().view(DOING).await?;
+    let kept = |node: &Arc<Node>, lines: &mut Vec<Line>| {
+        let index = lines.iter().position(|line| Arc::ptr_eq(&line.node, node));
+        index.map_or_else(
+            || Line { node: Arc::clone(node), connection: None },
+            |index| lines.swap_remove(index),
+        )
     };
-    let from = Instant::now();
-    let pong = redis::cmd("PING").query_async::<String>(connection).await;
-    queue.link().noted(from, pong.map_err(queue.link().said(DOING)))?;
+    // Servers that are masters no more are let go with the old list.
+    let mut next: Vec<Line> = view.masters().iter().map(|node| kept(node, lines)).collect();
+    let results = join_all(next.iter_mut().map(|line| renew_at(shared, &view, line))).await;
+    *lines = next;
+    results.into_iter().collect()
+}
+
+/// [`renew`] for what lies on one server.
+async fn renew_at(shared: &Shared, view: &Arc<View>, own: &mut Line) -> Result<()> {
+    let queue = &shared.queue;
+    let (link, node) = (queue.link(), Arc::clone(&own.node));
+    let timeout = queue.config().lease() / 2;
+    // Put back only if all went well: after an error it is made anew.
+    let mut connection = match own.connection.take() {
+        Some(connection) => connection,
+        None => link.dedicated(DOING, view, &node, timeout).await?,
+    };
+    let (ping, at) = (redis::cmd("PING"), (view, node.as_ref()));
+    let _: String = link.on(DOING, at, &mut connection, Request::Command(&ping)).await?;
     for (partition, keys) in (0u16..).zip(queue.partitions()) {
+        if !view.master(link.slot(keys)).is_some_and(|master| Arc::ptr_eq(master, &node)) {
+            continue;
+        }
         for chunk in shared.held.snapshot(partition).chunks(CHUNK) {
             let mut script = script(&SCRIPTS.keep_alive, keys);
             script.arg(shared.name.as_str());
-            for Holding { key, .. } in chunk {
-                script.arg(lane_number(key.lane)).arg(&key.id);
+            for Holding { key, job, .. } in chunk {
+                let job = job.as_ref().map_or("", |job| job.as_str());
+                script.arg(lane_number(key.lane)).arg(&key.id).arg(job);
             }
-            let from = Instant::now();
-            let answer = script.invoke_async(connection).await.map_err(queue.link().said(DOING));
-            let replies: Vec<i64> = queue.link().noted(from, answer)?;
+            let replies: Vec<i64> = link.on(DOING, at, &mut connection, Request::Script(&script)).await?;
             let lost =
                 chunk.iter().zip(replies).filter(|(holding, reply)| *reply == 0 && shared.held.lose(holding));
             let lost = lost.count();
             if lost > 0 {
                 count(&shared.stats.leases_lost, lost);
-                tracing::warn!(
-                    entries = lost,
-                    "leases were lost: the entries run elsewhere, or were flushed"
-                );
+                if let Some(held_back) = RETURN.pass(Instant::now()) {
+                    tracing::warn!(
+                        entries = lost,
+                        held_back,
+                        "leases were lost: the entries run elsewhere, or were flushed"
+                    );
+                }
             }
         }
     }
+    own.connection = Some(connection);
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use mailfleet_model::{JobId, Lane};
 
+use crate::server::slot_of;
+
 /// The keys of one partition.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
@@ -12,6 +14,8 @@ pub(crate) struct Keys {
     pub(crate) bell: String,
     /// A random mark that lives as long as the data.
     pub(crate) epoch: String,
+    /// The slot of all of them in a Redis Cluster.
+    pub(crate) slot: u16,
 }
 
 impl Keys {
@@ -33,6 +37,7 @@ impl Keys {
             ],
             bell: key("bell"),
             epoch: key("epoch"),
+            slot: slot_of(prefix.as_bytes()),
             prefix,
         }
     }
@@ -125,6 +130,7 @@ mod tests {
         let tag = "mailfleet:{email:processing:3}:";
         assert!(keys.shared().iter().chain([&keys.bell, &keys.epoch, &blob]).all(|key| key.starts_with(tag)));
         assert_eq!(keys.shared()[0], "mailfleet:{email:processing:3}:high");
+        assert!(keys.shared().iter().chain([&blob]).all(|key| slot_of(key.as_bytes()) == keys.slot));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! How the data is laid out stands in `lua/prelude.lua`.
 
 mod accounts;
+mod begin;
 mod bell;
 mod claim;
 mod codec;
@@ -33,6 +34,8 @@ mod keys;
 mod link;
 mod locate;
 mod log_gate;
+mod marks;
+mod measure;
 mod name;
 mod open;
 mod pause;
@@ -44,13 +47,15 @@ mod reclaim;
 mod record;
 mod reply;
 mod scripts;
+mod server;
 mod settle;
 
 pub use config::{Config, ConfigError};
 pub use consumer::{Consumer, ConsumerStats};
+pub use dead::{IndexLine, IndexPlace};
 pub use delivery::Delivery;
-pub use depth::{Depth, LaneDepth};
-pub use error::{Error, Result};
+pub use depth::{Depth, LaneDepth, Oldest, Refuses};
+pub use error::{ACL_RULES, Error, Result};
 pub use find::{FOUND_MAX, Found};
 pub use info::{Memory, ServerInfo};
 pub use job::{Enqueued, MAX_RAW_BYTES, NewJob};

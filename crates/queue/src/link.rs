@@ -1,144 +1,228 @@
-//! The way to Redis: the pool, single scripts through it, and what each call says about Redis being there.
+//! The way to Redis: single scripts and commands through pools, and what each call says about Redis being there.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, FromRedisValue, RedisError, RedisResult, ScriptInvocation,
-    TlsCertificates,
-};
-use rustls::crypto::CryptoProvider;
+use redis::{FromRedisValue, RedisError, RedisResult};
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::pool::{Pool, PoolError, Taken};
+use crate::keys::Keys;
+use crate::pool::PoolError;
 use crate::reach::Reach;
+use crate::server::{Call, Node, Request, Servers, View};
 
 pub(crate) struct Link {
-    client: Client,
-    pool: Pool,
+    servers: Servers,
     pub(crate) reach: Reach,
     timeout: Duration,
-    place: String,
+}
+
+/// Why a call got nothing.
+enum Failed {
+    /// Its server, or the connection, said so.
+    Said(RedisError),
+    /// There was no connection.
+    Other(Error),
 }
 
 impl Link {
     /// Prepares everything; nothing is connected yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
-        let client = client(config)?;
-        let address = client.get_connection_info().addr();
-        if matches!(address, ConnectionAddr::TcpTls { .. }) {
-            // The client library takes the process' provider and panics where there is none. One that the process has
-            // chosen stays; losing a race against another installer is as good as winning it.
-            if CryptoProvider::get_default().is_none() {
-                let _ = rustls::crypto::ring::default_provider().install_default();
-            }
-        }
-        let (timeout, place) = (config.response_timeout(), place(address));
-        let pool = Pool::new(&client, connection_config(timeout), config.pool_size, timeout)?;
-        Ok(Self { client, pool, reach: Reach::new(config.lease()), timeout, place })
+        let servers = Servers::new(config)?;
+        Ok(Self { servers, reach: Reach::new(config.lease()), timeout: config.response_timeout() })
     }
 
-    /// Host and port of the server, or the path of its socket; never the login.
+    /// Host and port of the server, or the path of its socket; sentinels or nodes of a cluster as they are configured.
+    /// Never the login.
     pub(crate) fn place(&self) -> &str {
-        &self.place
+        self.servers.place()
     }
 
-    /// A connection of its own, outside the pool, whose answers are waited for no longer than `timeout`.
+    /// Whether the partitions may lie on several servers.
+    pub(crate) const fn is_cluster(&self) -> bool {
+        self.servers.is_cluster()
+    }
+
+    /// The slot of a partition, where that matters.
+    pub(crate) const fn slot(&self, keys: &Keys) -> u16 {
+        if self.is_cluster() { keys.slot } else { 0 }
+    }
+
+    /// Who has which partition at this moment.
+    pub(crate) async fn view(&self, doing: &'static str) -> Result<Arc<View>> {
+        self.servers.view(doing).await.inspect_err(|error| self.note_failure(error))
+    }
+
+    /// A connection to one server, outside the pool, whose answers are waited for no longer than `timeout`.
     pub(crate) async fn dedicated(
         &self,
         doing: &'static str,
+        view: &Arc<View>,
+        node: &Node,
         timeout: Duration,
     ) -> Result<MultiplexedConnection> {
-        let config = connection_config(timeout.min(self.timeout));
-        let connected = self.client.get_multiplexed_async_connection_with_config(&config).await;
-        connected.map_err(self.said(doing)).inspect_err(|error| self.note_failure(error))
+        let connected = node.connect(timeout.min(self.timeout)).await;
+        // A connection alone does not say that Redis answers.
+        connected.map_err(|said| self.failed(doing, view, node, said))
     }
 
-    /// A connection that only listens. It has no answers to time out; its silence is covered by polling.
-    pub(crate) async fn listener(&self, doing: &'static str) -> Result<PubSub> {
-        match tokio::time::timeout(self.timeout, self.client.get_async_pubsub()).await {
-            Ok(connected) => connected.map_err(self.said(doing)),
-            Err(_) => Err(self.no_connection(doing, "timed out")),
+    /// Runs something on such a connection.
+    pub(crate) async fn on<T: FromRedisValue>(
+        &self,
+        doing: &'static str,
+        (view, node): (&Arc<View>, &Node),
+        connection: &mut MultiplexedConnection,
+        request: Request<'_>,
+    ) -> Result<T> {
+        let from = Instant::now();
+        match ask(request, connection).await {
+            Ok(answer) => {
+                self.reach.answered(from, Instant::now());
+                Ok(answer)
+            }
+            Err(said) => Err(self.failed(doing, view, node, said)),
+        }
+    }
+
+    /// A connection that only listens, to any of the servers: what one publishes, all of a cluster pass on. It has no
+    /// answers to time out; its silence is covered by polling.
+    pub(crate) async fn listener(&self, doing: &'static str) -> Result<(PubSub, Arc<Node>)> {
+        let view = self.servers.view(doing).await?;
+        let masters = view.masters();
+        let node = masters.get(fastrand::usize(..masters.len().max(1)));
+        let node = Arc::clone(node.ok_or_else(|| no_connection(doing, self.place(), "no server"))?);
+        match tokio::time::timeout(self.timeout, node.listen()).await {
+            Ok(Ok(listener)) => Ok((listener, node)),
+            Ok(Err(said)) => {
+                self.servers.judge(&view, &said);
+                Err(said_by(doing, &node, said))
+            }
+            Err(_) => {
+                self.servers.judge(&view, &timed_out());
+                Err(no_connection(doing, node.place(), "timed out"))
+            }
         }
     }
 
     /// Runs one script on a pooled connection.
-    pub(crate) async fn run<T: FromRedisValue>(
-        &self,
-        doing: &'static str,
-        script: &ScriptInvocation<'_>,
-    ) -> Result<T> {
-        let mut taken = self.take(doing).await?;
-        let from = Instant::now();
-        let answer = script.invoke_async(taken.redis()).await;
-        self.concluded(doing, from, &taken, answer)
+    pub(crate) async fn run<T: FromRedisValue>(&self, doing: &'static str, script: &Call<'_>) -> Result<T> {
+        self.go(doing, Request::Script(script)).await
     }
 
-    /// Runs one command on a pooled connection.
+    /// Runs one command on a pooled connection; its first argument is its key.
     pub(crate) async fn command<T: FromRedisValue>(
         &self,
         doing: &'static str,
         command: &redis::Cmd,
     ) -> Result<T> {
-        let mut taken = self.take(doing).await?;
-        let from = Instant::now();
-        let answer = command.query_async(taken.redis()).await;
-        self.concluded(doing, from, &taken, answer)
+        self.go(doing, Request::Command(command)).await
     }
 
-    /// Runs a pipeline of reads on a pooled connection.
+    /// Runs a pipeline of reads of one partition on a pooled connection.
     pub(crate) async fn pipeline<T: FromRedisValue>(
         &self,
         doing: &'static str,
         pipeline: &redis::Pipeline,
     ) -> Result<T> {
-        let mut taken = self.take(doing).await?;
-        let from = Instant::now();
-        let answer = pipeline.query_async(taken.redis()).await;
-        self.concluded(doing, from, &taken, answer)
+        self.go(doing, Request::Pipeline(pipeline)).await
     }
 
-    async fn take(&self, doing: &'static str) -> Result<Taken> {
-        let failed = |error| match error {
-            PoolError::Backend(said) => self.said(doing)(said),
-            PoolError::Timeout(_) => self.no_connection(doing, "timed out"),
-            PoolError::Closed => self.no_connection(doing, "the pool is closed"),
-            PoolError::NoRuntimeSpecified => self.no_connection(doing, "no runtime"),
-            PoolError::PostCreateHook(_) => self.no_connection(doing, "a hook failed"),
-        };
-        self.pool.get().await.map_err(failed).inspect_err(|error| self.note_failure(error))
-    }
-
-    /// Takes in what a call that began at `from` says about its connection and about Redis being there.
-    fn concluded<T>(
+    /// Runs a command without a key on every server; the answers come in an order that only changes with the servers.
+    pub(crate) async fn everywhere<T: FromRedisValue>(
         &self,
         doing: &'static str,
-        from: Instant,
-        taken: &Taken,
-        answer: RedisResult<T>,
-    ) -> Result<T> {
-        let answer = answer.inspect_err(|error| self.pool.judge(taken, error));
-        self.noted(from, answer.map_err(self.said(doing)))
-    }
-
-    /// Writes down what a call that began at `from` says about Redis being there.
-    pub(crate) fn noted<T>(&self, from: Instant, result: Result<T>) -> Result<T> {
-        match &result {
-            Ok(_) => self.reach.answered(from, Instant::now()),
-            Err(error) => self.note_failure(error),
+        command: &redis::Cmd,
+    ) -> Result<Vec<T>> {
+        let view = self.view(doing).await?;
+        let mut answers = Vec::with_capacity(view.masters().len());
+        for node in view.masters() {
+            let answer = self.once(doing, &view, node, Request::Command(command)).await;
+            answers.push(answer.map_err(|failed| self.error(doing, node, failed))?);
         }
-        result
+        Ok(answers)
     }
 
-    /// What Redis or the connection said, as an error that names this server.
-    pub(crate) fn said(&self, doing: &'static str) -> impl FnOnce(RedisError) -> Error + '_ {
-        move |said| Error::Redis { doing, place: self.place.clone(), said }
+    async fn go<T: FromRedisValue>(&self, doing: &'static str, request: Request<'_>) -> Result<T> {
+        let view = self.view(doing).await?;
+        let slot = if self.is_cluster() { request.slot() } else { 0 };
+        let node = self.master(doing, &view, slot)?;
+        let said = match self.once(doing, &view, node, request).await {
+            Ok(answer) => return Ok(answer),
+            Err(Failed::Said(said)) => said,
+            Err(failed) => return Err(self.error(doing, node, failed)),
+        };
+        // A node that says MOVED has done nothing, so it is safe to go where it says. Once: whoever is sent on again meets
+        // a cluster that is being changed, which is an outage. Nor is ASK followed: while a slot moves, its keys are on
+        // both sides, and what one side does not have would look as if it did not exist.
+        let Some(view) = self.servers.moved(&view, &said) else {
+            return Err(self.error(doing, node, Failed::Said(said)));
+        };
+        let node = self.master(doing, &view, slot)?;
+        let answer = self.once(doing, &view, node, request).await;
+        answer.map_err(|failed| self.error(doing, node, failed))
     }
 
-    /// No connection to this server.
-    pub(crate) fn no_connection(&self, doing: &'static str, reason: &'static str) -> Error {
-        Error::NoConnection { doing, place: self.place.clone(), reason }
+    fn master<'a>(&self, doing: &'static str, view: &'a Arc<View>, slot: u16) -> Result<&'a Arc<Node>> {
+        view.master(slot).ok_or_else(|| {
+            // The next call looks again.
+            self.servers.judge(view, &timed_out());
+            self.reach.failed();
+            no_connection(doing, self.place(), "no node has this slot")
+        })
+    }
+
+    /// Asks one server, on a connection of its pool.
+    async fn once<T: FromRedisValue>(
+        &self,
+        doing: &'static str,
+        view: &Arc<View>,
+        node: &Node,
+        request: Request<'_>,
+    ) -> Result<T, Failed> {
+        let mut taken = node.pool.get().await.map_err(|failed| match failed {
+            PoolError::Backend(said) => {
+                self.servers.judge(view, &said);
+                Failed::Said(said)
+            }
+            PoolError::Timeout(_) => {
+                self.servers.judge(view, &timed_out());
+                Failed::Other(no_connection(doing, node.place(), "timed out"))
+            }
+            PoolError::Closed => Failed::Other(no_connection(doing, node.place(), "the pool is closed")),
+            PoolError::NoRuntimeSpecified => Failed::Other(no_connection(doing, node.place(), "no runtime")),
+            PoolError::PostCreateHook(_) => {
+                Failed::Other(no_connection(doing, node.place(), "a hook failed"))
+            }
+        })?;
+        let from = Instant::now();
+        match ask(request, taken.redis()).await {
+            Ok(answer) => {
+                self.reach.answered(from, Instant::now());
+                Ok(answer)
+            }
+            Err(said) => {
+                node.pool.judge(&taken, &said);
+                self.servers.judge(view, &said);
+                Err(Failed::Said(said))
+            }
+        }
+    }
+
+    /// The failure as an error that names its server, and written down.
+    fn error(&self, doing: &'static str, node: &Node, failed: Failed) -> Error {
+        let error = match failed {
+            Failed::Said(said) => said_by(doing, node, said),
+            Failed::Other(error) => error,
+        };
+        self.note_failure(&error);
+        error
+    }
+
+    fn failed(&self, doing: &'static str, view: &Arc<View>, node: &Node, said: RedisError) -> Error {
+        self.servers.judge(view, &said);
+        self.error(doing, node, Failed::Said(said))
     }
 
     fn note_failure(&self, error: &Error) {
@@ -148,35 +232,29 @@ impl Link {
     }
 }
 
-fn place(address: &ConnectionAddr) -> String {
-    match address {
-        // An IPv6 address needs its brackets to be told from its port.
-        ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } if host.contains(':') => {
-            format!("[{host}]:{port}")
-        }
-        _ => address.to_string(),
+/// What a server or the connection to it said, as an error that names it.
+pub(crate) fn said_by(doing: &'static str, node: &Node, said: RedisError) -> Error {
+    Error::Redis { doing, place: node.place().to_owned(), said }
+}
+
+/// No connection to this server.
+pub(crate) fn no_connection(doing: &'static str, place: &str, reason: &'static str) -> Error {
+    Error::NoConnection { doing, place: place.to_owned(), reason }
+}
+
+async fn ask<T: FromRedisValue>(
+    request: Request<'_>,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<T> {
+    match request {
+        Request::Script(script) => script.invoke_async(connection).await,
+        Request::Command(command) => command.query_async(connection).await,
+        Request::Pipeline(pipeline) => pipeline.query_async(connection).await,
     }
 }
 
-fn client(config: &Config) -> Result<Client> {
-    let url = config.url.expose();
-    let bad_url =
-        |_| ConfigError { field: "url", problem: "is not a Redis URL; write redis://host:6379/0".to_owned() };
-    let Some(path) = &config.tls_ca_file else {
-        return Ok(Client::open(url).map_err(bad_url)?);
-    };
-    let unusable =
-        |what: String| ConfigError { field: "tls_ca_file", problem: format!("({}) {what}", path.display()) };
-    let pem = std::fs::read(path).map_err(|error| unusable(format!("cannot be read: {error}")))?;
-    let certificates = TlsCertificates { client_tls: None, root_cert: Some(pem) };
-    Ok(Client::build_with_tls(url, certificates).map_err(|error| {
-        unusable(format!("cannot be used (a rediss:// URL and a PEM file are needed): {error}"))
-    })?)
-}
-
-/// The library's own response timeout is 500 ms, far too short for a large mail.
-fn connection_config(timeout: Duration) -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_response_timeout(Some(timeout)).set_connection_timeout(Some(timeout))
+fn timed_out() -> RedisError {
+    std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
 #[cfg(test)]
@@ -193,6 +271,8 @@ mod tests {
             ("redis://:geheim@h", "h:6379"),
             ("redis://[::1]:7000", "[::1]:7000"),
             ("redis+unix:///run/redis.sock?pass=geheim", "/run/redis.sock"),
+            ("redis+sentinel://u:geheim@a,b:1/m?sentinel_password=geheim", "m of the sentinels a:26379,b:1"),
+            ("redis+cluster://u:geheim@a,b:1", "a:6379,b:1"),
         ] {
             let config = Config { url: Secret::new(url), ..Config::default() };
             assert_eq!(Link::new(&config).unwrap().place(), place);

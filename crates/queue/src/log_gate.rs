@@ -1,12 +1,17 @@
-//! Outages are logged at most once a second, however many callers run into them, and however many queues of the process
-//! live on the same Redis.
+//! Outages are logged seldom, however many callers run into them, and however many queues of the process live on the same
+//! Redis: what this crate says and what its callers say stay under one line a second together.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_secs(2);
 
-/// Lets one line through a second and counts the others.
+/// The gate of what runs by itself, keepers and doorbells: one for all that say that Redis is away.
+pub(crate) static OUTAGE: LogGate = LogGate::new();
+/// Their gate for saying that it is there again, and what was lost.
+pub(crate) static RETURN: LogGate = LogGate::new();
+
+/// Lets one line through in two seconds and counts the others.
 #[derive(Debug, Default)]
 pub(crate) struct LogGate(Mutex<(Option<Instant>, u64)>);
 
@@ -34,11 +39,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_a_second_passes_and_says_how_many_did_not() {
+    fn one_line_in_two_seconds_passes_and_says_how_many_did_not() {
         let (gate, start) = (LogGate::default(), Instant::now());
         assert_eq!(gate.pass(start), Some(0));
         assert_eq!(gate.pass(start + Duration::from_millis(1)), None);
-        assert_eq!(gate.pass(start + Duration::from_millis(999)), None);
-        assert_eq!(gate.pass(start + Duration::from_millis(1_000)), Some(2));
+        assert_eq!(gate.pass(start + Duration::from_millis(1_999)), None);
+        assert_eq!(gate.pass(start + Duration::from_millis(2_000)), Some(2));
     }
 }

@@ -8,7 +8,7 @@ use mailfleet_model::{Counters, ENVELOPE_VERSION, Encoding, Envelope, EnvelopeEr
 
 use crate::codec;
 use crate::consumer::{Consumer, count};
-use crate::delivery::{Delivery, Inner};
+use crate::delivery::{Delivery, Inner, Malformed, Standing};
 use crate::error::Result;
 use crate::held::{EntryKey, Lease};
 use crate::keys::lane_number;
@@ -20,14 +20,19 @@ use crate::scripts::SCRIPTS;
 /// Blobs are fetched in groups of about this many raw bytes, so that one answer stays well within the timeout.
 const GROUP_BYTES: u64 = 8 << 20;
 
+/// From this delivery count on an entry runs alone; what the counts mean stands in `lua/prelude.lua`.
+const ALONE: u64 = 2;
+/// From this delivery count on it runs with nothing else of its process at work.
+const SUSPECT: u64 = 3;
+
 /// An entry on its way to becoming a delivery.
 struct Opening {
     lease: Lease,
     job: JobId,
     envelope: Envelope,
-    malformed: Option<String>,
+    malformed: Option<Malformed>,
     record: Option<Record>,
-    alone: bool,
+    standing: Standing,
     exhausted: bool,
     /// A replay: its first error is its last.
     once: bool,
@@ -44,7 +49,8 @@ enum Body {
 #[derive(Default)]
 struct Sorted {
     good: Vec<Opening>,
-    unknown_version: Vec<(Lease, JobId)>,
+    /// With their job ids, which may be of a kind that this build does not know.
+    unknown_version: Vec<(Lease, Vec<u8>)>,
     no_job: Vec<Lease>,
 }
 
@@ -65,6 +71,8 @@ impl Consumer {
         for (opening, body) in good.into_iter().zip(bodies) {
             match body {
                 Some(body) => deliveries.push((opening, body)),
+                // What can be seen of it is worth more than nothing.
+                None if opening.malformed.is_some() => deliveries.push((opening, Bytes::new())),
                 None => gone.push((opening.lease, opening.job)),
             }
         }
@@ -73,37 +81,45 @@ impl Consumer {
     }
 
     fn sort(&self, partition: u16, mut row: Row, into: &mut Sorted) {
-        let job = row.take(b"j").and_then(|job| JobId::parse(&String::from_utf8(job).ok()?).ok());
+        let named = row.get(b"j").unwrap_or_default().to_vec();
+        let job = std::str::from_utf8(&named).ok().and_then(|job| JobId::parse(job).ok());
         let record =
             Record::parse(&row.record).filter(|record| !record.dead && record.entry_id == row.entry_id);
         let crashes = record.as_ref().map_or(0, |record| record.counters.crashes);
         let exhausted = row.exhausted || crashes >= self.0.queue.config().max_crashes;
-        let alone = row.deliveries >= 2;
+        let standing = match row.deliveries {
+            ..ALONE => Standing::Clear,
+            ALONE..SUSPECT if crashes == 0 => Standing::Alone,
+            _ => Standing::Suspect,
+        };
         let key = EntryKey { partition, lane: row.lane, id: row.entry_id.clone() };
-        let lease = Lease::open(&self.0.held, key, job.clone(), alone && !exhausted);
+        let lease = Lease::open(&self.0.held, key, job.clone(), standing > Standing::Clear && !exhausted);
+        let envelope = Envelope::decode(row.get(b"e").unwrap_or_default());
+        if !named.is_empty() && matches!(envelope, Err(EnvelopeError::UnknownVersion { .. })) {
+            into.unknown_version.push((lease, named));
+            return;
+        }
         let Some((job, work)) = job.and_then(|job| job.work().map(|work| (job, work))) else {
             into.no_job.push(lease);
             return;
         };
-        let body = match (row.take(b"r"), row.take(b"b")) {
-            (Some(raw), _) => Body::Here(raw.into()),
-            (None, size) => {
-                Body::Blob(size.and_then(|size| String::from_utf8(size).ok()?.parse().ok()).unwrap_or(0))
-            }
-        };
-        let (envelope, malformed) = match Envelope::decode(&row.take(b"e").unwrap_or_default()) {
-            Err(EnvelopeError::UnknownVersion { .. }) => {
-                into.unknown_version.push((lease, job));
-                return;
-            }
-            Err(error @ EnvelopeError::Malformed(_)) => (stand_in(work), Some(error.to_string())),
+        let once = row.get(b"once").is_some();
+        let (envelope, why) = match envelope {
+            Err(error) => (stand_in(work), Some(error.to_string())),
             Ok(envelope) if envelope.work != work => {
                 (stand_in(work), Some(format!("an envelope of {}", envelope.job_id())))
             }
             Ok(envelope) => (envelope, None),
         };
-        let once = row.take(b"once").is_some();
-        into.good.push(Opening { lease, job, envelope, malformed, record, alone, exhausted, once, body });
+        let body = match (row.remove(b"r"), row.get(b"b")) {
+            (Some(raw), _) => Body::Here(raw.into()),
+            (None, size) => {
+                let size = size.and_then(|size| std::str::from_utf8(size).ok()?.parse().ok());
+                Body::Blob(size.unwrap_or(0))
+            }
+        };
+        let malformed = why.map(|why| Malformed { why, fields: std::mem::take(&mut row.fields) });
+        into.good.push(Opening { lease, job, envelope, malformed, record, standing, exhausted, once, body });
     }
 
     /// The stored bytes of each entry; `None` where a blob is gone.
@@ -139,14 +155,31 @@ impl Consumer {
     }
 
     async fn unpack(&self, loaded: Vec<(Opening, Bytes)>) -> Result<Vec<Delivery>> {
-        let packed = loaded.iter().map(|(opening, body)| (body.clone(), opening.envelope.encoding)).collect();
+        let packed = loaded.iter().map(|(opening, body)| (body.clone(), encoding(opening, body))).collect();
         let raws = codec::load_all(packed).await?;
         let max_attempts = self.0.queue.config().max_attempts;
         let deliver = |((opening, stored), raw): ((Opening, Bytes), Result<Bytes>)| {
-            let Opening { lease, job, mut envelope, mut malformed, record, alone, exhausted, once, .. } =
-                opening;
+            let Opening {
+                lease,
+                job,
+                mut envelope,
+                mut malformed,
+                record,
+                standing,
+                exhausted,
+                once,
+                body,
+                ..
+            } = opening;
+            let has_blob = matches!(body, Body::Blob(_));
             let raw = raw.unwrap_or_else(|error| {
-                malformed = Some(error.to_string());
+                malformed.get_or_insert_with(|| Malformed {
+                    why: error.to_string(),
+                    fields: vec![
+                        (b"j".to_vec(), job.as_str().as_bytes().to_vec()),
+                        (b"e".to_vec(), envelope.encode()),
+                    ],
+                });
                 stored
             });
             if malformed.is_some() {
@@ -160,9 +193,10 @@ impl Consumer {
                 job,
                 envelope,
                 raw,
+                has_blob,
                 counters,
                 history,
-                alone,
+                standing,
                 exhausted,
                 malformed,
                 max_attempts: if once { 1 } else { max_attempts },
@@ -184,7 +218,8 @@ impl Consumer {
                 .key(keys.blob(job))
                 .arg(lane_number(lease.key().lane))
                 .arg(&lease.key().id)
-                .arg(job.as_str());
+                .arg(job.as_str())
+                .arg(1);
         }
         let _: Vec<i64> = self.0.queue.link().run("close entries without raw mail", &script).await?;
         count(&self.0.stats.blob_gone, gone.len());
@@ -202,7 +237,7 @@ impl Consumer {
     }
 
     /// Entries of another version wait a lease, uncounted: in a roll-out a newer consumer is about to take them.
-    async fn leave_to_others(&self, partition: u16, unknown: Vec<(Lease, JobId)>) -> Result<()> {
+    async fn leave_to_others(&self, partition: u16, unknown: Vec<(Lease, Vec<u8>)>) -> Result<()> {
         if unknown.is_empty() {
             return Ok(());
         }
@@ -210,7 +245,7 @@ impl Consumer {
         let mut script = script(&SCRIPTS.delay, queue.keys(partition));
         script.arg(self.0.name.as_str());
         for (lease, job) in &unknown {
-            script.arg(lane_number(lease.key().lane)).arg(&lease.key().id).arg(job.as_str());
+            script.arg(lane_number(lease.key().lane)).arg(&lease.key().id).arg(job);
             script.arg(queue.config().lease_ms).arg("");
         }
         let _: Vec<i64> = queue.link().run("give back entries of another version", &script).await?;
@@ -252,6 +287,15 @@ impl Consumer {
         leases.into_iter().for_each(Lease::settled);
         Ok(())
     }
+}
+
+/// How the raw mail of an entry is kept. Where its envelope cannot be read nobody says; but no mail begins like zstd does.
+fn encoding(opening: &Opening, body: &Bytes) -> Encoding {
+    const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    if opening.malformed.is_some() && body.starts_with(&ZSTD) {
+        return Encoding::Zstd;
+    }
+    opening.envelope.encoding
 }
 
 /// What is known of a job whose envelope cannot be read: what its id says.

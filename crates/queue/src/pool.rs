@@ -127,7 +127,7 @@ impl managed::Manager for Manager {
 
 /// Whether a connection is of no more use after this error. A server that has become a replica is among them: another
 /// connection may lead to the master, by a name that points there now.
-fn breaks(error: &RedisError) -> bool {
+pub(crate) fn breaks(error: &RedisError) -> bool {
     error.is_io_error()
         || error.is_timeout()
         || error.is_connection_dropped()

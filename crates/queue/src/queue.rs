@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mailfleet_model::JobId;
-use redis::{Script, ScriptInvocation};
+use redis::Script;
 
 use crate::config::Config;
 use crate::consumer::Consumer;
@@ -12,8 +12,10 @@ use crate::error::{Error, Result};
 use crate::info;
 use crate::keys::{Keys, partition_of};
 use crate::link::Link;
+use crate::marks::Pressure;
 use crate::name::ConsumerName;
 use crate::scripts::SCRIPTS;
+use crate::server::Call;
 
 /// One queue on one Redis. Cheap to clone; all clones share the connections.
 #[derive(Clone)]
@@ -23,6 +25,7 @@ struct Inner {
     config: Config,
     link: Link,
     partitions: Vec<Keys>,
+    pressure: Pressure,
 }
 
 impl fmt::Debug for Queue {
@@ -36,7 +39,8 @@ impl Queue {
     pub fn connect(config: &Config) -> Result<Self> {
         config.validate()?;
         let partitions = (0..config.partitions).map(|p| Keys::new(&config.queue, p)).collect();
-        Ok(Self(Arc::new(Inner { config: config.clone(), link: Link::new(config)?, partitions })))
+        let (config, link) = (config.clone(), Link::new(config)?);
+        Ok(Self(Arc::new(Inner { config, link, partitions, pressure: Pressure::default() })))
     }
 
     /// The settings it was opened with.
@@ -57,9 +61,9 @@ impl Queue {
         Consumer::new(self.clone(), name)
     }
 
-    /// Whether Redis answers.
+    /// Whether Redis answers; of a cluster, every master.
     pub async fn ping(&self) -> Result<()> {
-        let _: String = self.link().command("ping", &redis::cmd("PING")).await?;
+        let _: Vec<String> = self.link().everywhere("ping", &redis::cmd("PING")).await?;
         Ok(())
     }
 
@@ -82,6 +86,12 @@ impl Queue {
         if let Some(why) = info.unfit() {
             return Err(Error::Unfit(why));
         }
+        if info.mode.as_deref() == Some("cluster") && !self.link().is_cluster() {
+            return Err(Error::Unfit(format!(
+                "Redis at {} is a node of a cluster: queue.url must begin with redis+cluster:// (or rediss+cluster:// for TLS)",
+                self.place()
+            )));
+        }
         if info.maxmemory_policy.is_none() {
             tracing::warn!(
                 "Redis does not tell its eviction policy; it must be `maxmemory-policy noeviction`"
@@ -94,13 +104,13 @@ impl Queue {
     /// changes, jobs may have been lost, and the sweep must run.
     pub async fn run_id(&self) -> Result<String> {
         let doing = "read the identity of Redis";
-        let text = info::read(self.link(), doing).await?;
+        let texts = info::read(self.link(), doing).await?;
         let mark = format!("{:016x}", fastrand::u64(..));
-        let mut identity = format!(
-            "{}/{}",
-            info::value(&text, "run_id").unwrap_or("hidden"),
-            info::value(&text, "master_replid").unwrap_or("hidden")
-        );
+        let of = |text: &String| {
+            let value = |key| info::value(text, key).unwrap_or("hidden");
+            format!("{}/{}", value("run_id"), value("master_replid"))
+        };
+        let mut identity = texts.iter().map(of).collect::<Vec<_>>().join("/");
         for keys in self.partitions() {
             let mut script = script(&SCRIPTS.epoch, keys);
             script.key(&keys.epoch).arg(&mark);
@@ -109,6 +119,10 @@ impl Queue {
             identity.push_str(&mark);
         }
         Ok(identity)
+    }
+
+    pub(crate) fn pressure(&self) -> &Pressure {
+        &self.0.pressure
     }
 
     pub(crate) fn link(&self) -> &Link {
@@ -131,10 +145,10 @@ impl Queue {
 }
 
 /// A call of a script with the keys that every script gets.
-pub(crate) fn script<'a>(script: &'a Script, keys: &Keys) -> ScriptInvocation<'a> {
+pub(crate) fn script<'a>(script: &'a Script, keys: &Keys) -> Call<'a> {
     let mut invocation = script.prepare_invoke();
     for key in keys.shared() {
         invocation.key(key);
     }
-    invocation
+    Call::new(invocation, keys.slot)
 }

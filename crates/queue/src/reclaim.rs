@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 
 use redis::Value;
 
+use crate::claim::raw_bytes;
 use crate::consumer::{Consumer, count};
 use crate::delivery::Delivery;
 use crate::error::Result;
+use crate::keys::Keys;
 use crate::queue::script;
 use crate::reply;
 use crate::scripts::SCRIPTS;
@@ -48,7 +50,9 @@ impl Consumer {
         let config = queue.config();
         let forget_ms = u64::try_from(forget_after.as_millis()).unwrap_or(u64::MAX);
         let mut deliveries: Vec<Delivery> = Vec::new();
+        let mut bytes = config.max_claim_bytes;
         for (partition, keys) in (0u16..).zip(queue.partitions()) {
+            let Some(not_after) = self.reclaim_until(keys).await? else { break };
             let held = self.0.held.held_members(partition);
             let mut script = script(&SCRIPTS.reclaim, keys);
             script
@@ -56,12 +60,14 @@ impl Consumer {
                 .arg(&keys.bell)
                 .arg(config.lease_ms)
                 .arg(max - deliveries.len().min(max));
-            script.arg(config.max_crashes).arg(config.max_claim_bytes).arg(self.0.held.alone_left());
-            script.arg(forget_ms).arg(held.len()).arg(held);
+            script.arg(config.max_crashes).arg(bytes).arg(self.0.held.alone_left());
+            script.arg(forget_ms).arg(not_after).arg(held.len()).arg(held);
             let was_due = self.0.held.adopt_due();
             self.0.held.set_adopt_due(true);
             let answer: Value = queue.link().run(DOING, &script).await?;
-            deliveries.extend(self.open(partition, reply::rows(DOING, answer)?).await?);
+            let reclaimed = self.open(partition, reply::rows(DOING, answer)?).await?;
+            bytes = bytes.saturating_sub(raw_bytes(&reclaimed));
+            deliveries.extend(reclaimed);
             self.0.held.set_adopt_due(was_due);
         }
         count(&self.0.stats.reclaimed, deliveries.len());
@@ -69,5 +75,16 @@ impl Consumer {
             tracing::info!(entries = deliveries.len(), "entries of a consumer that is gone were taken over");
         }
         Ok(deliveries)
+    }
+
+    /// Until when, by the server's clock, a reclaim that is sent now may run; none where Redis is not known to have been
+    /// there for a whole lease. What the client knows when it sends is not enough: the server may stand still with the
+    /// script in its socket, and run it before the living can renew what looks expired by then.
+    async fn reclaim_until(&self, keys: &Keys) -> Result<Option<u64>> {
+        let queue = &self.0.queue;
+        let now: u64 = queue.link().run(DOING, &script(&SCRIPTS.now, keys)).await?;
+        // An answer that was long under way is one of a server that stood still, and starts the lease anew.
+        let there = queue.link().reach.for_a_whole_lease(Instant::now());
+        Ok(there.then_some(now + queue.config().lease_ms / 2))
     }
 }

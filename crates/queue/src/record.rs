@@ -52,7 +52,7 @@ pub(crate) struct Record {
 impl Record {
     /// Reads a record; `None` where it is none, which the scripts treat as "been through nothing".
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.splitn(7, '|');
+        let mut parts = text.splitn(8, '|');
         let dead = match parts.next()? {
             "Q" => false,
             "X" => true,
@@ -60,6 +60,8 @@ impl Record {
         };
         let lane = lane_of_letter(parts.next()?)?;
         let entry_id = parts.next()?.to_owned();
+        // What the entry stores is the scripts' business.
+        parts.next();
         let mut number = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
         let counters = Counters { attempts: number(), crashes: number(), drains: number() };
         // A history that cannot be read costs the story, never the job.
@@ -94,7 +96,7 @@ mod tests {
         let counters = Counters { attempts: 1, crashes: 2, drains: 3 };
         let mut history = Vec::new();
         remember(&mut history, 5, "w-1", &Failure::new(Class::Transient, "a|b\nc"));
-        let record = Record::parse(&format!("Q|l|17-0|{}", tail(counters, &history))).unwrap();
+        let record = Record::parse(&format!("Q|l|17-0|120|{}", tail(counters, &history))).unwrap();
         assert_eq!(
             record,
             Record { dead: false, lane: Lane::Low, entry_id: "17-0".into(), counters, history }

@@ -11,7 +11,7 @@ use crate::keys::lane_of_number;
 pub(crate) struct Row {
     pub(crate) lane: Lane,
     pub(crate) entry_id: String,
-    /// Times delivered: from 2 on it runs alone.
+    /// The delivery count: what is known against the entry, see `lua/prelude.lua`.
     pub(crate) deliveries: u64,
     pub(crate) exhausted: bool,
     pub(crate) record: String,
@@ -19,10 +19,15 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Takes a field out of the entry.
-    pub(crate) fn take(&mut self, name: &[u8]) -> Option<Vec<u8>> {
-        let field = self.fields.iter_mut().find(|(field, _)| field == name)?;
-        Some(std::mem::take(&mut field.1))
+    /// The first field of this name.
+    pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// Takes the first field of this name out of the entry.
+    pub(crate) fn remove(&mut self, name: &[u8]) -> Option<Vec<u8>> {
+        let index = self.fields.iter().position(|(field, _)| field == name)?;
+        Some(self.fields.remove(index).1)
     }
 }
 

@@ -7,6 +7,7 @@ use redis::Script;
 /// Every script of the crate. `Script` hashes its text once.
 pub(crate) struct Scripts {
     pub(crate) adopt: Script,
+    pub(crate) begin: Script,
     pub(crate) claim: Script,
     pub(crate) dead_letter: Script,
     pub(crate) delay: Script,
@@ -21,6 +22,7 @@ pub(crate) struct Scripts {
     pub(crate) leave: Script,
     pub(crate) live: Script,
     pub(crate) locate: Script,
+    pub(crate) now: Script,
     pub(crate) pause: Script,
     pub(crate) quarantine: Script,
     pub(crate) rebuild_dead: Script,
@@ -37,12 +39,13 @@ macro_rules! script {
 
 pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     adopt: script!("adopt"),
+    begin: script!("begin"),
     claim: script!("claim"),
     dead_letter: script!("accounts", "remove", "dead_letter"),
     delay: script!("delay"),
-    depth: script!("depth"),
+    depth: script!("accounts", "marks", "depth"),
     done: script!("accounts", "remove", "done"),
-    enqueue: script!("accounts", "enqueue"),
+    enqueue: script!("accounts", "marks", "enqueue"),
     epoch: script!("epoch"),
     forget_dead: script!("forget_dead"),
     groups: script!("groups"),
@@ -51,10 +54,11 @@ pub(crate) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(|| Scripts {
     leave: script!("release", "leave"),
     live: script!("accounts", "live"),
     locate: script!("locate"),
+    now: script!("now"),
     pause: script!("pause"),
     quarantine: script!("quarantine"),
     rebuild_dead: script!("rebuild_dead"),
     reclaim: script!("reclaim"),
-    recount: script!("accounts", "recount"),
+    recount: script!("accounts", "marks", "recount"),
     resume: script!("resume"),
 });

@@ -1,10 +1,10 @@
-//! The ends of a delivery: done, retry, dead letter, hand back, delay. Each consumes it, and acts only where it is still
+//! The ends of a delivery: done, retry, crashed, dead letter, hand back, delay. Each consumes it, and acts only where it is still
 //! this consumer's.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mailfleet_model::{Clock, SystemClock};
+use mailfleet_model::{Clock, Counters, SystemClock};
 use redis::{Script, ScriptInvocation};
 
 use crate::consumer::{Consumer, count};
@@ -45,7 +45,10 @@ impl Consumer {
     pub async fn done(&self, batch: Vec<Delivery>) -> Result<Vec<Settled>, Returned> {
         let done = Move { doing: "finish entries", script: &SCRIPTS.done, rings: false };
         self.settle(done, batch, |script, keys, _, delivery| {
-            script.key(keys.blob(delivery.job_id()));
+            if delivery.has_blob() {
+                script.key(keys.blob(delivery.job_id()));
+            }
+            script.arg(u8::from(delivery.has_blob()));
         })
         .await
     }
@@ -60,6 +63,29 @@ impl Consumer {
     ) -> Result<Settled, Returned> {
         let mut counters = delivery.counters();
         counters.attempts = counters.attempts.saturating_add(1);
+        self.count_and_delay(delivery, counters, after, failure).await
+    }
+
+    /// The entry ended a process that was not this one, while it ran there by itself: a child that tried it first. It comes
+    /// back after `after`, alone. Counts one crash; look at [`Delivery::counters`] first.
+    pub async fn crashed(
+        &self,
+        delivery: Delivery,
+        after: Duration,
+        failure: &Failure,
+    ) -> Result<Settled, Returned> {
+        let mut counters = delivery.counters();
+        counters.crashes = counters.crashes.saturating_add(1);
+        self.count_and_delay(delivery, counters, after, failure).await
+    }
+
+    async fn count_and_delay(
+        &self,
+        delivery: Delivery,
+        counters: Counters,
+        after: Duration,
+        failure: &Failure,
+    ) -> Result<Settled, Returned> {
         let mut history = delivery.history().to_vec();
         record::remember(&mut history, SystemClock.now_ms(), self.0.name.as_str(), failure);
         let tail = record::tail(counters, &history);

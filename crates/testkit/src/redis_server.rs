@@ -6,15 +6,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use redis::AsyncConnectionConfig;
+use anyhow::{Context, Result, anyhow};
 use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, FromRedisValue};
 use rustix::process::Signal;
 
 use crate::certificates::Certificates;
 use crate::ports::{free_port, free_port_beside};
 use crate::programs;
-use crate::server::{Server, with_fresh_ports};
+use crate::server::{STARTUP_LIMIT, Server, with_fresh_ports};
+use crate::wait::poll;
 use crate::watchdog::Farewell;
 use crate::workdir::Workdir;
 
@@ -85,8 +86,7 @@ impl RedisServer {
     /// `redis://127.0.0.1:PORT/0`, with the password where `requirepass` is set.
     #[must_use]
     pub fn url(&self) -> String {
-        let login = self.password().map(|password| format!(":{password}@")).unwrap_or_default();
-        format!("redis://{login}127.0.0.1:{}/0", self.port)
+        format!("redis://{}127.0.0.1:{}/0", self.login(), self.port)
     }
 
     /// `rediss://localhost:PORT/0` when started by [`RedisServer::start_tls`].
@@ -144,8 +144,47 @@ impl RedisServer {
         self.server.launch(command, |pid| answers(self.port, pid, self.password()))
     }
 
+    /// Makes it a replica of another one, or with `None` a master, and waits until the data has come.
+    pub fn replicate(&self, master: Option<&Self>) -> Result<()> {
+        let Some(master) = master else { return self.ask("REPLICAOF NO ONE") };
+        if let Some(password) = master.password() {
+            self.ask::<()>(&format!("CONFIG SET masterauth {password}"))?;
+        }
+        self.ask::<()>(&format!("REPLICAOF 127.0.0.1 {}", master.port))?;
+        let follows =
+            || self.ask::<String>("INFO replication").is_ok_and(|info| info.contains("link_status:up"));
+        poll(STARTUP_LIMIT, Duration::from_millis(20), || follows().then_some(()))
+            .ok_or_else(|| anyhow!("the replica did not follow; its log ends with:\n{}", self.log_tail()))
+    }
+
+    /// Waits until `replica` has all that was written here so far.
+    pub fn wait_for_replica(&self, replica: &Self) -> Result<()> {
+        let offset = |server: &Self, key: &str| -> Option<u64> {
+            let info = server.ask::<String>("INFO replication").ok()?;
+            info.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':')?.trim().parse().ok())
+        };
+        let written = offset(self, "master_repl_offset").context("a master tells its offset")?;
+        let is_there = || offset(replica, "slave_repl_offset").is_some_and(|offset| offset >= written);
+        poll(STARTUP_LIMIT, Duration::from_millis(5), || is_there().then_some(()))
+            .ok_or_else(|| anyhow!("the replica did not get to offset {written} in {STARTUP_LIMIT:?}"))
+    }
+
+    /// Runs one command, its words separated by spaces, on a connection of its own.
+    pub fn ask<T: FromRedisValue>(&self, line: &str) -> Result<T> {
+        ask(self.port, self.password(), line)
+    }
+
+    pub(crate) fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     fn password(&self) -> Option<&str> {
-        self.settings.iter().find(|(key, _)| key == "requirepass").map(|(_, value)| value.as_str())
+        self.setting("requirepass")
+    }
+
+    /// The login as it stands in a URL: nothing, or the password with its separators.
+    pub(crate) fn login(&self) -> String {
+        self.password().map(|password| format!(":{password}@")).unwrap_or_default()
     }
 
     /// SIGSTOP: connections stay open and nothing answers.
@@ -189,6 +228,21 @@ impl Drop for RedisServer {
             self.stop().ok();
         }
     }
+}
+
+/// Runs one command on the server of this port.
+pub(crate) fn ask<T: FromRedisValue>(port: u16, password: Option<&str>, line: &str) -> Result<T> {
+    let login = password.map(|password| format!(":{password}@")).unwrap_or_default();
+    let client =
+        redis::Client::open(format!("redis://{login}127.0.0.1:{port}")).context("read the Redis URL")?;
+    let mut connection = client.get_connection_with_timeout(RESPONSE_TIMEOUT).context("connect to Redis")?;
+    connection.set_read_timeout(Some(RESPONSE_TIMEOUT)).context("bound the wait for Redis")?;
+    let mut words = line.split(' ');
+    let mut command = redis::cmd(words.next().unwrap_or_default());
+    words.for_each(|word| {
+        command.arg(word);
+    });
+    command.query(&mut connection).with_context(|| format!("{line} on port {port}"))
 }
 
 /// Whether it is *our* process that serves `port` and has loaded its data: another test's Redis may have been quicker.

@@ -6,17 +6,19 @@
 
 mod child;
 mod order;
-pub mod trial;
+mod trial;
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use mailfleet_model::{Direction, ENVELOPE_VERSION, Encoding, Envelope, InboxId, Work};
+use mailfleet_model::{Direction, ENVELOPE_VERSION, Encoding, Envelope, InboxId, JobId, Work};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -34,6 +36,8 @@ const PATIENCE: u32 = 10;
 const DYING: Duration = Duration::from_secs(5);
 /// What is kept of the last words of a child, in bytes.
 const SAID_MAX: u64 = 4_096;
+/// More mails than this are not remembered as forgiven; then all are forgotten, which makes a rehearsal of theirs free.
+const FORGIVEN_MAX: usize = 1_000;
 /// What is told of them, in characters.
 const TOLD_MAX: usize = 200;
 
@@ -44,17 +48,19 @@ pub enum Ending {
     Well,
     /// The mail ended the child, for this reason.
     Crash(String),
-    /// The child could not be run, or was told to end: nothing is known of the mail.
+    /// The child could not be run, or somebody ended it: nothing is known of the mail.
     Unknown(String),
 }
 
 /// How mails are rehearsed.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Rehearsal {
     program: PathBuf,
     memory: u64,
     seconds: u64,
     max_message_bytes: u64,
+    /// Mails whose rehearsal was once of no use in this process.
+    forgiven: Mutex<HashSet<JobId>>,
 }
 
 impl Rehearsal {
@@ -66,7 +72,19 @@ impl Rehearsal {
         } else {
             std::env::current_exe().context("cannot find this program's own file")?
         };
-        Ok(Self { program, memory, seconds, max_message_bytes })
+        Ok(Self { program, memory, seconds, max_message_bytes, forgiven: Mutex::default() })
+    }
+
+    /// Whether a rehearsal of which nothing was learnt is free. It is once for each mail and life of this process: whoever
+    /// stops a machine ends the children too, and a drain costs no mail anything. Beyond that it counts, since otherwise a
+    /// mail whose children always end so would come again for ever.
+    pub fn forgives(&self, job: &JobId) -> bool {
+        // Nothing panics while it is locked, and the set is whole in any case.
+        let mut forgiven = self.forgiven.lock().unwrap_or_else(PoisonError::into_inner);
+        if forgiven.len() >= FORGIVEN_MAX {
+            forgiven.clear();
+        }
+        forgiven.insert(job.clone())
     }
 
     /// Whether a child can be started and has room for anything at all, asked with a mail that has nothing in it: what is
@@ -178,6 +196,7 @@ async fn hear(from: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
 fn judge(status: ExitStatus, said: &[u8]) -> Ending {
     const HANGUP: i32 = 1;
     const INTERRUPT: i32 = 2;
+    const KILL: i32 = 9;
     const TERMINATE: i32 = 15;
     let words = |how: String| {
         let said: String = String::from_utf8_lossy(said)
@@ -193,9 +212,11 @@ fn judge(status: ExitStatus, said: &[u8]) -> Ending {
             Ending::Unknown(words("the child could not try".to_owned()))
         }
         (Some(code), _) if code == i32::from(HOSTILE) => Ending::Crash(words("a limit was met".to_owned())),
-        // Somebody wants all of them to end, which is not the mail's doing.
-        (_, Some(signal @ (HANGUP | INTERRUPT | TERMINATE))) => {
-            Ending::Unknown(format!("the child was ended by signal {signal}"))
+        // Somebody wants all of them to end, which is not the mail's doing. SIGKILL is the kernel's as a rule, where memory
+        // ran out for everybody: the child goes first whoever took it (see `child.rs`), and has not met its own limit,
+        // which ends it by an abort; nor is it that of the processor time, which is another signal.
+        (_, Some(signal @ (HANGUP | INTERRUPT | KILL | TERMINATE))) => {
+            Ending::Unknown(words(format!("the child was ended by signal {signal}{}", name(signal))))
         }
         (_, Some(signal)) => Ending::Crash(words(format!("ended by signal {signal}{}", name(signal)))),
         (_, None) => Ending::Crash(words(format!("ended with {status}"))),
@@ -206,7 +227,7 @@ fn judge(status: ExitStatus, said: &[u8]) -> Ending {
 fn name(signal: i32) -> &'static str {
     match signal {
         6 => " (aborted: out of memory, as a rule)",
-        9 => " (killed)",
+        9 => " (killed: the machine or container is out of memory, as a rule)",
         11 => " (stack or memory overrun)",
         24 => " (too much processor time)",
         _ => "",
@@ -235,14 +256,26 @@ mod tests {
                 .contains("out of memory, as a rule): memory")
         );
         assert!(crash(ExitStatus::from_raw(24), "").contains("processor time"));
-        assert!(crash(ExitStatus::from_raw(9), "").contains("killed"));
         let long = crash(ExitStatus::from_raw(11), &"\x1b[31m\n".repeat(1_000));
         assert!(long.len() < 400 && !long.contains(char::is_control), "{long:?}");
-        for status in
-            [code(CANNOT), ExitStatus::from_raw(1), ExitStatus::from_raw(2), ExitStatus::from_raw(15)]
-        {
+        let somebody = [1, 2, 9, 15].map(ExitStatus::from_raw);
+        for status in somebody.into_iter().chain([code(CANNOT)]) {
             assert!(matches!(judge(status, b""), Ending::Unknown(_)), "{status}");
         }
+        assert!(
+            matches!(judge(ExitStatus::from_raw(9), b""), Ending::Unknown(why) if why.contains("out of memory"))
+        );
+    }
+
+    #[test]
+    fn only_the_first_rehearsal_of_a_mail_that_taught_nothing_is_free() {
+        let rehearsal = Rehearsal::new(64 << 20, 1, 1 << 20).unwrap();
+        let job = |row| JobId::events(InboxId(row));
+        assert!(rehearsal.forgives(&job(1)) && !rehearsal.forgives(&job(1)) && rehearsal.forgives(&job(2)));
+        for row in 3..5_000 {
+            rehearsal.forgives(&job(row));
+        }
+        assert!(rehearsal.forgiven.lock().unwrap().len() <= FORGIVEN_MAX);
     }
 
     #[tokio::test]

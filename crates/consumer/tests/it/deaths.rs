@@ -1,6 +1,6 @@
 //! What can never be stored becomes a dead letter with its reason, and takes nobody along.
 
-use mailfleet_model::{Class, Counters, JobId};
+use mailfleet_model::{Class, Counters, JobId, Unreadable};
 use mailfleet_store::DeadState;
 
 use crate::world::{World, job, mail, mails};
@@ -83,6 +83,10 @@ async fn what_cannot_be_read_or_belongs_to_nobody_is_dead_lettered_and_the_rest_
     assert_eq!((by_class("policy"), by_class("fault"), by_class("data")), (3, 1, 0));
     let raw = world.store.dead_letter_by_job(&rubbish).await.unwrap().unwrap().raw;
     assert_eq!(raw.as_deref(), Some(&b"raw \x00\xff bytes"[..]));
+    let letter = world.store.dead_letter_by_job(&rubbish).await.unwrap().unwrap();
+    let kept = Unreadable::read(&letter.envelope_json).unwrap();
+    assert_eq!(kept.value("e").as_deref(), Some(&b"\xff\x00 nothing"[..]), "every byte of it: {kept:?}");
+    assert_eq!(kept.value("j").as_deref(), Some(rubbish.as_str().as_bytes()));
     let stray = world.store.dead_letter_by_job(&stray).await.unwrap().unwrap();
     assert!(
         stray.error.contains("stray.example") && stray.error.contains("tenant domain add"),

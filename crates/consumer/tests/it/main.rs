@@ -12,4 +12,5 @@ mod replays;
 mod roll_up;
 mod sent;
 mod stopping;
+mod turns;
 mod world;

@@ -30,6 +30,8 @@ pub struct World<'a> {
     pub shared: (AccountId, MailboxId),
     /// The lease of its consumers, in milliseconds; short, so that a test sees it run out.
     pub lease_ms: u64,
+    /// How many errors an entry may have with its consumers.
+    pub max_attempts: u32,
     /// What one claim of its consumers takes, in bytes.
     pub max_claim_bytes: u64,
     url: String,
@@ -69,6 +71,7 @@ impl<'a> World<'a> {
             own,
             shared,
             lease_ms: LEASE_MS,
+            max_attempts: 5,
             max_claim_bytes: 32 << 20,
             url,
             dir: tempfile::tempdir().unwrap(),
@@ -78,10 +81,11 @@ impl<'a> World<'a> {
     /// Starts a consumer; `more` is appended to its configuration: lines of `[consumer]`, then other sections.
     pub fn consumer(&self, more: &str) -> Consumer {
         let text = format!(
-            "[queue]\nurl = \"{}\"\nlease_ms = {}\nmax_claim_bytes = {}\n[postgres]\nurl = \"{}\"\n[admin]\nlisten = \
+            "[queue]\nurl = \"{}\"\nlease_ms = {}\nmax_attempts = {}\nmax_claim_bytes = {}\n[postgres]\nurl = \"{}\"\n[admin]\nlisten = \
              \"127.0.0.1:0\"\n[consumer]\n{more}",
             self.redis.url(),
             self.lease_ms,
+            self.max_attempts,
             self.max_claim_bytes,
             self.url
         );

@@ -9,8 +9,10 @@ use std::time::Duration;
 use chrono::DateTime;
 use clap::{Subcommand, ValueEnum};
 use mailfleet_queue::{Location, Pause, Queue, Queues, State};
+use mailfleet_store::Actor;
 use serde_json::{Value, json};
 
+use crate::commands::dead;
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::text;
@@ -38,6 +40,28 @@ struct Which {
     /// The queue; without it, both
     #[arg(long, value_name = "QUEUE")]
     queue: Option<Kind>,
+}
+
+/// A word on queues that others will find, and who says it.
+#[derive(Debug, clap::Args)]
+struct Said {
+    #[command(flatten)]
+    which: Which,
+    /// Why, for those who find it so
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
+    /// Who asks for it; the user of the operating system is noted in any case
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+impl Said {
+    /// Who runs this command, in one word.
+    fn who(&self) -> String {
+        let Actor { os_user, host, by } = dead::actor(self.by.as_deref());
+        let user = format!("{os_user}@{host}");
+        by.map_or_else(|| user.clone(), |by| format!("{by} ({user})"))
+    }
 }
 
 /// What is in a queue.

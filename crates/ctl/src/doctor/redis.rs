@@ -86,7 +86,7 @@ fn role(info: &ServerInfo) -> Option<Finding> {
         Finding::error(
             AREA,
             format!("the server's role is {role}"),
-            "let queue.url name the master; a replica takes no writes",
+            "let queue.url name the master, or sentinels that know it (redis+sentinel://); a replica takes no writes",
         )
     })
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use mailfleet_model::{Class, JobId, Lane};
+use mailfleet_model::{Class, JobId, Lane, Unreadable};
 use mailfleet_store::NewDeadLetter;
 
 use crate::dead::{bury, letter};
@@ -129,4 +129,39 @@ async fn on_a_terminal_the_count_is_asked_for_and_nothing_else_is_a_yes() {
     assert_eq!(open(&fleet), 4);
     let (code, seen) = typed(&fleet, discard, "3\n");
     assert_eq!((code, open(&fleet)), (Some(0), 1), "{seen}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_could_not_be_read_is_shown_whole_written_to_a_file_never_guessed_at_and_discarded() {
+    let fleet = Fleet::new();
+    let at = places(1)[0];
+    let job = JobId::mail(&at);
+    let fields = [
+        (b"j".to_vec(), job.as_str().as_bytes().to_vec()),
+        (b"e".to_vec(), b"no \x1b[31m envelope".to_vec()),
+        (b"more".to_vec(), b"of it".to_vec()),
+    ];
+    let raw = b"raw \x00\xff bytes".to_vec();
+    let odd = NewDeadLetter {
+        envelope_json: Unreadable::new(&fields).to_json(),
+        raw: Some(raw.clone().into()),
+        ..letter(at, "malformed_entry")
+    };
+    bury(&fleet, &[odd]).await;
+
+    let file = fleet.path("odd.bytes");
+    let shown = fleet.run(&["dead", "show", job.as_str(), "--raw", &file]).with_code(0).out;
+    assert_eq!(std::fs::read(file).expect("written"), raw);
+    assert!(
+        shown.contains("more: of it") && shown.contains("e: (base64) ") && !shown.contains('\x1b'),
+        "{shown}"
+    );
+    let json = fleet.run(&["dead", "show", job.as_str(), "--json"]).with_code(0).json().remove(0);
+    assert_eq!(json["fields"][2], serde_json::json!(["more", "of it"]), "{json}");
+
+    let replay = fleet.run(&["dead", "replay", job.as_str()]).with_code(1);
+    assert!(replay.out.contains("1 cannot be replayed"), "{replay:?}");
+    assert_eq!((open(&fleet), fleet.queue().live(&[job]).await.expect("asked")), (1, vec![false]));
+    fleet.run(&["dead", "discard", "--reason", "malformed_entry", "--yes", "1"]).with_code(0);
+    assert_eq!(open(&fleet), 0);
 }

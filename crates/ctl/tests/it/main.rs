@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod dead;
 mod dead_book;
+mod dead_killed;
 mod dead_replay;
 mod delivery;
 mod demo;

@@ -1,14 +1,21 @@
 //! How much waits: both queues, each by its name.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use mailfleet_model::{
     Direction, ENVELOPE_VERSION, Encoding, Envelope, InboxId, Lane, MailRef, MailboxId, Uid, UidValidity,
     Work,
 };
-use mailfleet_queue::{ConsumerName, Enqueued, NewJob, Queues};
+use mailfleet_queue::{Config, ConsumerName, Enqueued, NewJob, Queue, Queues};
+use mailfleet_testkit::eventually;
+use serde_json::json;
 
 use crate::fleet::Fleet;
 use crate::support::{run, run_with};
+
+/// Longest wait for anything that should happen soon.
+const SOON: Duration = Duration::from_secs(10);
 
 fn job(work: Work, lane: Lane) -> NewJob {
     let envelope = Envelope {
@@ -65,10 +72,51 @@ async fn the_depth_of_both_queues_is_shown_and_each_says_which_it_is() {
     assert_eq!((row("events", "high"), row("events", "normal")), ("1", "0"), "{table}");
 }
 
+#[tokio::test]
+async fn the_depth_says_how_old_and_how_large_everything_is_and_which_lane_refuses() {
+    let fleet = Fleet::new();
+    let text = std::fs::read_to_string(&fleet.config).expect("read");
+    std::fs::write(&fleet.config, text.replace("[queue]\n", "[queue]\nlow_max_entries = 2\n"))
+        .expect("written");
+    let config = Config { low_max_entries: 2, ..fleet.queue().config().clone() };
+    let queue = Queue::connect(&config).expect("a queue");
+    queue.enqueue((1..=2).map(|uid| job(mail(uid), Lane::Low)).collect()).await.expect("enqueued");
+    queue.enqueue(vec![job(mail(3), Lane::Normal)]).await.expect("enqueued");
+    let consumer = queue.consumer(ConsumerName::for_this_process());
+    let held = consumer.claim(1).await.expect("claimed");
+    let old = async || {
+        let depth = queue.depth().await.ok()?;
+        (depth.lane(Lane::Low).oldest.waiting >= Some(5)).then_some(depth)
+    };
+    let depth = eventually("an age", SOON, old).await;
+
+    let said = fleet.run(&["queue", "depth", "--json"]).with_code(0).json();
+    let lanes = &said[0]["lanes"];
+    assert_eq!(lanes["low"]["bytes"].as_u64(), depth.lane(Lane::Low).bytes, "one definition: {lanes}");
+    assert!(lanes["low"]["bytes"].as_u64() > Some(100), "{lanes}");
+    assert!(lanes["low"]["oldest_ms"]["waiting"].as_u64() >= Some(5), "{lanes}");
+    assert!(lanes["normal"]["oldest_ms"]["in_flight"].as_u64() >= Some(5), "{lanes}");
+    for (lane, state) in
+        [("low", "in_flight"), ("normal", "waiting"), ("high", "delayed"), ("high", "released")]
+    {
+        assert_eq!(lanes[lane]["oldest_ms"][state], 0, "{lane} {state}: {lanes}");
+    }
+    assert_eq!((&said[0]["oldest_dead_ms"], &said[0]["backlog"]), (&json!(0), &json!(3)));
+
+    let table = fleet.run(&["queue", "depth"]).with_code(0).out;
+    line(&table, &["QUEUE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "BYTES", "REFUSES"]);
+    line(&table, &["mails", "low", "2 (", "entries"]);
+    assert_eq!((&lanes["low"]["refuses"], &lanes["normal"]["refuses"]), (&json!(["entries"]), &json!([])));
+    line(&table, &["mails", "normal", "1 ("]);
+    consumer.hand_back(held).await.expect("handed back");
+}
+
 #[test]
 fn the_help_of_the_depth_says_what_a_script_can_rely_on() {
     let help = run(&["queue", "depth", "--help"]).with_code(0).out;
-    for word in ["`kind`", "mails", "events", "`queue`", "first the mails"] {
+    for word in
+        ["`kind`", "mails", "events", "`queue`", "first the mails", "`bytes`", "`oldest_ms`", "`refuses`"]
+    {
         assert!(help.contains(word), "{word} is missing in:\n{help}");
     }
     assert!(!help.contains("--events"), "{help}");

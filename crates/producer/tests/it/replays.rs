@@ -139,6 +139,24 @@ async fn a_replay_that_was_killed_half_way_is_made_good_and_one_under_way_is_lef
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_nobody_can_read_keeps_no_other_from_the_index() {
+    let (world, places) = world_with(1).await;
+    world.store.dead_letter(&[letter(places[0], Lane::High, None)]).await.unwrap();
+    // Somebody's hands: the look for lost replays fails with it, each time.
+    world.sql(
+        "INSERT INTO mailfleet.dead_letters (job_id, lane, envelope, reason, class, error, attempts, crashes, drains, state, \
+         closed) VALUES ('nonsense', 'high', '{}', 'odd', 'fault', 'odd', 0, 0, 0, 'replayed', now() - interval '1 h')",
+    );
+    let producer = world.producer("");
+    producer.process.wait_for_line("cannot look for lost replays of dead letters", LONG).unwrap();
+    eventually("the open letter in the index", LONG, || async {
+        let depth = world.queue.depth().await.ok()?;
+        (depth.dead == Some(1)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_replay_of_delivery_events_needs_no_raw_mail_and_goes_into_their_queue() {
     let (world, places) = world_with(1).await;
     let inbox = InboxId(7);

@@ -2,8 +2,9 @@
 -- outage, or its future was dropped) comes back to it, free of charge.
 --
 -- KEYS: those of the prelude.
--- ARGV: 1 consumer, 2 max, 3 bytes, 4 alone (how many that must run alone may be taken), 5 number of entries to pass
---   over (those it holds, and those it let go on purpose, which are the reclaim's); then those as "<lane letter>:<id>".
+-- ARGV: 1 consumer, 2 max, 3 bytes (stop once this much raw mail is taken; 0: take nothing), 4 alone (how many that must
+--   run alone may be taken), 5 number of entries to pass over (those it holds, and those it let go on purpose, which are
+--   the reclaim's); then those as "<lane letter>:<id>".
 -- Reply: { 1 where there may be more, taken entries (see `report`) }.
 -- Safe: the name is unique to one process incarnation, so nobody else can hold these. The delivery count is kept. It is
 --   in hand already, so a pause of its lane does not hold it back.
@@ -22,7 +23,7 @@ for lane = 1, 3 do
       elseif count >= 2 and alone_left <= 0 then
         redis.call('XCLAIM', KEYS[lane], GROUP, 'alone', 0, id, 'IDLE', RIPE_MS, 'JUSTID')
       else
-        local entry = redis.call('XCLAIM', KEYS[lane], GROUP, me, 0, id, 'RETRYCOUNT', count)[1]
+        local entry = redis.call('XCLAIM', KEYS[lane], GROUP, me, 0, id, 'RETRYCOUNT', at_rest(count))[1]
         if entry then
           if count >= 2 then alone_left = alone_left - 1 end
           bytes = bytes + weight(entry[2])

@@ -65,11 +65,15 @@ local function read_new(lane, limit)
   return {}
 end
 
+local FIRST_PIECE = 32
 local function take_new(lane, limit)
-  local got = 0
+  local got, before = 0, bytes
   while got < limit and not full() do
-    -- In small pieces, since the size of an entry is only known once it is read.
-    local piece = math.min(limit - got, 32)
+    -- In pieces, since the size of an entry is only known once it is read: a small one first, then as many as would fit if
+    -- they were twice as large as those before.
+    local piece = FIRST_PIECE
+    if got > 0 then piece = math.max(piece, math.floor((bytes_end - bytes) * got / (2 * (bytes - before + 1)))) end
+    piece = math.min(limit - got, piece)
     local entries = read_new(lane, piece)
     for _, entry in ipairs(entries) do
       if full() then

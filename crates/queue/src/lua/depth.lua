@@ -1,38 +1,66 @@
 -- depth: how much of everything there is, in one consistent look. Reads only.
 --
 -- KEYS: those of the prelude.
--- ARGV: none.
--- Reply: { dead, due retries over all lanes, closed (0/1), then for each lane { waiting, in flight, delayed, released,
---   age of the oldest waiting in ms, paused (0/1) } }; -1 stands for unknown, which is never shown as 0.
+-- ARGV: 1-13 the marks (see `marks`).
+-- Reply: { dead, age of the oldest dead letter, due retries over all lanes, closed (0/1), then for each lane { waiting, in
+--   flight, delayed, released, then the age of the oldest of each of these four, bytes, paused (0/1), refuses (0; 1 for
+--   too many entries, 2 for too little memory, 3 for both) } }. Ages are in ms since the entry came into its lane (a dead
+--   letter: since it died), 0 where there is none. -1 stands for unknown, which is never shown as 0.
 -- Since whatever is done is deleted, what is not pending in the stream is what nobody has read yet. XINFO's lag is not
 --   used: it is nil after any deletion.
 
-local function id_age(id, now)
-  return math.max(0, now - tonumber(string.match(id, '^(%d+)')))
+-- Consumers whose oldest entry is looked for; with more of them it is not known. A fleet has one for each process.
+local CONSUMERS_MAX = 500
+local PSEUDO = { released = 'released', alone = 'released', delayed = 'delayed' }
+
+local now = now_ms()
+
+local function age_of(row)
+  return row and math.max(0, now - tonumber(string.match(row[1], '^(%d+)'))) or 0
 end
 
--- The age of the oldest entry that waits: with a pseudo consumer, or after the last one that was delivered.
-local function oldest(lane, waiting, now)
-  local age = 0
-  for _, owner in ipairs({ 'released', 'alone' }) do
-    local row = group_rows('XPENDING', KEYS[lane], GROUP, '-', '+', 1, owner)[1]
-    if row then age = math.max(age, id_age(row[1], now)) end
-  end
-  if waiting <= 0 then return age end
+-- The first entry that no consumer has read.
+local function first_unread(lane)
   local last = '0-0'
-  for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[lane])) do
+  for _, info in ipairs(group_rows('XINFO', 'GROUPS', KEYS[lane])) do
     local about = {}
     for i = 1, #info, 2 do about[info[i]] = info[i + 1] end
     if about.name == GROUP then last = about['last-delivered-id'] end
   end
-  local entry = redis.call('XRANGE', KEYS[lane], '(' .. last, '+', 'COUNT', 1)[1]
-  return entry and math.max(age, id_age(entry[1], now)) or -1
+  return redis.call('XRANGE', KEYS[lane], '(' .. last, '+', 'COUNT', 1)[1]
+end
+
+-- What is pending: entries and age of the oldest by state.
+local function pending_states(lane)
+  local states, consumers = {}, 0
+  for _, state in ipairs({ 'in_flight', 'released', 'delayed' }) do states[state] = { entries = 0, age = 0 } end
+  local summary = group_rows('XPENDING', KEYS[lane], GROUP)
+  for _, pair in ipairs(summary[4] or {}) do
+    local name = pair[1]
+    local state = states[PSEUDO[name] or 'in_flight']
+    state.entries = state.entries + tonumber(pair[2])
+    if not PSEUDO[name] then consumers = consumers + 1 end
+    if PSEUDO[name] or consumers <= CONSUMERS_MAX then
+      state.age = math.max(state.age, age_of(group_rows('XPENDING', KEYS[lane], GROUP, '-', '+', 1, name)[1]))
+    end
+  end
+  if consumers > CONSUMERS_MAX then states.in_flight.age = -1 end
+  return states, summary[1] or 0
+end
+
+-- Entries that nobody has read, and the age of the oldest. What somebody deleted by hand while it was pending stays
+-- pending, so that fewer seem to be left unread than are. Where that shows, the number is not known: with fewer entries
+-- than pending ones, or where there is a first unread entry and none left by number, or the other way round.
+local function waiting_in(lane, length, pending_total)
+  local first, waiting = first_unread(lane), length - pending_total
+  if waiting < 0 or (waiting > 0) ~= (first ~= nil) then waiting = -1 end
+  return waiting, age_of(first)
 end
 
 -- How many of the due times are those of delayed entries. A due time outlives a group that was lost until a claim meets
 -- it; only where there are more of them than delayed entries the first ones are looked at one by one.
 local LOOK_AT = 200
-local function believed(due, delayed, now)
+local function believed(due, delayed)
   if redis.call('ZCARD', KEYS[4]) <= delayed then return due end
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now, 'LIMIT', 0, LOOK_AT)) do
     local letter, id = string.match(member, '^(%a):(.+)$')
@@ -41,8 +69,8 @@ local function believed(due, delayed, now)
   return math.min(due, delayed)
 end
 
-local now = now_ms()
 local dead = redis.pcall('XLEN', KEYS[5])
+local first_dead = redis.pcall('XRANGE', KEYS[5], '-', '+', 'COUNT', 1)
 -- What is delayed and due: claimable, although no claim has made it ripe yet.
 local due = redis.pcall('ZCOUNT', KEYS[4], '-inf', now)
 local words = redis.pcall('HMGET', KEYS[7], 'high', 'normal', 'low', 'all', 'closed')
@@ -50,26 +78,35 @@ local function is_set(word, other)
   if words.err then return -1 end
   return (words[word] or (other and words[other])) and 1 or 0
 end
-local replies = { type(dead) == 'number' and dead or -1, type(due) == 'number' and due or -1, is_set(5) }
+
+read_marks(1)
+local noted = redis.pcall('HMGET', KEYS[8], FULL[1], FULL[2], FULL[3], BYTES[1], BYTES[2], BYTES[3])
+local function refuses(lane, length)
+  if noted.err then return -1 end
+  local why = noted[lane] and refusal(lane, length, noted[lane]) or ''
+  return (string.find(why, 'e', 1, true) and 1 or 0) + (string.find(why, 'm', 1, true) and 2 or 0)
+end
+local function bytes(lane, length)
+  if length == 0 then return 0 end
+  return not noted.err and tonumber(noted[3 + lane] or nil) or -1
+end
+
+local replies = { type(dead) == 'number' and dead or -1, first_dead.err and -1 or age_of(first_dead[1]),
+  type(due) == 'number' and due or -1, is_set(5) }
 local delayed = 0
 for lane = 1, 3 do
   local length = redis.pcall('XLEN', KEYS[lane])
   if type(length) ~= 'number' then
-    replies[#replies + 1] = { -1, -1, -1, -1, -1, is_set(lane, 4) }
+    replies[#replies + 1] = { -1, -1, -1, -1, -1, -1, -1, -1, -1, is_set(lane, 4), -1 }
     delayed = nil
   else
-    local summary = group_rows('XPENDING', KEYS[lane], GROUP)
-    local total, by = summary[1] or 0, { released = 0, alone = 0, delayed = 0 }
-    for _, pair in ipairs(summary[4] or {}) do
-      if by[pair[1]] then by[pair[1]] = tonumber(pair[2]) end
-    end
-    delayed = delayed and delayed + by.delayed
-    local released = by.released + by.alone
-    -- Fewer entries than pending ones: somebody deleted by hand, and what is left unread cannot be told.
-    local waiting = length >= total and length - total or -1
-    replies[#replies + 1] = { waiting, total - released - by.delayed, by.delayed, released,
-      oldest(lane, waiting, now), is_set(lane, 4) }
+    local states, total = pending_states(lane)
+    local waiting, waiting_age = waiting_in(lane, length, total)
+    delayed = delayed and delayed + states.delayed.entries
+    replies[#replies + 1] = { waiting, states.in_flight.entries, states.delayed.entries, states.released.entries,
+      waiting_age, states.in_flight.age, states.delayed.age, states.released.age,
+      bytes(lane, length), is_set(lane, 4), refuses(lane, length) }
   end
 end
-if delayed and replies[2] > 0 then replies[2] = believed(replies[2], delayed, now) end
+if delayed and replies[3] > 0 then replies[3] = believed(replies[3], delayed) end
 return replies

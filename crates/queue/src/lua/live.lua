@@ -14,7 +14,7 @@ for i, job in ipairs(ARGV) do
       replies[i] = 1
     else
       redis.call('HDEL', KEYS[6], job)
-      count_entry(job, INDEX[record.lane], record.id, -1)
+      count_entry(job, INDEX[record.lane], record.id, -1, record.size or 0)
     end
   end
 end

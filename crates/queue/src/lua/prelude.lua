@@ -2,20 +2,29 @@
 --
 -- KEYS (the same first nine for every script): 1 high, 2 normal, 3 low (streams), 4 delayed (sorted set of
 --   "<lane letter>:<entry id>" by due time in ms), 5 dead (stream), 6 live (hash, job id -> record), 7 paused (hash: `high`, `normal`, `low`,
---   `all`, `closed` -> what an operator said, see `pause.rs`), 8 accounts and 9 recount (hashes,
---   see `accounts`).
+--   `all`, `closed` -> what an operator said, see `pause.rs`), 8 accounts and 9 recount (hashes: what is counted, see
+--   `accounts`, and which lanes refuse, see `marks`).
 --   All carry one hash tag, so a script touches one cluster slot.
--- Record of a live job: "<state>|<lane letter>|<entry id>|<attempts>|<crashes>|<drains>|<history JSON>", cut short to
---   its first three parts for a job that has been through nothing yet. State Q: the entry stands in its lane (new,
---   held, or with one of the pseudo consumers below); X: dead, and the id is that of the entry in the dead stream.
+-- Entry of a lane: `j` job id, `e` envelope, then `r` the raw bytes as stored, or, where they are kept beside it, `b`
+--   their size before compression and `s` as stored; `once` for a replay.
+-- Record of a live job: "<state>|<lane letter>|<entry id>|<size>|<attempts>|<crashes>|<drains>|<history JSON>", cut short
+--   to its first four parts for a job that has been through nothing yet. State Q: the entry stands in its lane (new,
+--   held, or with one of the pseudo consumers below) and stores so many bytes (see `size_of`); X: dead, and the id is
+--   that of the entry in the dead stream.
 -- Pseudo consumers of the group: `released` (goes before what is new), `alone` (the same, but runs alone: its
 --   delivery count is 2 or more), `delayed` (waits for its due time).
+-- The delivery count is not a number of deliveries but what is known against an entry; only `reclaim` and `begin` raise it:
+--   1 nothing; 2 its consumer died on it, or on another of its batch: it runs alone from now on; 3 (SUSPECT) a consumer
+--   died once more with it in hand: it runs with nothing else of its process at work. One more than an odd number from 3 on:
+--   it does so at this moment, and a death now is its own, a crash. Two more: a consumer died with it in hand before that;
+--   ten times are free (LAST_FREE), then each is a crash as well, so that what kills whoever takes it ends at last.
 
 local GROUP = 'consumers'
 local LETTER = { 'h', 'n', 'l' }
 local INDEX = { h = 1, n = 2, l = 3 }
 -- Idle time given to what waits with a pseudo consumer: it is nobody's lease and always ripe to be taken.
 local RIPE_MS = 86400000
+local SUSPECT, LAST_FREE = 3, 23
 
 local function is_no_group(reply)
   return type(reply) == 'table' and reply.err and string.find(reply.err, 'NOGROUP', 1, true)
@@ -43,6 +52,16 @@ local function waiting_owner(count)
   return count >= 2 and 'alone' or 'released'
 end
 
+-- Whether a delivery count says that the entry runs by itself at this moment.
+local function is_begun(count)
+  return count > SUSPECT and count % 2 == 0
+end
+
+-- The count of an entry that is not being run any more (or not yet).
+local function at_rest(count)
+  return is_begun(count) and count - 1 or count
+end
+
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -56,29 +75,22 @@ end
 
 local function parse(record)
   if not record then return nil end
-  local state, lane, id, attempts, crashes, drains, history =
-    string.match(record, '^(%u)|(%a)|([%d%-]+)|?(%d*)|?(%d*)|?(%d*)|?(.*)$')
+  local state, lane, id, size, attempts, crashes, drains, history =
+    string.match(record, '^(%u)|(%a)|([%d%-]+)|?(%d*)|?(%d*)|?(%d*)|?(%d*)|?(.*)$')
   if not state then return nil end
   return {
-    state = state, lane = lane, id = id, history = history,
+    state = state, lane = lane, id = id, size = tonumber(size), history = history,
     attempts = tonumber(attempts) or 0, crashes = tonumber(crashes) or 0, drains = tonumber(drains) or 0,
   }
 end
 
 local function format(record)
-  return table.concat({ record.state, record.lane, record.id, record.attempts, record.crashes, record.drains,
-    record.history }, '|')
+  return table.concat({ record.state, record.lane, record.id, record.size or '', record.attempts, record.crashes,
+    record.drains, record.history }, '|')
 end
 
--- The record of the job as far as it speaks of this very entry; a fresh one where there is none. nil where the job has
--- another entry by now (it was lost and enqueued again): that one's record is not ours to touch.
-local function own_record(job, lane, id)
-  local record = parse(redis.call('HGET', KEYS[6], job))
-  if record == nil then
-    return { state = 'Q', lane = LETTER[lane], id = id, attempts = 0, crashes = 0, drains = 0, history = '' }
-  end
-  if record.state == 'Q' and record.lane == LETTER[lane] and record.id == id then return record end
-  return nil
+local function is_of(record, lane, id)
+  return record.state == 'Q' and record.lane == LETTER[lane] and record.id == id
 end
 
 -- The job id that stands in an entry's fields.
@@ -89,16 +101,45 @@ local function job_of(fields)
   return nil
 end
 
+-- What an entry stores in bytes: job id, envelope and raw mail, in it or beside it. What is no entry of ours, and so has
+-- no envelope, stores nothing of ours: enqueue has not counted it either.
+local function size_of(fields)
+  local of = {}
+  for i = 1, #fields, 2 do of[fields[i]] = fields[i + 1] end
+  if not of.j or not of.e then return 0 end
+  return #of.j + #of.e + (of.r and #of.r or tonumber(of.s) or 0)
+end
+
+-- A record for an entry that lost its own.
+local function new_record(lane, id, size)
+  return { state = 'Q', lane = LETTER[lane], id = id, size = size, attempts = 0, crashes = 0, drains = 0, history = '' }
+end
+
 -- `pending`, and that the entry is this job's: ids are times, so after a loss of everything and with a clock that was set
 -- back another job can have the id. What was deleted by hand is nobody else's. The entry, which carries its mail, is
 -- only read where the record does not tell.
+--
+-- Returns the delivery count, or nil where it is not owned; the entry's size; and the record as far as it speaks of this
+-- very entry, a new one where there is none, nil where the job has another entry by now (it was lost and enqueued again):
+-- that one's record is not ours to touch.
 local function owned(lane, id, owner, job)
   local count = pending(lane, id, owner)
   if not count then return nil end
-  local letter, at = string.match(redis.call('HGET', KEYS[6], job) or '', '^Q|(%a)|([%d%-]+)')
-  if letter == LETTER[lane] and at == id then return count end
+  local record = parse(redis.call('HGET', KEYS[6], job))
+  local own = record and is_of(record, lane, id)
+  if own and record.size then return count, record.size, record end
   local entry = redis.call('XRANGE', KEYS[lane], id, id)[1]
-  return (not entry or job_of(entry[2]) == job) and count or nil
+  if not own and entry and job_of(entry[2]) ~= job then return nil end
+  local size = entry and size_of(entry[2]) or 0
+  if own then record.size = size end
+  if own or not record then return count, size, record or new_record(lane, id, size) end
+  return count, size, nil
+end
+
+-- The records of jobs, in their order; false where there is none.
+local function records_of(jobs)
+  if #jobs == 0 then return {} end
+  return redis.call('HMGET', KEYS[6], unpack(jobs))
 end
 
 -- What an entry will weigh in its consumer's memory: raw bytes inside it, or the raw size written down for its blob.
@@ -112,11 +153,11 @@ end
 
 -- The taken entries as the client reads them: lane, entry id, delivery count, exhausted (0/1), record, fields.
 local function report(taken)
-  local replies = {}
+  local jobs, replies = {}, {}
+  for i, entry in ipairs(taken) do jobs[i] = job_of(entry.fields) or '' end
+  local records = records_of(jobs)
   for i, entry in ipairs(taken) do
-    local job = job_of(entry.fields)
-    local record = job and redis.call('HGET', KEYS[6], job) or ''
-    replies[i] = { entry.lane, entry.id, entry.count, entry.exhausted and 1 or 0, record or '', entry.fields }
+    replies[i] = { entry.lane, entry.id, entry.count, entry.exhausted and 1 or 0, records[i] or '', entry.fields }
   end
   return replies
 end

@@ -3,41 +3,51 @@
 -- KEYS: those of the prelude.
 -- ARGV: 1 consumer, 2 doorbell channel, 3 lease in ms, 4 max (entries looked at), 5 max_crashes, 6 bytes, 7 alone (how
 --   many that must run alone may be taken now), 8 idle time in ms after which a name without entries is forgotten,
---   9 number of held entries; then those as "<lane letter>:<id>": the caller's own live work is never taken.
+--   9 the server's time in ms after which nothing is taken, 10 number of held entries; then those as
+--   "<lane letter>:<id>": the caller's own live work is never taken.
 -- Reply: the taken entries, see `report`: at most `alone` to be run, besides those that are out of crashes.
 -- Safe: asks each real consumer's own pending list for what is idle for a lease, so the pseudo consumers' entries are
 --   never seen, and neither a long list of fresh entries nor of waiting ones hides an old one; the server filters before
 --   it counts, so that no cursor is needed to get to the end. Delivery count 1 means the entry was in a batch, which
---   may have died of another entry: the first reclaim only makes it run alone (count 2) and is free. An entry that ran
---   alone and is found here again has cost its process: one crash. What cannot be taken now waits with `alone`, where
---   every consumer takes one at a time, so that a crash is only ever counted for the one that ran. So does what is found
---   in a paused lane: to run it again would be to begin something there.
+--   may have died of another entry: the first reclaim only makes it run alone (count 2) and is free. So is the second: its
+--   process may have died of another batch; from then on (count 3) it runs with nothing beside it, after a `begin`. What is
+--   found here begun has cost its process: one crash. What cannot be taken now waits with `alone`, where every consumer
+--   takes one at a time. So does what is found in a paused lane: to run it again would be to begin something there.
+--   A script that was sent before the server stood still runs after it, when every lease looks as if it had run out: so it
+--   looks at the time first.
+if now_ms() > tonumber(ARGV[9]) then return {} end
 local me, lease, max, max_crashes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local budget, alone_left, forget = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local held, taken, bytes, seen, rang = {}, {}, 0, 0, false
 local paused = paused_lanes()
-for i = 10, 9 + tonumber(ARGV[9]) do held[ARGV[i]] = true end
+for i = 11, 10 + tonumber(ARGV[10]) do held[ARGV[i]] = true end
 
-local function crash(job, lane, id)
-  local record = own_record(job, lane, id)
-  if not record then return 0 end
-  record.crashes = record.crashes + 1
-  redis.call('HSET', KEYS[6], job, format(record))
+-- How many crashes the entry has, `one_more` included.
+local function crashes(job, lane, id, fields, one_more)
+  local record = parse(redis.call('HGET', KEYS[6], job)) or new_record(lane, id, size_of(fields))
+  -- The job may have another entry by now (it was lost and enqueued again): that one's record is not ours to touch.
+  if not is_of(record, lane, id) then return 0 end
+  if one_more then
+    record.crashes = record.crashes + 1
+    redis.call('HSET', KEYS[6], job, format(record))
+  end
   return record.crashes
 end
 
 local function recover(lane, id, count)
-  local entry = redis.call('XCLAIM', KEYS[lane], GROUP, me, lease, id, 'RETRYCOUNT', 2)[1]
+  local crashed, next_count = is_begun(count) or count >= LAST_FREE, at_rest(count)
+  if not crashed then next_count = count < SUSPECT and count + 1 or count + 2 end
+  local entry = redis.call('XCLAIM', KEYS[lane], GROUP, me, lease, id, 'RETRYCOUNT', next_count)[1]
   if not entry then return end
   local job = job_of(entry[2])
-  local exhausted = count >= 2 and job and crash(job, lane, id) >= max_crashes
+  local exhausted = job and crashes(job, lane, id, entry[2], crashed) >= max_crashes
   if bytes < budget and (exhausted or (alone_left > 0 and not paused[lane])) then
     if not exhausted then alone_left = alone_left - 1 end
     bytes = bytes + weight(entry[2])
-    taken[#taken + 1] = { lane = lane, id = id, count = 2, exhausted = exhausted, fields = entry[2] }
+    taken[#taken + 1] = { lane = lane, id = id, count = next_count, exhausted = exhausted, fields = entry[2] }
   elseif exhausted then
-    -- No room for it now: it stays with us without being held and is looked at again after a lease. Its next crash
-    -- count is higher than the limit already, so it stays exhausted.
+    -- No room for it now: it stays with us without being held and is looked at again after a lease. Its record says that
+    -- it is exhausted.
     return
   else
     redis.call('XCLAIM', KEYS[lane], GROUP, 'alone', 0, id, 'IDLE', RIPE_MS, 'JUSTID')

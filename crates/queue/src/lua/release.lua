@@ -3,12 +3,12 @@
 -- The entry stays in stream and pending list and only changes owner (never XADD to the tail, which would put it last).
 -- `job` is '' where it is not known. Returns whether it was ours.
 local function release(me, lane, id, job, counted)
-  local count
-  if job == '' then count = pending(lane, id, me) else count = owned(lane, id, me, job) end
+  local count, _, record
+  if job == '' then count = pending(lane, id, me) else count, _, record = owned(lane, id, me, job) end
   if not count then return false end
-  redis.call('XCLAIM', KEYS[lane], GROUP, waiting_owner(count), 0, id, 'IDLE', RIPE_MS, 'JUSTID')
-  local record = counted and own_record(job, lane, id)
-  if record then
+  redis.call('XCLAIM', KEYS[lane], GROUP, waiting_owner(count), 0, id, 'IDLE', RIPE_MS, 'RETRYCOUNT', at_rest(count),
+    'JUSTID')
+  if record and counted then
     record.drains = record.drains + 1
     redis.call('HSET', KEYS[6], job, format(record))
   end

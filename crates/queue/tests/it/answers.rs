@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailfleet_model::{Class, Classify, Lane, Secret};
-use mailfleet_queue::{Failure, LaneDepth, Memory, Queue, State};
+use mailfleet_queue::{Failure, LaneDepth, Memory, Oldest, Queue, Refuses, State};
 use mailfleet_testkit::eventually;
 
 use crate::fixture::{Fixture, SOON, claim_one, config, die_with, id};
@@ -17,8 +17,10 @@ async fn the_depth_says_how_much_of_everything_there_is() {
         in_flight: Some(0),
         delayed: Some(0),
         released: Some(0),
-        oldest_age_ms: Some(0),
+        oldest: Oldest { waiting: Some(0), in_flight: Some(0), delayed: Some(0), released: Some(0) },
+        bytes: Some(0),
         paused: Some(false),
+        refuses: Some(Refuses::default()),
     };
     assert_eq!(
         (empty.lanes, empty.dead, empty.due, empty.closed),
@@ -34,7 +36,7 @@ async fn the_depth_says_how_much_of_everything_there_is() {
     consumer.dead_letter(vec![(held.pop().unwrap(), "data".to_owned())]).await.unwrap();
     let depth = eventually("some age", SOON, || async {
         let depth = f.queue.depth().await.unwrap();
-        (depth.lane(Lane::Normal).oldest_age_ms >= Some(50)).then_some(depth)
+        (depth.lane(Lane::Normal).oldest_age_ms() >= Some(50)).then_some(depth)
     })
     .await;
     let normal = depth.lane(Lane::Normal);
@@ -117,7 +119,7 @@ async fn the_memory_is_told_with_its_limit_where_there_is_one() {
     let memory = f.queue.memory().await.unwrap();
     assert!(memory.used_bytes.is_some_and(|used| used > 0), "{memory:?}");
     assert_eq!(memory.max_bytes, Some(64 << 20));
-    let _: String = f.redis("CONFIG SET maxmemory 0").await;
+    let _: Vec<String> = f.everywhere("CONFIG SET maxmemory 0");
     assert_eq!(f.queue.memory().await.unwrap().max_bytes, None, "no limit is none, not zero");
 }
 

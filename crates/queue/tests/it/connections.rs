@@ -116,3 +116,50 @@ async fn what_redis_refuses_costs_no_connection() {
     // The question itself has a connection of its own each time.
     assert_eq!(received(&connected().await), before + 1);
 }
+
+/// Answers nobody: takes connections, writes down when, and closes them.
+async fn closed_door(
+    listener: tokio::net::TcpListener,
+    seen: std::sync::Arc<std::sync::Mutex<Vec<Instant>>>,
+) {
+    while let Ok((stream, _)) = listener.accept().await {
+        seen.lock().unwrap().push(Instant::now());
+        drop(stream);
+    }
+}
+
+#[tokio::test]
+async fn fifty_clients_of_a_server_that_is_away_do_not_come_back_in_step() {
+    const CLIENTS: usize = 50;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let seen = std::sync::Arc::default();
+    let door = tokio::spawn(closed_door(listener, std::sync::Arc::clone(&seen)));
+    let consumers: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let queue = mailfleet_queue::Queue::connect(&crate::fixture::config(url.clone())).unwrap();
+            queue.consumer(mailfleet_queue::ConsumerName::for_this_process())
+        })
+        .collect();
+    // Each one listens from its first wait on.
+    for consumer in &consumers {
+        consumer.wait(Duration::ZERO).await;
+    }
+    let times = eventually("six tries of each", Duration::from_secs(30), || async {
+        let times = seen.lock().unwrap().clone();
+        (times.len() >= CLIENTS * 6).then_some(times)
+    })
+    .await;
+    door.abort();
+    // The first tries follow each other quickly. After that no twentieth of a second sees more than half of them.
+    let later: Vec<_> = times.iter().filter(|time| **time > times[0] + Duration::from_millis(700)).collect();
+    let crowd = |from: &Instant| {
+        later
+            .iter()
+            .filter(|time| **time >= from && time.duration_since(*from) < Duration::from_millis(50))
+            .count()
+    };
+    let most = later.iter().map(|from| crowd(from)).max().unwrap();
+    println!("{} tries, at most {most} in 50 ms", times.len());
+    assert!(most <= CLIENTS / 2, "{most} of {CLIENTS}");
+}

@@ -6,7 +6,7 @@ use mailfleet_model::{Class, Classify, Encoding, Lane};
 use mailfleet_queue::{Enqueued, Failure, MAX_RAW_BYTES, Settled, State};
 use mailfleet_testkit::eventually;
 
-use crate::fixture::{Fixture, LEASE, SOON, claim_one, die_with, id, job, reclaimed, uids};
+use crate::fixture::{Fixture, LEASE, SOON, claim_one, die_with, id, job, keys, reclaimed, uids};
 
 #[tokio::test]
 async fn the_same_job_enqueued_again_is_left_as_it_is_wherever_it_is() {
@@ -66,10 +66,7 @@ async fn small_mail_travels_inside_its_entry_and_large_mail_beside_it_and_both_g
     assert!(consumer.done(deliveries).await.unwrap().iter().all(|settled| *settled == Settled::Done));
     let mut left: Vec<String> = f.redis("KEYS *").await;
     left.sort();
-    assert_eq!(
-        left,
-        ["high", "low", "normal"].map(|lane| format!("mailfleet:{{email:processing:0}}:{lane}"))
-    );
+    assert_eq!(left, ["high", "low", "normal"].map(|lane| format!("{}{lane}", keys(f.queue.config()))));
     assert_eq!(f.redis::<u64>("XLEN K:normal").await, 0);
 }
 

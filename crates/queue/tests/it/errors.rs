@@ -4,7 +4,7 @@ use mailfleet_model::{Class, Classify, Secret};
 use mailfleet_queue::{Config, Error, Queue};
 use mailfleet_testkit::free_port;
 
-use crate::fixture::{Fixture, claim_one, config, job};
+use crate::fixture::{Fixture, config};
 
 /// The error as a start shows it: with all of its causes.
 fn line(error: &Error) -> String {
@@ -29,7 +29,7 @@ fn place(f: &Fixture) -> String {
 
 #[tokio::test]
 async fn a_missing_right_is_said_once_with_place_and_remedy() {
-    let f = Fixture::start();
+    let f = Fixture::start_with(&[], |config| config.partitions = 1);
     let _: String = f.redis("ACL SETUSER fleet on >hunter2 ~* &* +@all -xgroup").await;
     let queue = with_login(&f, "fleet:hunter2");
     let error = queue.ensure_groups().await.unwrap_err();
@@ -55,37 +55,8 @@ async fn a_missing_right_is_said_once_with_place_and_remedy() {
 }
 
 #[tokio::test]
-async fn the_rights_that_the_remedy_names_are_enough() {
-    let f = Fixture::start();
-    let _: String =
-        f.redis("ACL SETUSER fleet on >pw resetkeys ~mailfleet:* &mailfleet:* +@all -@dangerous +info").await;
-    let queue = with_login(&f, "fleet:pw");
-    queue.ping().await.unwrap();
-    queue.ensure_groups().await.unwrap();
-    queue.run_id().await.unwrap();
-    queue
-        .enqueue((1..=3).map(|uid| job(uid, mailfleet_model::Lane::Normal, vec![b'x'; 9_000])).collect())
-        .await
-        .unwrap();
-    queue.depth().await.unwrap();
-    queue.find_message("a@b", 10).await.unwrap();
-    let info = queue.server_info().await.unwrap();
-    assert_eq!(info.maxmemory_policy.as_deref(), Some("noeviction"));
-    let consumer = queue.consumer(mailfleet_queue::ConsumerName::for_this_process());
-    let _keeper = consumer.spawn_keeper().unwrap();
-    let delivery = claim_one(&consumer).await;
-    queue.locate(delivery.job_id()).await.unwrap().unwrap();
-    consumer.done(vec![delivery]).await.unwrap();
-    consumer.hand_back(consumer.claim(1).await.unwrap()).await.unwrap();
-    let last = consumer.claim(1).await.unwrap().into_iter().map(|delivery| (delivery, "data".to_owned()));
-    consumer.dead_letter(last.collect()).await.unwrap();
-    consumer.reclaim(10).await.unwrap();
-    consumer.leave().await.unwrap();
-}
-
-#[tokio::test]
 async fn a_refused_login_names_place_and_remedy_and_never_the_password() {
-    let f = Fixture::start_with(&[("requirepass", "right")], |_| {});
+    let f = Fixture::start_with(&[("requirepass", "right")], |config| config.partitions = 1);
     let bare = format!("redis://127.0.0.1:{}", f.redis.port());
     let wrong = format!("redis://:hunter2@127.0.0.1:{}", f.redis.port());
     let named = format!("redis://nobody:hunter2@127.0.0.1:{}", f.redis.port());
@@ -113,7 +84,7 @@ async fn a_server_that_is_not_there_is_named() {
 
 #[tokio::test]
 async fn keys_of_something_else_are_named_as_such() {
-    let f = Fixture::start();
+    let f = Fixture::start_with(&[], |config| config.partitions = 1);
     let _: String = f.redis("SET K:normal rubbish").await;
     let text = line(&f.queue.ensure_groups().await.unwrap_err());
     assert!(text.contains(&place(&f)) && text.contains("queue.queue"), "{text}");

@@ -8,15 +8,23 @@ use mailfleet_model::{
     UidValidity, Work,
 };
 use mailfleet_queue::{Config, Consumer, ConsumerName, Delivery, Enqueued, NewJob, Queue};
-use mailfleet_testkit::{RedisServer, eventually};
+use mailfleet_testkit::{RedisCluster, RedisServer, eventually};
 use redis::FromRedisValue;
 
 /// Longest wait for anything that should happen soon.
 pub const SOON: Duration = Duration::from_secs(10);
 pub const LEASE: Duration = Duration::from_secs(1);
 
+/// Set to `cluster`, every fixture stands on a cluster of three masters, with three partitions.
+const WHERE: &str = "MAILFLEET_TEST_REDIS";
+/// The partitions of a fixture on a cluster. Their slots are on three different masters.
+pub const PARTITIONS: u16 = 3;
+
 pub struct Fixture {
+    /// The server; of a cluster, the one that has the partition of [`id`]'s account.
     pub redis: RedisServer,
+    /// The other nodes of a cluster.
+    pub others: Vec<RedisServer>,
     pub queue: Queue,
 }
 
@@ -26,11 +34,29 @@ impl Fixture {
     }
 
     pub fn start_with(settings: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
+        if std::env::var_os(WHERE).is_some_and(|place| place == "cluster") {
+            return Self::start_on(RedisCluster::start(3, 0, settings).unwrap(), change);
+        }
         let redis = RedisServer::start_with(settings).unwrap();
         let mut config = config(redis.url());
         change(&mut config);
         let queue = Queue::connect(&config).unwrap();
-        Self { redis, queue }
+        Self { redis, others: Vec::new(), queue }
+    }
+
+    /// One on a cluster.
+    pub fn start_on(cluster: RedisCluster, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { partitions: PARTITIONS, ..config(cluster.url()) };
+        change(&mut config);
+        let owner = cluster.first_owner(&keys(&config)).unwrap();
+        let (redis, others) = cluster.split(owner);
+        let queue = Queue::connect(&config).unwrap();
+        Self { redis, others, queue }
+    }
+
+    /// Whether it is on a cluster.
+    pub fn is_cluster(&self) -> bool {
+        !self.others.is_empty()
     }
 
     pub fn consumer(&self) -> Consumer {
@@ -44,16 +70,43 @@ impl Fixture {
         assert!(enqueued.iter().all(|enqueued| *enqueued == Enqueued::Queued), "{enqueued:?}");
     }
 
-    /// Runs one command, its words separated by spaces; `K:` stands for the keys' prefix.
+    /// Runs one command on every server.
+    pub fn everywhere<T: FromRedisValue>(&self, line: &str) -> Vec<T> {
+        [&self.redis].into_iter().chain(&self.others).map(|server| server.ask(line).unwrap()).collect()
+    }
+
+    /// Starts the server again; of a cluster, waits until all nodes have noticed.
+    pub async fn start_again(&self) {
+        self.redis.start_again().unwrap();
+        eventually("a cluster that works", SOON, || async {
+            let infos: Vec<String> =
+                if self.is_cluster() { self.everywhere("CLUSTER INFO") } else { Vec::new() };
+            infos.iter().all(|info| info.contains("cluster_state:ok")).then_some(())
+        })
+        .await;
+    }
+
+    /// Runs one command, its words separated by spaces; `K:` stands for the prefix of the keys of [`id`]'s partition.
     pub async fn redis<T: FromRedisValue>(&self, line: &str) -> T {
-        let line = line.replace("K:", "mailfleet:{email:processing:0}:");
+        let line = line.replace("K:", &keys(self.queue.config()));
         let mut words = line.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
         words.for_each(|word| {
             command.arg(word);
         });
-        command.query_async(&mut self.redis.connection().await).await.unwrap()
+        let answer = command.query_async(&mut self.redis.connection().await).await;
+        // Keys of another partition are on another node.
+        let moved = answer.as_ref().err().and_then(redis::RedisError::redirect_node);
+        let Some((address, _)) = moved else { return answer.unwrap() };
+        let is_there = |node: &&RedisServer| address.ends_with(&format!(":{}", node.port()));
+        let node = self.others.iter().find(is_there).unwrap();
+        command.query_async(&mut node.connection().await).await.unwrap()
     }
+}
+
+/// The prefix of the keys of the partition in which account 1 is.
+pub fn keys(config: &Config) -> String {
+    format!("mailfleet:{{email:processing:{}}}:", 1 % config.partitions)
 }
 
 pub fn config(url: String) -> Config {

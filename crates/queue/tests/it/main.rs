@@ -1,19 +1,29 @@
 //! The queue against real Redis servers, one for each test.
 
 mod accounts;
+mod acl;
 mod answers;
+mod cluster;
 mod connections;
+mod depth;
 mod enqueue;
 mod errors;
+mod failover;
 mod find;
 mod fixture;
 mod model;
+mod name;
 mod odd_entries;
 mod order;
 mod outage;
 mod ownership;
 mod pause;
+mod pressure;
 mod queues;
 mod reclaim;
+mod recounts;
+mod round_trips;
+mod sentinel;
 mod settle;
+mod tls;
 mod work;

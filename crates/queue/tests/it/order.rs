@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mailfleet_model::{Class, Lane};
-use mailfleet_queue::{Failure, NewJob};
+use mailfleet_queue::{Delivery, Failure, NewJob};
 use mailfleet_testkit::eventually;
 
 use crate::fixture::{Fixture, SOON, at, claim_one, envelope, job, uids};
@@ -157,4 +157,47 @@ async fn no_partition_starves_whatever_the_size_of_the_claims() {
         consumer.done(deliveries).await.unwrap();
     }
     assert_eq!(served.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_claimed_or_adopted_from_all_lanes_and_partitions_passes_the_bytes_by_a_mail_of_each_lane_at_most()
+ {
+    const BYTES: u64 = 200_000;
+    const MAIL: u64 = 60_000;
+    let f = Fixture::start_with(&[], |config| (config.partitions, config.max_claim_bytes) = (4, BYTES));
+    let raw = || (0..MAIL).map(|_| fastrand::u8(..)).collect::<Vec<_>>().into();
+    let mails = (1..=8u128).flat_map(|account| Lane::ALL.map(|lane| (account, lane)));
+    let jobs = mails.flat_map(|(account, lane)| {
+        let first = 1 + 10 * u32::try_from(lane.index()).unwrap();
+        (first..first + 4).map(move |uid| (envelope(at(account, uid), 60_000), lane))
+    });
+    f.queue
+        .enqueue(jobs.map(|(envelope, lane)| NewJob { envelope, lane, raw: raw() }).collect())
+        .await
+        .unwrap();
+    let bytes = |deliveries: &[Delivery]| deliveries.iter().map(|it| it.raw().len() as u64).sum::<u64>();
+    let consumer = f.consumer();
+    let claimed = consumer.claim(100).await.unwrap();
+    assert!((BYTES..=BYTES + 3 * MAIL).contains(&bytes(&claimed)), "{}", bytes(&claimed));
+
+    f.queue.ensure_groups().await.unwrap();
+    // Answers of claims from each partition are lost.
+    for partition in 0..4 {
+        let key = format!("mailfleet:{{email:processing:{partition}}}:low");
+        let name = consumer.name();
+        let _: redis::Value =
+            f.redis(&format!("XREADGROUP GROUP consumers {name} COUNT 4 STREAMS {key} >")).await;
+    }
+    let mut left = 0;
+    loop {
+        let adopted = consumer.adopt().await.unwrap();
+        if adopted.is_empty() {
+            break;
+        }
+        assert!(bytes(&adopted) <= BYTES + MAIL, "{}", bytes(&adopted));
+        left += adopted.len();
+        consumer.done(adopted).await.unwrap();
+    }
+    assert!(left >= 12, "all of them, one time after the other: {left}");
+    consumer.done(claimed).await.unwrap();
 }

@@ -1,8 +1,10 @@
 //! Redis goes away, comes back, or comes back with nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use mailfleet_model::{Class, Classify, Lane, Secret};
+use mailfleet_model::{Backoff, Class, Classify, Lane};
 use mailfleet_queue::{Queue, Settled};
 use mailfleet_testkit::eventually;
 
@@ -34,6 +36,145 @@ async fn work_goes_on_within_five_seconds_of_redis_being_back() {
     }
     assert!(!held.lease_lost());
     assert_eq!(consumer.done(vec![held]).await.unwrap(), [Settled::Done]);
+}
+
+/// Whoever enqueues, claims and finishes as the binaries do: with their backoff, and without giving up.
+struct AtWork {
+    done: tokio::sync::watch::Receiver<u32>,
+    next: Arc<AtomicU32>,
+    tasks: [tokio::task::JoinHandle<()>; 2],
+}
+
+impl AtWork {
+    fn start(f: &Fixture) -> Self {
+        let (finished, done) = tokio::sync::watch::channel(0);
+        let next = Arc::new(AtomicU32::new(1));
+        let (queue, consumer, uid) = (f.queue.clone(), f.consumer(), Arc::clone(&next));
+        let produce = async move {
+            let mut failures = 0;
+            loop {
+                let number = uid.load(Ordering::SeqCst);
+                match queue.enqueue(vec![crate::fixture::job(number, Lane::Normal, "mail")]).await {
+                    Ok(_) => {
+                        failures = 0;
+                        uid.fetch_add(1, Ordering::SeqCst);
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                    Err(error) => pause(&error, &mut failures).await,
+                }
+            }
+        };
+        let consume = async move {
+            let _keeper = consumer.spawn_keeper().unwrap();
+            let mut failures = 0;
+            loop {
+                let deliveries = match consumer.claim(10).await {
+                    Ok(deliveries) if deliveries.is_empty() => {
+                        consumer.wait(Duration::from_secs(1)).await;
+                        continue;
+                    }
+                    Ok(deliveries) => deliveries,
+                    Err(error) => {
+                        pause(&error, &mut failures).await;
+                        continue;
+                    }
+                };
+                let last = uids(&deliveries).into_iter().max().unwrap();
+                match consumer.done(deliveries).await {
+                    Ok(_) => {
+                        failures = 0;
+                        finished.send_replace(last);
+                    }
+                    Err((error, _)) => pause(&error, &mut failures).await,
+                }
+            }
+        };
+        Self { done, next, tasks: [tokio::spawn(produce), tokio::spawn(consume)] }
+    }
+
+    /// How long it takes until something is finished that was enqueued from now on.
+    async fn goes_on_after(&mut self) -> Duration {
+        let (from, since) = (self.next.load(Ordering::SeqCst), Instant::now());
+        tokio::time::timeout(SOON, self.done.wait_for(|done| *done > from)).await.expect("work").unwrap();
+        since.elapsed()
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+}
+
+async fn pause(error: &mailfleet_queue::Error, failures: &mut u32) {
+    assert!(error.is_outage(), "{error}");
+    *failures += 1;
+    tokio::time::sleep(Backoff::RECONNECT.delay(*failures, fastrand::f64())).await;
+}
+
+/// How long Redis is away, or stands still.
+fn a_while() -> Duration {
+    Duration::from_secs(if std::env::var_os("MAILFLEET_SLOW").is_some() { 30 } else { 3 })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_happens_to_redis_consumption_goes_on_within_five_seconds_of_its_return() {
+    let f = Fixture::start();
+    let mut work = AtWork::start(&f);
+    work.goes_on_after().await;
+    let commands = [
+        "FLUSHALL",
+        "SCRIPT FLUSH",
+        "XGROUP DESTROY K:normal consumers",
+        "DEL K:normal",
+        "CLIENT KILL TYPE normal",
+        "CLIENT KILL TYPE pubsub",
+    ];
+    for trouble in ["a restart", "a crash", "SIGSTOP"].into_iter().chain(commands) {
+        match trouble {
+            "a restart" => {
+                f.redis.stop().unwrap();
+                // For so long nothing answers: that is what is tested.
+                tokio::time::sleep(a_while()).await;
+                f.start_again().await;
+            }
+            "a crash" => {
+                f.redis.kill();
+                f.start_again().await;
+            }
+            "SIGSTOP" => {
+                f.redis.pause().unwrap();
+                tokio::time::sleep(a_while()).await;
+                f.redis.resume().unwrap();
+            }
+            command => {
+                let _: redis::Value = f.redis(command).await;
+            }
+        }
+        let took = work.goes_on_after().await;
+        println!("{trouble}: work went on after {took:?}");
+        assert!(took < Duration::from_secs(5), "{trouble}: {took:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stood_still_takes_nothing_from_those_who_hold_it() {
+    let f = Fixture::start_with(&[], |config| config.response_timeout_ms = 500);
+    f.enqueue(Lane::Normal, 1..=10).await;
+    let (one, other) = (f.consumer(), f.consumer());
+    let _keepers = [one.spawn_keeper().unwrap(), other.spawn_keeper().unwrap()];
+    let held = one.claim(10).await.unwrap();
+    f.redis.pause().unwrap();
+    // Longer than any lease: that is what is tested.
+    tokio::time::sleep(a_while()).await;
+    f.redis.resume().unwrap();
+    let until = Instant::now() + LEASE * 3;
+    while Instant::now() < until {
+        let taken = other.reclaim(10).await.unwrap_or_default();
+        assert!(taken.is_empty(), "{taken:?}");
+        other.wait(Duration::from_millis(50)).await;
+    }
+    assert_eq!(one.done(held).await.unwrap(), [Settled::Done; 10]);
 }
 
 #[tokio::test]
@@ -127,19 +268,4 @@ async fn a_wrong_password_is_a_fault_and_never_shown() {
     assert_eq!(error.class(), Class::Fault, "{error}");
     assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
     f.queue.ping().await.unwrap();
-}
-
-#[tokio::test]
-async fn tls_works_with_a_private_authority_and_not_without_it() {
-    let certificates = mailfleet_testkit::Certificates::good().unwrap();
-    let redis = mailfleet_testkit::RedisServer::start_tls(&certificates).unwrap();
-    let mut config = config(redis.tls_url().unwrap());
-    assert!(Queue::connect(&config).unwrap().ping().await.is_err());
-    config.tls_ca_file = Some(certificates.ca().clone());
-    Queue::connect(&config).unwrap().ping().await.unwrap();
-    config.tls_ca_file = Some("/nonexistent/ca.pem".into());
-    let error = Queue::connect(&config).unwrap_err().to_string();
-    assert!(error.contains("tls_ca_file") && error.contains("/nonexistent/ca.pem"), "{error}");
-    config.url = Secret::new("nonsense");
-    assert!(Queue::connect(&config).unwrap_err().to_string().contains("`url`"));
 }

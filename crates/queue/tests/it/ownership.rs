@@ -196,3 +196,23 @@ async fn a_stale_owner_can_do_nothing_to_another_job_that_has_the_same_entry_id(
         assert_eq!(owner_of(&f, 2).await, name.as_str(), "{way}");
     }
 }
+
+#[tokio::test]
+async fn the_lease_of_another_job_under_the_same_entry_id_is_not_kept_alive() {
+    let f = Fixture::start();
+    let consumer = f.consumer();
+    f.enqueue(Lane::Normal, [1]).await;
+    let old = claim_one(&consumer).await;
+    // Everything is lost, the clock is set back, and the id is given again: to job 2, for the same consumer.
+    f.redis.flushall().await;
+    let (entry, name) = (old.entry_id().to_owned(), consumer.name().to_string());
+    let _: String = f.redis(&format!("XADD K:normal {entry} j {} e {{}} r x", id(2))).await;
+    let _: String = f.redis("XGROUP CREATE K:normal consumers 0").await;
+    let _: redis::Value = f.redis(&format!("XREADGROUP GROUP consumers {name} STREAMS K:normal >")).await;
+    let _keeper = consumer.spawn_keeper().unwrap();
+    eventually("the loss to be seen", SOON, || async { old.lease_lost().then_some(()) }).await;
+    assert_eq!((consumer.held(), consumer.stats().leases_lost), (0, 1));
+    assert!(!consumer.begin(&old).await.unwrap());
+    assert_eq!(consumer.done(vec![old]).await.unwrap(), [Settled::LostLease]);
+    assert_eq!(f.redis::<u64>("XLEN K:normal").await, 1);
+}

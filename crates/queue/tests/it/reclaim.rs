@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use mailfleet_model::Lane;
-use mailfleet_queue::Settled;
+use mailfleet_model::{Class, Lane};
+use mailfleet_queue::{Consumer, Delivery, Failure, Settled};
 use mailfleet_testkit::eventually;
 
 use crate::fixture::{Fixture, LEASE, SOON, claim_one, die_with, id, reclaimed, uids};
@@ -30,38 +30,101 @@ async fn what_a_dead_consumer_held_runs_elsewhere_soon_after_the_lease_one_by_on
     assert_eq!(seen, (1..=20).collect::<Vec<_>>());
 }
 
+/// Entry 1, from `watcher`'s reclaims and claims; whatever else comes is done.
+async fn the_first(watcher: &Consumer) -> Delivery {
+    eventually("entry 1", SOON, || async {
+        let mut some = watcher.reclaim(10).await.unwrap();
+        some.extend(watcher.claim(10).await.unwrap());
+        let others: Vec<_> =
+            some.extract_if(.., |delivery| uids(std::slice::from_ref(delivery)) != [1]).collect();
+        assert!(others.iter().all(|delivery| delivery.counters().crashes == 0));
+        watcher.done(others).await.unwrap();
+        some.pop()
+    })
+    .await
+}
+
 #[tokio::test]
-async fn only_a_death_while_running_alone_is_a_crash_and_the_third_is_the_last() {
+async fn only_a_death_while_running_by_itself_is_a_crash_and_the_third_is_the_last() {
     let f = Fixture::start();
     f.enqueue(Lane::Normal, 1..=2).await;
     let watcher = f.consumer();
     let _keeper = watcher.spawn_keeper().unwrap();
     // Entry 1 kills whoever runs it; entry 2 was beside it once.
     die_with(f.consumer().claim(2).await.unwrap());
+    // Then alone, which proves nothing while its process works on other batches.
+    let alone = the_first(&watcher).await;
+    assert!(alone.run_alone() && !alone.is_suspect() && alone.counters().crashes == 0);
+    watcher.hand_back(vec![alone]).await.unwrap();
+    let victim = f.consumer();
+    let alone = claim_one(&victim).await;
+    assert!(alone.run_alone() && !alone.is_suspect(), "handed back it keeps what is known of it");
+    die_with([alone]);
     for crashes in 0..3 {
-        let delivery = eventually("entry 1", SOON, || async {
-            let mut some = watcher.reclaim(10).await.unwrap();
-            some.extend(watcher.claim(10).await.unwrap());
-            let other: Vec<_> =
-                some.extract_if(.., |delivery| uids(std::slice::from_ref(delivery)) == [2]).collect();
-            assert!(other.iter().all(|delivery| delivery.counters().crashes == 0));
-            watcher.done(other).await.unwrap();
-            some.pop()
-        })
-        .await;
-        assert_eq!((delivery.counters().crashes, delivery.exhausted_crashes()), (crashes, false));
-        // It dies in the hands of another, who got it as it would have: handed back, it keeps running alone.
-        watcher.hand_back(vec![delivery]).await.unwrap();
+        let suspect = the_first(&watcher).await;
+        assert!(suspect.run_alone() && suspect.is_suspect(), "{suspect:?}");
+        assert_eq!((suspect.counters().crashes, suspect.exhausted_crashes()), (crashes, false));
+        // In the hands of one that dies before it has begun with it.
+        watcher.hand_back(vec![suspect]).await.unwrap();
+        die_with([claim_one(&f.consumer()).await]);
+        let suspect = the_first(&watcher).await;
+        assert_eq!(suspect.counters().crashes, crashes, "it did not run");
+        // Begun and given back in good order, and begun by one that dies of it.
+        assert!(watcher.begin(&suspect).await.unwrap() && watcher.begin(&suspect).await.unwrap());
+        watcher.hand_back(vec![suspect]).await.unwrap();
         let victim = f.consumer();
-        let delivery = claim_one(&victim).await;
-        assert!(delivery.run_alone());
-        die_with([delivery]);
+        let suspect = claim_one(&victim).await;
+        assert_eq!(suspect.counters().crashes, crashes);
+        assert!(victim.begin(&suspect).await.unwrap());
+        die_with([suspect]);
     }
     let last = reclaimed(&watcher).await;
     assert_eq!(uids(&last), [1]);
     assert!(last[0].exhausted_crashes() && last[0].counters().crashes == 3);
     let last = last.into_iter().map(|delivery| (delivery, "crashes".to_owned())).collect();
     assert_eq!(watcher.dead_letter(last).await.unwrap(), [Settled::Done]);
+}
+
+#[tokio::test]
+async fn what_kills_whoever_takes_it_before_it_has_begun_ends_at_last() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, [1]).await;
+    let watcher = f.consumer();
+    let _keeper = watcher.spawn_keeper().unwrap();
+    let victim = f.consumer();
+    let delivery = claim_one(&victim).await;
+    // As it stands after eleven deaths with it in hand.
+    let (name, entry) = (victim.name(), delivery.entry_id().to_owned());
+    let _: redis::Value =
+        f.redis(&format!("XCLAIM K:normal consumers {name} 0 {entry} RETRYCOUNT 21 JUSTID")).await;
+    die_with([delivery]);
+    for crashes in [0, 1, 2] {
+        let suspect = the_first(&watcher).await;
+        assert_eq!((suspect.is_suspect(), suspect.counters().crashes), (true, crashes));
+        watcher.hand_back(vec![suspect]).await.unwrap();
+        die_with([claim_one(&f.consumer()).await]);
+    }
+    let last = reclaimed(&watcher).await;
+    assert!(last[0].exhausted_crashes(), "{last:?}");
+    watcher.done(last).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_elsewhere_is_counted_with_its_story_although_its_consumer_leaves_right_after() {
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, [1]).await;
+    let consumer = f.consumer();
+    for crashes in 1..=2 {
+        let delivery = claim_one(&consumer).await;
+        let failure = Failure::new(Class::Hostile, format!("the end of child {crashes}"));
+        assert_eq!(consumer.crashed(delivery, Duration::ZERO, &failure).await.unwrap(), Settled::Done);
+    }
+    consumer.leave().await.unwrap();
+    let found = f.queue.locate(&id(1)).await.unwrap().unwrap();
+    let (attempts, crashes) = (found.counters.attempts, found.counters.crashes);
+    assert_eq!((attempts, crashes, found.counters.drains), (0, 2, 0));
+    let told: Vec<&str> = found.history.iter().map(|attempt| attempt.error.as_str()).collect();
+    assert_eq!(told, ["the end of child 1", "the end of child 2"]);
 }
 
 #[tokio::test]
@@ -91,6 +154,38 @@ async fn nothing_live_is_taken_after_an_outage() {
         })
         .await;
     }
+    assert!(held.iter().all(|delivery| !delivery.lease_lost()));
+    assert!(living.done(held).await.unwrap().iter().all(|settled| *settled == Settled::Done));
+    drop(keepers);
+}
+
+#[tokio::test]
+async fn a_reclaim_that_was_sent_before_redis_stood_still_takes_nothing_after_it() {
+    const LEASE_MS: u64 = 600;
+    let f = Fixture::start_with(&[], |config| config.lease_ms = LEASE_MS);
+    f.enqueue(Lane::Normal, 1..=5).await;
+    let (living, other) = (f.consumer(), f.consumer());
+    let keepers = [living.spawn_keeper().unwrap(), other.spawn_keeper().unwrap()];
+    let held = living.claim(5).await.unwrap();
+    let end = tokio::sync::watch::Sender::new(false);
+    // One reclaim after the other, so that at most stops one of them lies in the socket.
+    let eager = tokio::spawn({
+        let end = end.subscribe();
+        async move {
+            while !*end.borrow() {
+                let taken = other.reclaim(100).await.unwrap();
+                assert!(taken.is_empty(), "{taken:?}");
+            }
+        }
+    });
+    for _ in 0..8 {
+        outlast(Duration::from_millis(LEASE_MS * 5 / 4)).await;
+        f.redis.pause().unwrap();
+        outlast(Duration::from_millis(LEASE_MS * 5 / 4)).await;
+        f.redis.resume().unwrap();
+    }
+    end.send_replace(true);
+    eager.await.unwrap();
     assert!(held.iter().all(|delivery| !delivery.lease_lost()));
     assert!(living.done(held).await.unwrap().iter().all(|settled| *settled == Settled::Done));
     drop(keepers);
@@ -150,7 +245,8 @@ async fn an_answer_that_was_lost_is_made_good_by_adoption_free_of_charge() {
 
 #[tokio::test]
 async fn a_claim_whose_future_is_dropped_loses_nothing() {
-    let f = Fixture::start();
+    // With several partitions a claim that is dropped in their midst gives back what it has, as a handler does.
+    let f = Fixture::start_with(&[], |config| config.partitions = 1);
     f.enqueue(Lane::Normal, 1..=500).await;
     let consumer = f.consumer();
     let mut seen = Vec::new();
@@ -188,9 +284,8 @@ async fn the_name_of_a_dead_consumer_goes_and_that_of_a_living_idle_one_stays() 
         };
         rows.iter().map(name).collect::<Vec<_>>()
     };
-    let is_in = |names: &[String], consumer: &mailfleet_queue::Consumer| {
-        names.iter().any(|name| name == consumer.name().as_str())
-    };
+    let is_in =
+        |names: &[String], consumer: &Consumer| names.iter().any(|name| name == consumer.name().as_str());
     let before = names().await;
     assert!([&living, &dead, &holder].iter().all(|consumer| is_in(&before, consumer)), "{before:?}");
 

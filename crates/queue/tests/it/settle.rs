@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use mailfleet_model::{Class, Lane};
-use mailfleet_queue::{Enqueued, Failure, Settled, State};
+use mailfleet_model::{Class, JobId, Lane};
+use mailfleet_queue::{Enqueued, Failure, IndexPlace, NewJob, Settled, State};
 use mailfleet_testkit::eventually;
 
-use crate::fixture::{Fixture, SOON, claim_one, id, job, reclaimed, uids};
+use crate::fixture::{Fixture, SOON, at, claim_one, envelope, id, job, reclaimed, uids};
 
 #[tokio::test]
 async fn every_failed_attempt_is_counted_and_remembered() {
@@ -95,6 +95,50 @@ async fn the_index_of_dead_letters_is_rebuilt_from_what_postgresql_knows() {
 }
 
 #[tokio::test]
+async fn lines_of_the_index_are_read_page_by_page_and_only_those_that_still_stand_are_forgotten() {
+    let f = Fixture::start_with(&[], |config| config.partitions = 3);
+    let letters: Vec<_> = (1..=9).map(|uid| (id_of(uid), Lane::Low, "data".to_owned())).collect();
+    assert_eq!(f.queue.rebuild_dead_index(&letters).await.unwrap(), 9);
+    // What was quarantined stands there too.
+    let _: String = f.redis("XADD K:dead * note hello").await;
+    let (mut lines, mut place) = (Vec::new(), Some(IndexPlace::default()));
+    while let Some(from) = place {
+        let (page, next) = f.queue.index_page(&from, 2).await.unwrap();
+        assert!(page.len() <= 2);
+        lines.extend(page);
+        place = next;
+    }
+    let mut jobs: Vec<_> = lines.iter().map(|line| line.job.clone()).collect();
+    jobs.sort();
+    assert_eq!(jobs, (1..=9).map(id_of).collect::<Vec<_>>());
+
+    // One lives again, one has died again since.
+    let again = |account: u32| NewJob {
+        envelope: envelope(at(account.into(), 1), 3),
+        lane: Lane::Low,
+        raw: "raw".into(),
+    };
+    f.queue.replay(vec![again(1), again(2)]).await.unwrap();
+    let consumer = f.consumer();
+    let (again_dead, alive): (Vec<_>, Vec<_>) =
+        consumer.claim(10).await.unwrap().into_iter().partition(|delivery| *delivery.job_id() == id_of(1));
+    consumer
+        .dead_letter(again_dead.into_iter().map(|delivery| (delivery, "again".to_owned())).collect())
+        .await
+        .unwrap();
+    assert_eq!(f.queue.forget_lines(&lines).await.unwrap(), 7);
+    assert_eq!(f.queue.forget_lines(&lines).await.unwrap(), 0);
+    assert_eq!(f.queue.locate(&id_of(1)).await.unwrap().unwrap().state, State::Dead);
+    assert_eq!(f.queue.live(&[id_of(2)]).await.unwrap(), [true]);
+    consumer.done(alive).await.unwrap();
+}
+
+/// A job of the account of this number, so that the jobs are in several partitions.
+fn id_of(account: u32) -> JobId {
+    JobId::mail(&at(u128::from(account), 1))
+}
+
+#[tokio::test]
 async fn a_delivery_dropped_without_being_settled_runs_again_alone_after_its_lease() {
     let f = Fixture::start();
     f.enqueue(Lane::Normal, [1]).await;
@@ -119,7 +163,7 @@ async fn an_error_gives_the_deliveries_back_and_they_can_be_settled_later() {
     let (error, deliveries) = consumer.done(deliveries).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
     assert_eq!((uids(&deliveries), consumer.held()), (vec![1, 2, 3], 3));
-    f.redis.start_again().unwrap();
+    f.start_again().await;
     assert_eq!(consumer.done(deliveries).await.unwrap(), [Settled::Done; 3]);
     assert_eq!(consumer.held(), 0);
 }

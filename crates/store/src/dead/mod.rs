@@ -30,7 +30,8 @@ pub struct NewDeadLetter {
     pub at: Option<MailRef>,
     /// The lane it leaves, and would be replayed on.
     pub lane: Lane,
-    /// The envelope as it travelled; for one that cannot be read, a JSON string with what stood there.
+    /// The envelope as it travelled; of an entry that cannot be read, what stood in it
+    /// ([`Unreadable`](mailfleet_model::Unreadable)).
     pub envelope_json: serde_json::Value,
     /// The raw mail, for the replay; `None` where there is none.
     pub raw: Option<Bytes>,
@@ -112,7 +113,8 @@ pub struct DeadLetter {
     pub message_id: Option<String>,
     /// The lane it left.
     pub lane: Lane,
-    /// The envelope as it travelled.
+    /// The envelope as it travelled, or what stood in an entry that could not be read;
+    /// [`Envelope::of_letter`](mailfleet_model::Envelope::of_letter) tells them apart.
     pub envelope_json: serde_json::Value,
     /// The raw mail; `None` in lists, where there was none, and once resolved.
     pub raw: Option<Bytes>,

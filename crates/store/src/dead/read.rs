@@ -86,10 +86,22 @@ impl Store {
 
     /// Which of these jobs were put back into the queue by an operator, and have neither been stored nor died since.
     pub async fn replayed_jobs(&self, jobs: &[JobId]) -> Result<HashSet<JobId>> {
+        self.jobs_in(&[DeadState::Replayed], jobs).await
+    }
+
+    /// Which of these jobs have a letter that is not closed for good: it is open, or replayed and so either in the queue or
+    /// open again soon.
+    pub async fn unsettled_jobs(&self, jobs: &[JobId]) -> Result<HashSet<JobId>> {
+        self.jobs_in(&[DeadState::Open, DeadState::Replayed], jobs).await
+    }
+
+    async fn jobs_in(&self, states: &[DeadState], jobs: &[JobId]) -> Result<HashSet<JobId>> {
         const SQL: &str =
-            "SELECT job_id FROM mailfleet.dead_letters WHERE job_id = ANY($1) AND state = 'replayed'";
+            "SELECT job_id FROM mailfleet.dead_letters WHERE job_id = ANY($1) AND state = ANY($2)";
         let ids: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
-        let rows = self.survey("looking for replayed jobs", SQL, &[&ids]).await?;
+        let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
+        let rows =
+            self.survey("looking for jobs by the state of their letters", SQL, &[&ids, &states]).await?;
         rows.iter().map(|row| job(get(row, "job_id")?)).collect()
     }
 

@@ -4,6 +4,7 @@ mod dovecot;
 mod owner;
 mod postgres;
 mod processes;
+mod proxy;
 mod redis;
 mod tls;
 

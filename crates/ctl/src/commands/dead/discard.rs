@@ -3,13 +3,12 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::{Context as _, bail};
-use clap::ArgGroup;
 use mailfleet_model::JobId;
 use mailfleet_queue::Queues;
 use mailfleet_store::{DeadFilter, DeadState, Discarded, Store};
 use serde_json::json;
 
-use super::{Kind, actor::actor, groups, which::Chosen};
+use super::{groups, which::Which};
 use crate::context::Context;
 use crate::failure::{self, Exit, Usage};
 use crate::output::{self, OutputArgs};
@@ -26,25 +25,14 @@ const PAGE: u32 = 500;
 /// They stay in PostgreSQL with their mails, `dead list --all` shows them, and `dead replay ID` takes a discard back.
 #[derive(Debug, clap::Args)]
 #[command(
-    group = ArgGroup::new("which").required(true).multiple(true)
-        .args(["letters", "reason", "tenant", "account", "class", "group", "since", "all"]),
     after_help = "Example:\n  mailfleet dead discard --reason unknown_tenant --since 24h --by 'ticket 4711'"
 )]
 pub struct Args {
-    /// Ids (or jobs) of the letters
-    #[arg(value_name = "ID", conflicts_with_all = ["reason", "tenant", "account", "class", "group", "since", "all"])]
-    letters: Vec<String>,
     #[command(flatten)]
-    kind: Kind,
-    /// All open letters
-    #[arg(long)]
-    all: bool,
+    which: Which,
     /// How many letters they are: in place of the question, for scripts
     #[arg(long, value_name = "COUNT")]
     yes: Option<u64>,
-    /// Who asks for it, or why: a name, a ticket; for `dead log`
-    #[arg(long, value_name = "TEXT")]
-    by: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -52,30 +40,26 @@ pub struct Args {
 /// Discards.
 pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let store = context.store()?;
-    let mut chosen = if args.letters.is_empty() {
-        Chosen::of_kind(&args.kind, &store, context.now()).await?
-    } else {
-        Chosen::named(&args.letters, &store, &[DeadState::Open]).await?
-    };
+    let mut chosen = args.which.chosen(&store, context.now(), &[DeadState::Open]).await?;
     chosen.filter.state = Some(DeadState::Open);
     let count = store.dead_letters_count(&chosen.filter).await?;
     chosen.no_slip(&store, count).await?;
     if count == 0 {
+        // Perhaps they were discarded by a run that was ended before it came to the index.
+        off_the_index(&context.queues()?, |after| discarded(&store, &chosen.filter, after))
+            .await
+            .unwrap_or_else(|error| note(&error));
         return said(args, None, 0);
     }
     confirm(&store, &chosen.filter, count, args.yes).await?;
-    match store.discard(&chosen.filter, count, &actor(args.by.as_deref()), &chosen.said).await? {
+    match store.discard(&chosen.filter, count, &args.which.actor(), &chosen.said).await? {
         Discarded::Otherwise { found } => {
             bail!("nothing was discarded: there are {found} of them now, not {count}; look again")
         }
         Discarded::Done { action } => {
             // PostgreSQL has it; what stands in Redis is an index, without which nothing is wrong.
-            if let Err(error) = off_the_index(&store, &context.queues()?, action).await {
-                failure::note(&format!(
-                    "they still stand in the index of the queue: {}",
-                    failure::one_line(&error)
-                ));
-            }
+            let jobs = |after| store.action_jobs(action, after, PAGE);
+            off_the_index(&context.queues()?, jobs).await.unwrap_or_else(|error| note(&error));
             said(args, Some(action), count)
         }
     }
@@ -122,11 +106,29 @@ fn agrees(answer: &str, count: u64) -> bool {
     answer.trim().parse() == Ok(count)
 }
 
-/// Takes the letters of a discard off the dead streams.
-async fn off_the_index(store: &Store, queues: &Queues, action: i64) -> anyhow::Result<()> {
+fn note(error: &anyhow::Error) {
+    failure::note(&format!("they still stand in the index of the queue: {}", failure::one_line(error)));
+}
+
+/// A page of discarded letters of a kind, by ascending number above `after`.
+async fn discarded(
+    store: &Store,
+    kind: &DeadFilter,
+    after: i64,
+) -> Result<Vec<(i64, JobId)>, mailfleet_store::Error> {
+    let filter = DeadFilter { state: Some(DeadState::Discarded), limit: PAGE, ..kind.clone() };
+    let page = store.dead_letters_page(&filter, after).await?;
+    Ok(page.into_iter().map(|letter| (letter.id, letter.job)).collect())
+}
+
+/// Takes letters off the dead streams, page by page.
+async fn off_the_index<F>(queues: &Queues, page_after: impl Fn(i64) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = Result<Vec<(i64, JobId)>, mailfleet_store::Error>>,
+{
     let mut after = 0;
     loop {
-        let page = store.action_jobs(action, after, PAGE).await?;
+        let page = page_after(after).await?;
         // Numbers ascend from page to page, which bounds the loop.
         let Some((end, _)) = page.last() else { return Ok(()) };
         after = *end;

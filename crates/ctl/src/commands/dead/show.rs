@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use chrono::DateTime;
 use mailfleet_mime::{Limits, Mail, parse};
-use mailfleet_model::JobId;
+use mailfleet_model::{JobId, Unreadable};
 use mailfleet_store::{DeadLetter, Store};
 
 use super::Owners;
@@ -35,6 +35,9 @@ const PREVIEW_LINES: usize = 20;
 /// Characters of one line shown.
 const PREVIEW_CHARS: usize = 160;
 
+/// Characters of a field of an entry that could not be read; all of it is in the JSON.
+const FIELD_CHARS: usize = 300;
+
 /// Show a dead letter: why, what was tried, and a preview of the mail without links, tokens and codes
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -61,6 +64,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
         let mut value = super::to_json(&letter, &owners);
         if let Some(object) = value.as_object_mut() {
             object.insert("mailbox".to_owned(), mailbox.into());
+            let fields = Unreadable::read(&letter.envelope_json).map(|entry| entry.shown());
+            object.insert("fields".to_owned(), serde_json::json!(fields));
             object.insert("preview".to_owned(), letter.raw.as_ref().map(|raw| preview(raw)).into());
         }
         output::json(&value)?;
@@ -130,6 +135,12 @@ fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow:
             .flatten()
             .try_for_each(|attempt| field("attempt", &text::cut(&attempt_line(attempt), 300)))
     };
+    // The entry's own words, where they could not be read: for whoever finds out who wrote them.
+    for (name, value) in
+        Unreadable::read(&letter.envelope_json).map(|entry| entry.shown()).unwrap_or_default()
+    {
+        field("field", &text::cut(&format!("{name}: {value}"), FIELD_CHARS))?;
+    }
     attempts(&letter.history)?;
     for death in letter.previous.as_array().into_iter().flatten().rev() {
         field("before", &text::cut(&death_line(death), 300))?;

@@ -1,11 +1,12 @@
 //! Which letters a command is about: by what they are, or by their numbers.
 
 use chrono::{DateTime, Utc};
+use clap::ArgGroup;
 use mailfleet_model::Class;
-use mailfleet_store::{DeadFilter, DeadState, Store};
+use mailfleet_store::{Actor, DeadFilter, DeadState, Store};
 use serde_json::{Value, json};
 
-use super::{reasons, show};
+use super::{actor::actor, reasons, show};
 use crate::commands::tenant;
 use crate::failure::{self, Usage};
 use crate::text;
@@ -34,6 +35,50 @@ pub struct Kind {
     /// Those since then: an age (2h, 7d), a date or an RFC 3339 time
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
+}
+
+/// Which letters something is done to, and who asks for it.
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("which").required(true).multiple(true)
+    .args(["letters", "reason", "tenant", "account", "class", "group", "since", "all"]))]
+pub struct Which {
+    /// Ids (or jobs) of the letters
+    #[arg(value_name = "ID", conflicts_with_all = ["reason", "tenant", "account", "class", "group", "since", "all"])]
+    letters: Vec<String>,
+    #[command(flatten)]
+    kind: Kind,
+    /// All open letters
+    #[arg(long)]
+    all: bool,
+    /// Who asks for it, or why: a name, a ticket; for `dead log`
+    #[arg(long, value_name = "TEXT")]
+    by: Option<String>,
+}
+
+impl Which {
+    /// Whether they are told one by one.
+    pub fn are_named(&self) -> bool {
+        !self.letters.is_empty()
+    }
+
+    /// The letters: those of a kind that are open, or those that were named, as far as they are in one of these states.
+    pub async fn chosen(
+        &self,
+        store: &Store,
+        now: DateTime<Utc>,
+        states: &[DeadState],
+    ) -> anyhow::Result<Chosen> {
+        if self.are_named() {
+            Chosen::named(&self.letters, store, states).await
+        } else {
+            Ok(Chosen { filter: self.kind.filter(store, now).await?, said: self.kind.to_json(now)? })
+        }
+    }
+
+    /// Who does it, for the book.
+    pub fn actor(&self) -> Actor {
+        actor(self.by.as_deref())
+    }
 }
 
 fn class(word: &str) -> Result<Class, String> {
@@ -116,13 +161,8 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// Those of a kind.
-    pub async fn of_kind(kind: &Kind, store: &Store, now: DateTime<Utc>) -> anyhow::Result<Self> {
-        Ok(Self { filter: kind.filter(store, now).await?, said: kind.to_json(now)? })
-    }
-
     /// Those that were named, by id or job, in one of these states; of the others it is said why they are not.
-    pub async fn named(names: &[String], store: &Store, states: &[DeadState]) -> anyhow::Result<Self> {
+    async fn named(names: &[String], store: &Store, states: &[DeadState]) -> anyhow::Result<Self> {
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
             let letter = show::find(store, name).await?;

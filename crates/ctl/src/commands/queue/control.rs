@@ -2,11 +2,9 @@
 
 use mailfleet_model::Lane;
 use mailfleet_queue::{Paused, Queue};
-use mailfleet_store::Actor;
 use serde_json::{Value, json};
 
-use super::{Kind, Which, pause_json, since};
-use crate::commands::dead;
+use super::{Kind, Said, Which, pause_json, since};
 use crate::context::Context;
 use crate::failure::Exit;
 use crate::output::{self, OutputArgs};
@@ -21,16 +19,10 @@ use crate::output::{self, OutputArgs};
     mailfleet queue pause --reason 'bad release'      both queues, all lanes")]
 pub(super) struct PauseArgs {
     #[command(flatten)]
-    which: Which,
+    said: Said,
     /// The lane: high, normal or low; without it, all
     #[arg(long, value_name = "LANE")]
     lane: Option<Lane>,
-    /// Why, for those who find it paused
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    reason: String,
-    /// Who asks for it; the user of the operating system is noted in any case
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -55,10 +47,10 @@ pub(super) struct ResumeArgs {
 /// Pauses, then says what is paused.
 pub(super) async fn pause(context: &Context, args: &PauseArgs) -> anyhow::Result<Exit> {
     let queues = context.queues()?;
-    let by = who(args.by.as_deref());
-    for kind in args.which.kinds() {
+    let by = args.said.who();
+    for kind in args.said.which.kinds() {
         let queue = kind.of(&queues);
-        queue.pause(args.lane, &by, &args.reason).await?;
+        queue.pause(args.lane, &by, &args.said.reason).await?;
         say(kind, queue, args.output).await?;
     }
     Ok(Exit::Clean)
@@ -73,13 +65,6 @@ pub(super) async fn resume(context: &Context, args: &ResumeArgs) -> anyhow::Resu
         say(kind, queue, args.output).await?;
     }
     Ok(Exit::Clean)
-}
-
-/// Who runs this command, in one word.
-pub(super) fn who(by: Option<&str>) -> String {
-    let Actor { os_user, host, by } = dead::actor(by);
-    let user = format!("{os_user}@{host}");
-    by.map_or_else(|| user.clone(), |by| format!("{by} ({user})"))
 }
 
 /// Says what is paused of a queue.

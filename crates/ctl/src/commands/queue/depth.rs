@@ -1,9 +1,10 @@
 //! `mailfleet queue depth`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mailfleet_model::Lane;
-use mailfleet_queue::{Depth, Paused, Queues};
+use mailfleet_queue::{Depth, Paused, Queues, Refuses};
 use serde_json::{Value, json};
 
 use super::{Kind, pause_json};
@@ -21,8 +22,12 @@ use crate::text;
 /// first saw it.
 ///
 /// With --json each queue is a line, first the mails, then the events. `kind` (mails or events) tells them apart;
-/// `queue` is the name as it is configured, which metrics show too. A lane's `paused`, and the queue's `closed`, say by
-/// whom, since when and why; they are null where that is not so.
+/// `queue` is the name as it is configured, which metrics show too. `bytes` is what a lane's entries store; `oldest_ms` is
+/// the age of the oldest of each state, `oldest_age_ms` of those that could be taken now; 0 is none, null is unknown.
+/// `refuses` says why a lane refuses what is new: its `entries`, the `memory` of Redis. A lane's `paused`, and the queue's
+/// `closed`, say by whom, since when and why; they are null where that is not so. `backlog` is what autoscalers go by.
+///
+/// For people, an age stands behind the number of entries that it is the oldest of.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  \
     mailfleet queue depth --json | jq 'select(.kind == \"events\") | .lanes.high.waiting'")]
@@ -68,16 +73,19 @@ fn to_json(Asked { kind, name, depth, paused }: &Asked) -> Value {
         .into_iter()
         .map(|lane| {
             let numbers = depth.lane(lane);
+            let ages: BTreeMap<&str, Option<u64>> = numbers.oldest.states().into_iter().collect();
             let value = json!({
                 "waiting": numbers.waiting, "in_flight": numbers.in_flight, "delayed": numbers.delayed,
-                "released": numbers.released, "oldest_age_ms": numbers.oldest_age_ms,
-                "paused": pause_json(paused.lane(lane)),
+                "released": numbers.released, "bytes": numbers.bytes,
+                "oldest_age_ms": numbers.oldest_age_ms(), "oldest_ms": ages,
+                "refuses": numbers.refuses.map(words), "paused": pause_json(paused.lane(lane)),
             });
             (lane.to_string(), value)
         })
         .collect();
     json!({
         "kind": kind.as_str(), "queue": name, "lanes": lanes, "dead": depth.dead,
+        "oldest_dead_ms": depth.oldest_dead_ms, "backlog": depth.backlog(),
         "closed": pause_json(paused.closed.as_ref()),
     })
 }
@@ -85,21 +93,24 @@ fn to_json(Asked { kind, name, depth, paused }: &Asked) -> Value {
 /// Both queues for people.
 pub async fn print(queues: &Queues) -> anyhow::Result<()> {
     let asked = ask(queues).await?;
-    let mut rows = Rows::new(&["QUEUE", "LANE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "OLDEST"]);
+    let mut rows =
+        Rows::new(&["QUEUE", "LANE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "BYTES", "REFUSES"]);
     for Asked { kind, depth, .. } in &asked {
         for lane in Lane::ALL {
             let numbers = depth.lane(lane);
+            let oldest = &numbers.oldest;
             rows.push([
                 kind.as_str().to_owned(),
                 lane.to_string(),
-                known(numbers.waiting),
-                known(numbers.in_flight),
-                known(numbers.delayed),
-                known(numbers.released),
-                match numbers.oldest_age_ms {
+                aged(numbers.waiting, oldest.waiting),
+                aged(numbers.in_flight, oldest.in_flight),
+                aged(numbers.delayed, oldest.delayed),
+                aged(numbers.released, oldest.released),
+                known(numbers.bytes),
+                match numbers.refuses {
                     None => "unknown".to_owned(),
-                    Some(0) => "-".to_owned(),
-                    Some(ms) => text::age(Duration::from_millis(ms)),
+                    Some(why) if why.any() => words(why).join("+"),
+                    Some(_) => "-".to_owned(),
                 },
             ]);
         }
@@ -108,6 +119,22 @@ pub async fn print(queues: &Queues) -> anyhow::Result<()> {
     for Asked { kind, paused, .. } in &asked {
         control::lines(*kind, paused).iter().try_for_each(output::line)?;
     }
-    let [mails, events] = asked.map(|asked| known(asked.depth.dead));
+    let [mails, events] = asked.map(|asked| aged(asked.depth.dead, asked.depth.oldest_dead_ms));
     output::line(format_args!("dead letters in the index: {mails} of mails, {events} of events"))
+}
+
+/// A number of entries, with the age of the oldest behind it.
+fn aged(entries: Option<u64>, oldest_ms: Option<u64>) -> String {
+    match (entries, oldest_ms) {
+        (Some(0), _) => "0".to_owned(),
+        (_, Some(0)) => known(entries),
+        (_, None) => format!("{} (age unknown)", known(entries)),
+        (_, Some(ms)) => format!("{} ({})", known(entries), text::age(Duration::from_millis(ms))),
+    }
+}
+
+/// Why a lane refuses.
+fn words(why: Refuses) -> Vec<&'static str> {
+    let words = [(why.by_entries, "entries"), (why.by_memory, "memory")];
+    words.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect()
 }

@@ -9,8 +9,7 @@ use mailfleet_model::Lane;
 use mailfleet_queue::{Depth, Queue};
 use serde_json::json;
 
-use super::control::{self, who};
-use super::{Kind, Which};
+use super::{Kind, Said, control};
 use crate::context::Context;
 use crate::failure::{self, Exit};
 use crate::output::{self, OutputArgs};
@@ -32,16 +31,10 @@ const PLAIN_EVERY: Duration = Duration::from_secs(5);
     mailfleet queue resume")]
 pub(super) struct Args {
     #[command(flatten)]
-    which: Which,
+    said: Said,
     /// How long to wait, at most; 0 closes the queue and looks once
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     wait: u32,
-    /// Why, for those who find it closed
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
-    reason: String,
-    /// Who asks for it; the user of the operating system is noted in any case
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -70,13 +63,13 @@ impl Left {
 /// Closes all of them first: each empties while the others are waited for.
 pub(super) async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     let queues = context.queues()?;
-    let by = who(args.by.as_deref());
-    for kind in args.which.kinds() {
-        kind.of(&queues).close(&by, &args.reason).await?;
+    let by = args.said.who();
+    for kind in args.said.which.kinds() {
+        kind.of(&queues).close(&by, &args.said.reason).await?;
     }
     let end = Instant::now() + Duration::from_secs(args.wait.into());
     let mut empty = true;
-    for kind in args.which.kinds() {
+    for kind in args.said.which.kinds() {
         let queue = kind.of(&queues);
         let left = watch(kind, queue, end).await?;
         empty &= left.entries == Some(0);

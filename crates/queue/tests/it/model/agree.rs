@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use futures::future::try_join_all;
 use futures::try_join;
 use mailfleet_model::{Counters, Lane};
-use mailfleet_queue::State as Doing;
+use mailfleet_queue::{Refuses, State as Doing};
 
 use super::jobs::{self, UIDS};
+use super::produce::MARKS;
 use super::state::{Live, Place};
 use super::world::{Check, World, ensure, text};
 
@@ -57,6 +58,24 @@ impl World {
             let told = depth.lane(lane);
             let told = [told.waiting, told.in_flight, told.delayed, told.released];
             ensure!(told == counted, "depth of {lane}: told {told:?}, are {counted:?}");
+            let told = depth.lane(lane).refuses;
+            let entries = self.model.entries(lane, |_| true).len();
+            let by_entries = self.refusing.contains(&lane) && entries >= MARKS[lane.index()].1;
+            let refuses = Refuses { by_entries, by_memory: false };
+            ensure!(told == Some(refuses), "{lane}: told to refuse {told:?}, does {refuses:?}");
+            for ((_, entries), (state, age)) in
+                depth.lane(lane).states().iter().zip(depth.lane(lane).oldest.states())
+            {
+                // An entry of this very millisecond is as old as none.
+                let fits = age.is_some_and(|age| age == 0 || *entries > Some(0));
+                ensure!(fits, "{lane}: {entries:?} {state}, and the oldest is {age:?}");
+            }
+            // The bytes by number are compared with the entries where the raw keys are read.
+            let bytes = depth.lane(lane).bytes;
+            ensure!(
+                bytes.is_some_and(|bytes| (bytes > 0) == (entries > 0)),
+                "{lane}: {bytes:?} in {entries}"
+            );
         }
         let is_due =
             |live: &&Live| live.place == Place::Delayed && self.model.due.get(&live.entry) == Some(&true);

@@ -100,6 +100,8 @@ impl World {
             let left = attempts.saturating_sub(live.counters.attempts);
             ensure!(delivery.attempts_left() == left, "{delivery:?} has attempts left, in the model {left}");
             ensure!(!delivery.lease_lost(), "{delivery:?} was lost at once");
+            let suspect = live.count >= 3 || (live.count == 2 && live.counters.crashes > 0);
+            ensure!(delivery.is_suspect() == suspect, "{delivery:?}, in the model {live:?}");
             let (entry, alone) = (live.entry, live.count >= 2 && !exhausted);
             let number = self.next_token;
             self.next_token += 1;
@@ -119,7 +121,7 @@ impl World {
     }
 
     pub async fn settle(&mut self, by: usize, pick: usize, count: usize, way: Way) -> Check {
-        let count = if matches!(way, Way::Retry { .. }) { 1 } else { count };
+        let count = if matches!(way, Way::Retry { .. } | Way::Crashed { .. }) { 1 } else { count };
         let Some(by) = self.with_tokens(by) else { return Ok(()) };
         let worker = &mut self.workers[by];
         let start = pick % worker.tokens.len();
@@ -145,6 +147,11 @@ impl World {
                 let failure = Failure::new(Class::Transient, "a failure");
                 consumer.retry(deliveries.remove(0), after(now), &failure).await.map(|settled| vec![settled])
             }
+            Way::Crashed { now } => {
+                let failure = Failure::new(Class::Hostile, "the end of a child");
+                let crashed = consumer.crashed(deliveries.remove(0), after(now), &failure).await;
+                crashed.map(|settled| vec![settled])
+            }
             Way::Delay { now } => consumer.delay_uncounted(deliveries, after(now)).await,
             Way::HandBack => consumer.hand_back(deliveries).await,
             Way::DeadLetter => {
@@ -161,8 +168,11 @@ impl World {
             if ours {
                 self.expired.remove(&entry);
                 self.settled(uid, entry, way, &name);
-                if let (Way::Retry { .. }, Some(live)) = (way, self.model.at_mut(entry)) {
-                    live.counters.attempts = live.counters.attempts.max(counters.attempts + 1);
+                let (attempt, crash) = (matches!(way, Way::Retry { .. }), matches!(way, Way::Crashed { .. }));
+                if let (true, Some(live)) = (attempt || crash, self.model.at_mut(entry)) {
+                    live.counters.attempts =
+                        live.counters.attempts.max(counters.attempts + u32::from(attempt));
+                    live.counters.crashes = live.counters.crashes.max(counters.crashes + u32::from(crash));
                     live.history = history + 1;
                 }
             }
@@ -179,8 +189,9 @@ impl World {
             return;
         }
         let Some(live) = self.model.at_mut(entry) else { return };
+        live.rests();
         match way {
-            Way::Retry { now } | Way::Delay { now } => {
+            Way::Retry { now } | Way::Crashed { now } | Way::Delay { now } => {
                 live.place = Place::Delayed;
                 self.model.due.insert(entry, now);
             }
@@ -189,6 +200,23 @@ impl World {
                 live.counters.drains += 1;
             }
         }
+    }
+
+    pub async fn begin(&mut self, by: usize, pick: usize) -> Check {
+        let Some(by) = self.with_tokens(by) else { return Ok(()) };
+        let worker = &self.workers[by];
+        let token = &worker.tokens[pick % worker.tokens.len()];
+        let (entry, name) = (token.entry, worker.name());
+        let ours = worker.holds(token) && self.model.owner(entry) == Some(name.as_str());
+        let begun = worker.consumer.begin(&token.delivery).await.map_err(text)?;
+        ensure!(begun == ours, "{name} begins {entry:?}: {begun}");
+        if let (true, Some(live)) = (ours, self.model.at_mut(entry)) {
+            live.rests();
+            live.count = live.count.max(3) + 1;
+            self.expired.remove(&entry);
+            self.note("an entry ran by itself");
+        }
+        Ok(())
     }
 
     /// A delivery is dropped without being settled. Only where it held its entry that is let go.
@@ -254,6 +282,7 @@ impl World {
         ensure!(kept.is_none(), "{:?} is kept by one that has left", kept.map(|token| token.entry));
         for live in self.model.live.values_mut().filter(|live| live.is_held_by(&name)) {
             live.place = Place::Ready;
+            live.rests();
             live.counters.drains += u32::from(worker.held.contains_key(&live.entry));
             self.expired.remove(&live.entry);
         }
@@ -305,6 +334,11 @@ impl World {
             self.note("an entry was adopted");
         }
         self.expired.retain(|entry| !expected.contains(entry));
+        for entry in &expected {
+            if let Some(live) = self.model.at_mut(*entry) {
+                live.rests();
+            }
+        }
         self.receive(by, deliveries)
     }
 }

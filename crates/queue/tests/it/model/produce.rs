@@ -9,14 +9,25 @@ use super::jobs;
 use super::state::{Live, Place, State};
 use super::world::{Check, World, ensure, text};
 
+/// Of each lane the entries at which it begins to refuse, and below which it ends.
+pub const MARKS: [(usize, usize); 3] = [(4, 3), (3, 2), (3, 2)];
+
 impl World {
     /// Enqueues, or replays where the jobs are dead: each job once, within the bounds of lanes and accounts.
     pub async fn enqueue(&mut self, wanted: &[(u32, Lane)], replay: bool) -> Check {
-        let config = self.queue.config();
-        let limits = [config.high_max_entries, config.normal_max_entries, config.low_max_entries];
+        let account_max = self.queue.config().account_max_entries;
         let mut lanes: Vec<(u32, Lane)> =
             self.model.live.iter().map(|(uid, live)| (*uid, live.entry.lane)).collect();
         let mut expected = Vec::new();
+        for lane in Lane::ALL {
+            let entries = lanes.iter().filter(|(_, of)| *of == lane).count();
+            let (high, low) = MARKS[lane.index()];
+            if entries >= high {
+                self.refusing.insert(lane);
+            } else if entries < low && self.refusing.remove(&lane) {
+                self.note("a lane opened again");
+            }
+        }
         for &(uid, lane) in wanted {
             let in_lane = |account| {
                 let of = |(uid, of): &&(u32, Lane)| *of == lane && account == jobs::account(*uid);
@@ -28,12 +39,18 @@ impl World {
                 Enqueued::AlreadyLive
             } else if self.closed {
                 Enqueued::Closed
-            } else if one + two >= limits[lane.index()] {
+            } else if self.refusing.contains(&lane) {
+                if one + two < MARKS[lane.index()].0 as u64 {
+                    self.note("a lane refused below its mark");
+                }
                 Enqueued::LaneFull
-            } else if lane != Lane::High && of_account >= config.account_max_entries {
+            } else if lane != Lane::High && of_account >= account_max {
                 Enqueued::AccountFull
             } else {
                 lanes.push((uid, lane));
+                if one + two + 1 >= MARKS[lane.index()].0 as u64 {
+                    self.refusing.insert(lane);
+                }
                 Enqueued::Queued
             };
             expected.push(answer);
@@ -94,7 +111,7 @@ impl World {
         let before = self.raw.now_ms().await?;
         self.raw.run::<()>("FLUSHALL").await?;
         (self.model, self.expired) = (State::default(), BTreeSet::new());
-        (self.paused, self.closed) = (BTreeSet::new(), false);
+        (self.paused, self.closed, self.refusing) = (BTreeSet::new(), false, BTreeSet::new());
         // Ids of entries are times: in the next millisecond none can come a second time.
         let mut now = before;
         for _ in 0..10_000 {

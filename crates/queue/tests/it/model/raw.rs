@@ -59,9 +59,12 @@ impl Raw {
             self.run::<Vec<(String, Fields)>>("XRANGE K:dead - +"),
         )?;
         let mut state = State { due, ..State::default() };
+        let mut bytes = BTreeMap::new();
         for lane in [high, normal, low] {
-            lane.read(self, &mut records, &mut state)?;
+            let field = format!("#bytes|{}", &lane.lane.as_str()[..1]);
+            bytes.insert(field, lane.read(self, &mut records, &mut state)?);
         }
+        bytes.retain(|_, bytes| *bytes > 0);
         for (entry_id, fields) in lines {
             let uid = self.uid(&fields)?;
             let text = |name| fields.get(name).map(|value| String::from_utf8_lossy(value).into_owned());
@@ -78,7 +81,7 @@ impl Raw {
         if !records.is_empty() {
             return Err(format!("records without an entry: {records:?}"));
         }
-        try_join!(self.blobs(&state), self.accounts(&state))?;
+        try_join!(self.blobs(&state), self.counts(&state, bytes))?;
         Ok(state)
     }
 
@@ -113,20 +116,23 @@ impl Raw {
         if keys == wanted { Ok(()) } else { Err(format!("blobs {keys:?}, but live jobs have {wanted:?}")) }
     }
 
-    /// The numbers behind the cap of an account are those of its entries.
-    async fn accounts(&self, state: &State) -> Result<(), String> {
-        let mut told: BTreeMap<String, u64> = self.run("HGETALL K:accounts").await?;
-        // What the recount notes there for itself.
-        told.retain(|field, _| !field.starts_with('#'));
-        let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+    /// The numbers behind the cap of an account are those of its entries, and the bytes of each lane are theirs.
+    async fn counts(&self, state: &State, bytes: BTreeMap<String, u64>) -> Result<(), String> {
+        let told: BTreeMap<String, String> = self.run("HGETALL K:accounts").await?;
+        // Which lanes refuse, the depth is asked.
+        let told: BTreeMap<String, u64> =
+            told.into_iter().filter_map(|(field, number)| Some((field, number.parse().ok()?))).collect();
+        let mut counted = bytes;
         for (uid, live) in state.live.iter().filter(|(_, live)| live.entry.lane != Lane::High) {
             let letter = &live.entry.lane.as_str()[..1];
             *counted.entry(format!("{:032x}|{letter}", account(*uid))).or_default() += 1;
         }
-        if told == counted {
+        // Set by a recount: its end, and bytes where there are none.
+        let kept = told.iter().filter(|(field, number)| *field != "#ended" && **number > 0);
+        if kept.clone().eq(&counted) {
             Ok(())
         } else {
-            Err(format!("entries by account: told {told:?}, are {counted:?}"))
+            Err(format!("entries by account and bytes by lane: told {told:?}, are {counted:?}"))
         }
     }
 
@@ -152,8 +158,14 @@ struct RawLane {
 }
 
 impl RawLane {
-    fn read(self, raw: &Raw, records: &mut HashMap<String, String>, state: &mut State) -> Result<(), String> {
-        let lane = self.lane;
+    /// Takes the lane in; returns the bytes that its entries store.
+    fn read(
+        self,
+        raw: &Raw,
+        records: &mut HashMap<String, String>,
+        state: &mut State,
+    ) -> Result<u64, String> {
+        let (lane, mut bytes) = (self.lane, 0);
         let read_up_to = self.groups.first().and_then(|group| group.get("last-delivered-id")).cloned();
         let read_up_to = read_up_to.and_then(|id| redis::from_redis_value::<String>(id).ok());
         let read_up_to = read_up_to.and_then(|id| Entry::parse(lane, &id));
@@ -167,8 +179,14 @@ impl RawLane {
             let uid = raw.uid(&fields)?;
             let record = records.remove(id(uid).as_str());
             let record = record.ok_or_else(|| format!("job {uid} at {lane} {entry_id} has no record"))?;
-            let (counters, history) = read_record(&record, entry)
+            let (counters, history, size) = read_record(&record, entry)
                 .map_err(|odd| format!("job {uid} at {lane} {entry_id} has the record {record:?}: {odd}"))?;
+            if size_of(&fields) != Some(size) {
+                return Err(format!(
+                    "job {uid} at {lane} {entry_id} has the record {record:?}, of another size"
+                ));
+            }
+            bytes += size;
             let (place, count) = match pending.remove(&entry) {
                 None if read_up_to.is_some_and(|read| entry <= read) => {
                     return Err(format!(
@@ -186,7 +204,7 @@ impl RawLane {
                 return Err(format!("job {uid} is in two entries"));
             }
         }
-        if pending.is_empty() { Ok(()) } else { Err(format!("pending without an entry: {pending:?}")) }
+        if pending.is_empty() { Ok(bytes) } else { Err(format!("pending without an entry: {pending:?}")) }
     }
 }
 
@@ -204,13 +222,14 @@ fn place_with(owner: &str, count: u32) -> Result<Place, String> {
     }
 }
 
-/// Counters and length of the history of the record of a live job, which must speak of this entry.
-fn read_record(record: &str, entry: Entry) -> Result<(Counters, usize), &'static str> {
-    let mut parts = record.splitn(7, '|');
+/// Counters, length of the history and size of the entry by the record of a live job, which must speak of this entry.
+fn read_record(record: &str, entry: Entry) -> Result<(Counters, usize, u64), &'static str> {
+    let mut parts = record.splitn(8, '|');
     let mut part = || parts.next().unwrap_or_default();
     if (part(), lane_of(part()), part()) != ("Q", Some(entry.lane), entry.id().as_str()) {
         return Err("of another entry");
     }
+    let size = part().parse::<u64>().map_err(|_| "a size that is no number")?;
     let mut number = || match part() {
         "" => Ok(0),
         text => text.parse().map_err(|_| "a counter that is no number"),
@@ -220,5 +239,12 @@ fn read_record(record: &str, entry: Entry) -> Result<(Counters, usize), &'static
         "" => 0,
         json => serde_json::from_str::<Vec<serde_json::Value>>(json).map_err(|_| "an odd history")?.len(),
     };
-    Ok((counters, history))
+    Ok((counters, history, size))
+}
+
+/// What an entry stores, by its fields.
+fn size_of(fields: &Fields) -> Option<u64> {
+    let length = |name| fields.get(name).map(|value| value.len() as u64);
+    let beside = || std::str::from_utf8(fields.get("s")?).ok()?.parse().ok();
+    Some(length("j")? + length("e")? + length("r").or_else(beside)?)
 }

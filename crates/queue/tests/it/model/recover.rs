@@ -29,7 +29,7 @@ impl World {
         self.receive(by, deliveries)
     }
 
-    /// Of what has expired, each that ran alone has crashed once more; those out of crashes are taken, of the others at
+    /// Of what has expired, each that ran by itself has crashed once more; those out of crashes are taken, of the others at
     /// most one; the rest waits to run alone, with all that is paused.
     fn expired_were_recovered(&mut self, by: usize, taken: &BTreeSet<Entry>) -> Check {
         let held = &self.workers[by].held;
@@ -42,15 +42,22 @@ impl World {
             let max_crashes = self.queue.config().max_crashes;
             let paused = self.paused.contains(&entry.lane);
             let live = self.model.at_mut(*entry).ok_or("an expired entry that is not there")?;
-            let crashed = live.count >= 2;
+            let begun = live.is_begun();
+            // Ten deaths as a suspect are free.
+            let crashed = begun || live.count >= 23;
             live.counters.crashes += u32::from(crashed);
-            if crashed && live.counters.crashes >= max_crashes {
+            if live.counters.crashes >= max_crashes {
                 must.insert(*entry);
             } else if !paused {
                 may.insert(*entry);
             }
             // Those that are taken are received later.
-            (live.place, live.count) = (Place::Ready, 2);
+            live.place = Place::Ready;
+            live.count = match live.count {
+                _ if crashed => live.count - u32::from(begun),
+                1 | 2 => live.count + 1,
+                suspect => suspect + 2,
+            };
             self.note(if crashed { "a crash was counted" } else { "an entry runs alone from now on" });
         }
         room = room.min(may.len());

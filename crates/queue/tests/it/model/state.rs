@@ -27,7 +27,7 @@ impl Entry {
 pub enum Place {
     /// In its lane, and no consumer has read it yet.
     New,
-    /// To be taken again, before what is new; by itself where its delivery count is 2.
+    /// To be taken again, before what is new; by itself where its delivery count is 2 or more.
     Ready,
     /// Waits for its due time, which may have come.
     Delayed,
@@ -40,7 +40,8 @@ pub enum Place {
 pub struct Live {
     pub entry: Entry,
     pub place: Place,
-    /// The delivery count: 0 while it is new, 1 once it was read, 2 once it was reclaimed.
+    /// The delivery count: 0 while it is new, 1 once it was read, 2 once it was reclaimed, 3 once it was again, and 2 more
+    /// each further time; from 3 on even while it runs by itself.
     pub count: u32,
     pub counters: Counters,
     /// Failed attempts that are told of.
@@ -50,6 +51,16 @@ pub struct Live {
 }
 
 impl Live {
+    /// It is not being run any more, or not yet.
+    pub fn rests(&mut self) {
+        self.count -= u32::from(self.is_begun());
+    }
+
+    /// It runs by itself.
+    pub fn is_begun(&self) -> bool {
+        self.count > 3 && self.count.is_multiple_of(2)
+    }
+
     pub fn is_held_by(&self, name: &str) -> bool {
         matches!(&self.place, Place::Held(owner) if owner == name)
     }

@@ -20,6 +20,10 @@ pub enum Way {
     Retry {
         now: bool,
     },
+    /// It ended a child, and comes back in the same way.
+    Crashed {
+        now: bool,
+    },
     Delay {
         now: bool,
     },
@@ -47,6 +51,11 @@ pub enum Step {
         pick: usize,
         count: usize,
         way: Way,
+    },
+    /// A consumer begins to run one of its deliveries by itself, whether it is still its own or not.
+    Begin {
+        by: usize,
+        pick: usize,
     },
     /// A handler dies and drops one of its consumer's deliveries.
     Drop {
@@ -106,6 +115,7 @@ fn way() -> impl Strategy<Value = Way> {
     prop_oneof![
         3 => Just(Way::Done),
         3 => any::<bool>().prop_map(|now| Way::Retry { now }),
+        1 => any::<bool>().prop_map(|now| Way::Crashed { now }),
         1 => any::<bool>().prop_map(|now| Way::Delay { now }),
         2 => Just(Way::HandBack),
         2 => Just(Way::DeadLetter),
@@ -123,6 +133,7 @@ fn step() -> impl Strategy<Value = Step> {
         16 => (slot.clone(), 1usize..6).prop_map(|(by, max)| Step::Claim { by, max }),
         18 => (slot.clone(), any_one.clone(), 1usize..4, way())
             .prop_map(|(by, pick, count, way)| Step::Settle { by, pick, count, way }),
+        4 => (slot.clone(), any_one.clone()).prop_map(|(by, pick)| Step::Begin { by, pick }),
         3 => (slot.clone(), any_one.clone()).prop_map(|(by, pick)| Step::Drop { by, pick }),
         2 => slot.clone().prop_map(|by| Step::KeepAlive { by }),
         4 => slot.clone().prop_map(|by| Step::Crash { by }),

@@ -87,6 +87,8 @@ pub struct World {
     pub expired: BTreeSet<Entry>,
     pub paused: BTreeSet<Lane>,
     pub closed: bool,
+    /// Lanes that refuse what is new, as the last enqueue left them.
+    pub refusing: BTreeSet<Lane>,
     pub workers: Vec<Worker>,
     generation: u32,
     /// The number of the next delivery.
@@ -106,6 +108,7 @@ impl World {
             expired: BTreeSet::new(),
             paused: BTreeSet::new(),
             closed: false,
+            refusing: BTreeSet::new(),
             workers: Vec::new(),
             generation: 0,
             next_token: 0,
@@ -169,6 +172,7 @@ impl World {
             Step::RebuildDead(uids) => self.rebuild_dead(uids).await,
             Step::Claim { by, max } => self.claim(*by, *max).await,
             Step::Settle { by, pick, count, way } => self.settle(*by, *pick, *count, *way).await,
+            Step::Begin { by, pick } => self.begin(*by, *pick).await,
             Step::Drop { by, pick } => {
                 self.drop_one(*by, *pick);
                 Ok(())

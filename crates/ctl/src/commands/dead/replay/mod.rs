@@ -12,12 +12,11 @@ mod run;
 mod tell;
 mod watch;
 
-use clap::ArgGroup;
 use mailfleet_queue::Queues;
 use mailfleet_store::{ActionOutcome, DeadFilter, DeadState, Store};
 use serde_json::json;
 
-use super::{Kind, actor::actor, groups, lost::lost_of, which::Chosen};
+use super::{groups, lost::lost_of, which::Chosen, which::Which};
 use crate::context::Context;
 use crate::failure::{self, Exit};
 use crate::output::{self, OutputArgs};
@@ -39,28 +38,17 @@ const SHOWN: u32 = 20;
 /// goes on.
 #[derive(Debug, clap::Args)]
 #[command(
-    group = ArgGroup::new("which").required(true).multiple(true)
-        .args(["letters", "reason", "tenant", "account", "class", "group", "since", "all"]),
     after_help = "Example:\n  mailfleet tenant domain add acme acme.example\n  mailfleet dead replay --reason unknown_tenant --rate 50/s"
 )]
 pub struct Args {
-    /// Ids (or jobs) of the letters
-    #[arg(value_name = "ID", conflicts_with_all = ["reason", "tenant", "account", "class", "group", "since", "all"])]
-    letters: Vec<String>,
     #[command(flatten)]
-    kind: Kind,
-    /// All open letters
-    #[arg(long)]
-    all: bool,
+    which: Which,
     /// Only say what would be replayed
     #[arg(long)]
     dry_run: bool,
     /// At most so many a second, 1 to 10000
     #[arg(long, value_name = "N/s", value_parser = pace::rate)]
     rate: Option<Rate>,
-    /// Who asks for it, or why: a name, a ticket; for `dead log`
-    #[arg(long, value_name = "TEXT")]
-    by: Option<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -71,15 +59,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     if args.dry_run {
         return dry_run(context, args, &store, &queues).await;
     }
-    let chosen = if args.letters.is_empty() {
-        let chosen = Chosen::of_kind(&args.kind, &store, context.now()).await?;
-        lost_of(&store, &queues, &chosen.filter, true).await?;
-        chosen
-    } else {
-        let all = Chosen::named(&args.letters, &store, &EVERY_STATE).await?;
-        lost_of(&store, &queues, &all.filter, true).await?;
-        Chosen::named(&args.letters, &store, &[DeadState::Open, DeadState::Discarded]).await?
-    };
+    let (chosen, _) = choose(context, args, &store, &queues, true).await?;
     let matched = store.dead_letters_count(&chosen.filter).await?;
     chosen.no_slip(&store, matched).await?;
     if matched == 0 {
@@ -89,7 +69,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
             &Tally::default(),
         );
     }
-    let action = store.begin_replay(&actor(args.by.as_deref()), &chosen.said, matched).await?;
+    let action = store.begin_replay(&args.which.actor(), &chosen.said, matched).await?;
     let mut run = Run::new(&store, &queues, action, matched, args.rate, args.output.json);
     let went = run.go(&chosen.filter).await;
     let tally = run.into_tally();
@@ -98,6 +78,26 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     went?;
     ended?;
     said(args, &Ended { action: Some(action), outcome, matched }, &tally)
+}
+
+/// The letters to be replayed, and how many of that kind were replayed before and lost by Redis; those are opened again
+/// where `reopen`, and so are among the letters.
+async fn choose(
+    context: &Context,
+    args: &Args,
+    store: &Store,
+    queues: &Queues,
+    reopen: bool,
+) -> anyhow::Result<(Chosen, u64)> {
+    let now = context.now();
+    let all = args.which.chosen(store, now, &EVERY_STATE).await?;
+    let again = lost_of(store, queues, &all.filter, reopen).await?;
+    let chosen = if args.which.are_named() {
+        args.which.chosen(store, now, &[DeadState::Open, DeadState::Discarded]).await?
+    } else {
+        all
+    };
+    Ok((chosen, again))
 }
 
 const EVERY_STATE: [DeadState; 4] =
@@ -145,15 +145,7 @@ fn said(args: &Args, ended: &Ended, tally: &Tally) -> anyhow::Result<Exit> {
 
 /// Says what would be replayed: by group, and how many.
 async fn dry_run(context: &Context, args: &Args, store: &Store, queues: &Queues) -> anyhow::Result<Exit> {
-    let (chosen, again) = if args.letters.is_empty() {
-        let chosen = Chosen::of_kind(&args.kind, store, context.now()).await?;
-        let again = lost_of(store, queues, &chosen.filter, false).await?;
-        (chosen, again)
-    } else {
-        let all = Chosen::named(&args.letters, store, &EVERY_STATE).await?;
-        let again = lost_of(store, queues, &all.filter, false).await?;
-        (Chosen::named(&args.letters, store, &[DeadState::Open, DeadState::Discarded]).await?, again)
-    };
+    let (chosen, again) = choose(context, args, store, queues, false).await?;
     let open = store.dead_letters_count(&chosen.filter).await?;
     chosen.no_slip(store, open + again).await?;
     let would_replay = open + again;

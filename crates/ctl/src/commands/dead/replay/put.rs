@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use mailfleet_model::{Envelope, JobId, Work};
 use mailfleet_queue::{Enqueued, MAX_RAW_BYTES, NewJob, Queues};
@@ -55,8 +54,7 @@ pub async fn put(
 /// The job of a letter, as new; or why there is none.
 async fn job(store: &Store, letter: &DeadLetter) -> anyhow::Result<Result<NewJob, String>> {
     // Read like one from the queue: a later version or rubbish is told apart, never guessed at.
-    let envelope = serde_json::to_vec(&letter.envelope_json).context("envelope")?;
-    let envelope = match Envelope::decode(&envelope) {
+    let envelope = match Envelope::of_letter(&letter.envelope_json, &letter.job) {
         Ok(envelope) => envelope,
         Err(error) => return Ok(Err(error.to_string())),
     };

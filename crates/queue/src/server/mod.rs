@@ -1,0 +1,264 @@
+//! Which server a call goes to: the only one, the master that sentinels name, or the one of a cluster that has the slot.
+//!
+//! Who that is is looked up once and believed until there is a doubt: a call that failed in a way that another server
+//! could cure, or a node that says that a slot has moved. The next call looks it up again; so an outage costs no more than
+//! the calls that it meets, and what works is not asked twice.
+
+mod address;
+mod cluster;
+mod node;
+mod sentinels;
+mod slot;
+mod view;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use redis::{Client, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind};
+use rustls::crypto::CryptoProvider;
+
+pub(crate) use self::address::Address;
+pub(crate) use self::node::Node;
+use self::node::{Maker, at};
+pub(crate) use self::slot::{Call, Request, slot_of};
+use self::view::Range;
+pub(crate) use self::view::View;
+use crate::config::{Config, ConfigError};
+use crate::error::{Error, Result};
+use crate::pool::breaks;
+
+/// A sentinel or a node of a cluster is waited for no longer than this where others may answer.
+const ASK_LIMIT: Duration = Duration::from_secs(1);
+
+/// The servers.
+pub(crate) struct Servers {
+    maker: Maker,
+    finder: Finder,
+    place: String,
+    known: RwLock<Known>,
+    /// Held while somebody looks them up, so that many callers in trouble ask once.
+    finding: tokio::sync::Mutex<()>,
+    timeout: Duration,
+}
+
+/// Who is asked for them.
+enum Finder {
+    /// Nobody: there is one.
+    Nobody,
+    Sentinels {
+        name: String,
+        sentinels: Vec<Client>,
+        like: ConnectionInfo,
+    },
+    Cluster {
+        seeds: Vec<Client>,
+        like: ConnectionInfo,
+    },
+}
+
+#[derive(Default)]
+struct Known {
+    view: Option<Arc<View>>,
+    doubted: bool,
+    /// Nodes that were seen in a cluster, beyond those of the configuration.
+    nodes: Vec<(String, u16)>,
+}
+
+impl Servers {
+    /// Prepares everything; nothing is connected yet.
+    pub(crate) fn new(config: &Config) -> Result<Self> {
+        let address = Address::parse(config.url.expose())?;
+        if address.is_tls() && CryptoProvider::get_default().is_none() {
+            // The client library takes the process' provider and panics where there is none. One that the process has
+            // chosen stays; losing a race against another installer is as good as winning it.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
+        let maker = Maker::new(config, address.is_tls())?;
+        let bad =
+            |error: RedisError| ConfigError { field: "url", problem: format!("cannot be used: {error}") };
+        let clients = |infos: Vec<ConnectionInfo>| {
+            infos.into_iter().map(|info| maker.client(info)).collect::<Result<Vec<_>, _>>().map_err(bad)
+        };
+        let places = |infos: &[ConnectionInfo]| {
+            infos.iter().map(|info| node::place(info.addr())).collect::<Vec<_>>().join(",")
+        };
+        let mut known = Known::default();
+        let (place, finder) = match address {
+            Address::One(info) => {
+                let node = maker.node(info).map_err(bad)?;
+                known.view = Some(Arc::new(View::one(Arc::clone(&node))));
+                (node.place().to_owned(), Finder::Nobody)
+            }
+            Address::Sentinels { master, sentinels, like } => {
+                let place = format!("{master} of the sentinels {}", places(&sentinels));
+                (place, Finder::Sentinels { name: master, sentinels: clients(sentinels)?, like })
+            }
+            Address::Cluster(seeds) => {
+                // Unwrap safety: an address names one host at least.
+                let like = seeds[0].clone();
+                (places(&seeds), Finder::Cluster { seeds: clients(seeds)?, like })
+            }
+        };
+        let timeout = config.response_timeout();
+        Ok(Self {
+            maker,
+            finder,
+            place,
+            known: RwLock::new(known),
+            finding: tokio::sync::Mutex::default(),
+            timeout,
+        })
+    }
+
+    /// Where they are, as the configuration says it; never the login.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Whether they are several that share the slots.
+    pub(crate) const fn is_cluster(&self) -> bool {
+        matches!(self.finder, Finder::Cluster { .. })
+    }
+
+    /// Who has which slots: what is known, or where that is in doubt what is found now.
+    pub(crate) async fn view(&self, doing: &'static str) -> Result<Arc<View>> {
+        if let Some(view) = self.undoubted() {
+            return Ok(view);
+        }
+        // Bounded as a whole, since others may be looking it up one after the other and fail.
+        let found = tokio::time::timeout(self.timeout, async {
+            let _finding = self.finding.lock().await;
+            match self.undoubted() {
+                Some(view) => Ok(view),
+                None => self.find(doing).await,
+            }
+        });
+        found.await.unwrap_or_else(|_| {
+            let (place, reason) = (self.place.clone(), "nobody said in time which server to ask");
+            Err(Error::NoConnection { doing, place, reason })
+        })
+    }
+
+    /// A call by this view failed with that: may another look help?
+    pub(crate) fn judge(&self, view: &Arc<View>, error: &RedisError) {
+        let code = error.code().unwrap_or_default();
+        if breaks(error) || matches!(code, "MOVED" | "CLUSTERDOWN" | "MASTERDOWN" | "LOADING") {
+            self.doubt(view);
+        }
+    }
+
+    fn doubt(&self, view: &Arc<View>) {
+        if matches!(self.finder, Finder::Nobody) {
+            return;
+        }
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        // A view that was replaced meanwhile says nothing of the new one.
+        if known.view.as_ref().is_some_and(|current| Arc::ptr_eq(current, view)) {
+            known.doubted = true;
+        }
+    }
+
+    /// The view after what a node said instead of doing the work: where the slot is now. Others may have moved as well,
+    /// so it is in doubt from the start; what it says of this slot is good for the call at hand.
+    pub(crate) fn moved(&self, view: &Arc<View>, error: &RedisError) -> Option<Arc<View>> {
+        let Finder::Cluster { like, .. } = &self.finder else { return None };
+        if error.kind() != ErrorKind::Server(ServerErrorKind::Moved) {
+            return None;
+        }
+        let (address, slot) = error.redirect_node()?;
+        let (host, port) = address.rsplit_once(':')?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        // Without a host it is the one that was asked.
+        let host = if host.is_empty() { node::host_and_port(like)?.0 } else { host };
+        let info = at(like, host, port.parse().ok()?);
+        let known = view.node_at(&node::place(info.addr())).cloned();
+        let node = known.map_or_else(|| self.maker.node(info).ok(), Some)?;
+        let view = Arc::new(view.with_moved(slot, &node));
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        (known.view, known.doubted) = (Some(Arc::clone(&view)), true);
+        Some(view)
+    }
+
+    fn undoubted(&self) -> Option<Arc<View>> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.view.as_ref().filter(|_| !known.doubted).map(Arc::clone)
+    }
+
+    async fn find(&self, doing: &'static str) -> Result<Arc<View>> {
+        let view = match &self.finder {
+            Finder::Nobody => return Err(self.nobody(doing)),
+            Finder::Sentinels { name, sentinels, like } => {
+                match sentinels::ask(sentinels, name, self.timeout.min(ASK_LIMIT)).await {
+                    sentinels::Said::Master(host, port) => {
+                        View::one(self.node(doing, at(like, &host, port))?)
+                    }
+                    sentinels::Said::Unknown => {
+                        return Err(Error::Unfit(format!(
+                            "cannot {doing}: the sentinels know no master called {name}; correct the name in queue.url ({})",
+                            self.place
+                        )));
+                    }
+                    sentinels::Said::Silent(place, said) => return Err(silent(doing, place, said)),
+                }
+            }
+            Finder::Cluster { seeds, like } => {
+                let mut asked = seeds.clone();
+                asked.extend(self.seen().iter().filter_map(|(host, port)| {
+                    let is_new = |seed: &Client| {
+                        node::host_and_port(seed.get_connection_info()) != Some((host, *port))
+                    };
+                    seeds.iter().all(is_new).then(|| self.maker.client(at(like, host, *port)).ok()).flatten()
+                }));
+                match cluster::ask(&asked, self.timeout.min(ASK_LIMIT)).await {
+                    cluster::Said::Layout(layout) => self.view_of(doing, like, layout)?,
+                    cluster::Said::Silent(place, said) => return Err(silent(doing, place, said)),
+                }
+            }
+        };
+        let view = Arc::new(view);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        (known.view, known.doubted) = (Some(Arc::clone(&view)), false);
+        Ok(view)
+    }
+
+    fn seen(&self) -> Vec<(String, u16)> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).nodes.clone()
+    }
+
+    fn view_of(&self, doing: &'static str, like: &ConnectionInfo, layout: cluster::Layout) -> Result<View> {
+        let mut homes: Vec<&(String, u16)> = layout.ranges.iter().map(|(.., home)| home).collect();
+        homes.sort_unstable();
+        homes.dedup();
+        let masters = homes.iter().map(|(host, port)| self.node(doing, at(like, host, *port)));
+        let masters = masters.collect::<Result<Vec<_>>>()?;
+        let index = |home: &(String, u16)| homes.binary_search(&home).unwrap_or_default();
+        let range = |(first, last, home): &(u16, u16, (String, u16))| Range {
+            first: *first,
+            last: *last,
+            master: index(home),
+        };
+        let view = View::many(masters, layout.ranges.iter().map(range).collect());
+        self.known.write().unwrap_or_else(PoisonError::into_inner).nodes = layout.nodes;
+        Ok(view)
+    }
+
+    /// The node of this address with the connections that it has, where it is known already.
+    fn node(&self, doing: &'static str, info: ConnectionInfo) -> Result<Arc<Node>> {
+        let place = node::place(info.addr());
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let node = known.view.as_ref().and_then(|view| view.node_at(&place));
+        node.map(Arc::clone)
+            .map_or_else(|| self.maker.node(info).map_err(|said| Error::Redis { doing, place, said }), Ok)
+    }
+
+    fn nobody(&self, doing: &'static str) -> Error {
+        Error::NoConnection { doing, place: self.place.clone(), reason: "no server" }
+    }
+}
+
+fn silent(doing: &'static str, place: String, said: Option<RedisError>) -> Error {
+    match said {
+        Some(said) => Error::Redis { doing, place, said },
+        None => Error::NoConnection { doing, place, reason: "timed out" },
+    }
+}

@@ -1,0 +1,175 @@
+//! The fresh caller that finishes what a dead one left, and what Redis must look like then.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use mailfleet_model::Lane;
+use mailfleet_queue::{Config, ConsumerName, Delivery, Enqueued, Queue};
+use redis::aio::MultiplexedConnection;
+use redis::{FromRedisValue, Value};
+
+use super::Case;
+use super::books::{Books, Letter};
+use super::jobs::{id, job};
+use super::life::work_off;
+use crate::fixture::SOON;
+
+/// A way to Redis that nobody cuts.
+pub struct Admin {
+    connection: MultiplexedConnection,
+    queue: String,
+}
+
+impl Admin {
+    pub async fn new(case: &Case) -> Self {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{}", case.redis)).unwrap();
+        let connection = client.get_multiplexed_async_connection().await.unwrap();
+        Self { connection, queue: case.name.clone() }
+    }
+
+    async fn run<T: FromRedisValue>(&self, line: &str) -> Result<T, redis::RedisError> {
+        let mut words = line.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        words.for_each(|word| {
+            command.arg(word);
+        });
+        command.query_async(&mut self.connection.clone()).await
+    }
+
+    fn lanes(&self) -> impl Iterator<Item = String> {
+        let lane =
+            |partition: u16| Lane::ALL.map(|lane| format!("mailfleet:{{{}:{partition}}}:{lane}", self.queue));
+        (0..2).flat_map(lane).collect::<Vec<_>>().into_iter()
+    }
+
+    /// Every lease of this consumer looks as old as can be.
+    pub async fn let_leases_run_out(&self, name: &str) {
+        for lane in self.lanes() {
+            let pending: Vec<(String, Value, Value, Value)> =
+                self.run(&format!("XPENDING {lane} consumers - + 100 {name}")).await.unwrap_or_default();
+            for (entry, ..) in pending {
+                let line = format!("XCLAIM {lane} consumers {name} 0 {entry} IDLE 100000 JUSTID");
+                let _: Vec<String> = self.run(&line).await.unwrap();
+            }
+        }
+    }
+
+    /// The idle time of an entry in hand.
+    pub async fn idle_ms(&self, held: &Delivery) -> Option<u64> {
+        for lane in self.lanes().filter(|lane| lane.ends_with(held.lane().as_str())) {
+            let (entry, range) = (held.entry_id(), format!("XPENDING {lane} consumers"));
+            let rows: Vec<(String, String, u64, u32)> =
+                self.run(&format!("{range} {entry} {entry} 1")).await.unwrap_or_default();
+            if let Some((_, _, idle, _)) = rows.first() {
+                return Some(*idle);
+            }
+        }
+        None
+    }
+
+    pub async fn destroy_group(&self, lane: Lane) {
+        for lane in self.lanes().filter(|key| key.ends_with(lane.as_str())) {
+            let _: i64 = self.run(&format!("XGROUP DESTROY {lane} consumers")).await.unwrap();
+        }
+    }
+
+    /// What is left over of the work, as far as it should not be.
+    async fn left_over(&self, living: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let keys: Vec<String> = self.run(&format!("KEYS mailfleet:{{{}:*", self.queue)).await.unwrap();
+        for key in keys {
+            let name = key.rsplit_once("}:").unwrap().1;
+            let count = match name {
+                "high" | "normal" | "low" => {
+                    found.extend(self.odd_consumers(&key, living).await);
+                    self.run::<u64>(&format!("XLEN {key}")).await.unwrap()
+                }
+                "dead" => self.run(&format!("XLEN {key}")).await.unwrap(),
+                "delayed" => self.run(&format!("ZCARD {key}")).await.unwrap(),
+                // No entry of any account, and no byte of any lane.
+                "accounts" => {
+                    let fields: BTreeMap<String, String> = self.run(&format!("HGETALL {key}")).await.unwrap();
+                    fields.iter().filter(|(field, value)| *field != "#ended" && *value != "0").count() as u64
+                }
+                "epoch" => 0,
+                _ => 1,
+            };
+            if count > 0 {
+                found.push(format!("{count} in {key}"));
+            }
+        }
+        found
+    }
+
+    /// Consumers of the dead, and pending entries of anybody.
+    async fn odd_consumers(&self, lane: &str, living: &str) -> Vec<String> {
+        let rows: Vec<BTreeMap<String, Value>> =
+            self.run(&format!("XINFO CONSUMERS {lane} consumers")).await.unwrap_or_default();
+        let text = |value: &Value| redis::from_redis_value::<String>(value.clone()).unwrap();
+        let names = rows.iter().map(|row| (text(&row["name"]), text(&row["pending"])));
+        let known = |name: &str| name == living || ["released", "alone", "delayed"].contains(&name);
+        let odd = names.filter(|(name, pending)| !known(name) || pending != "0");
+        odd.map(|(name, pending)| format!("{name} with {pending} in {lane}")).collect()
+    }
+}
+
+/// Brings everything to its end by the means of every day.
+pub async fn finish(case: &Case, books: &mut Books) {
+    let (queue, admin) = (case.queue(case.redis), Admin::new(case).await);
+    queue.prepare().await.unwrap();
+    // An operator who finds it so.
+    queue.resume(None).await.unwrap();
+    let consumer = queue.consumer(ConsumerName::for_this_process());
+    let keeper = consumer.spawn_keeper().unwrap();
+    let end = Instant::now() + SOON * 3;
+    loop {
+        // The producer's sweep, and an operator who replays all.
+        sweep(&queue, books).await;
+        // The names of the dead go with it.
+        let mut taken = consumer.reclaim_and_forget(100, Duration::ZERO).await.unwrap();
+        taken.extend(consumer.claim(100).await.unwrap());
+        let worked = !taken.is_empty();
+        work_off(&consumer, taken, books).await;
+        let left = if worked { Vec::new() } else { admin.left_over(consumer.name().as_str()).await };
+        if !worked && left.is_empty() {
+            break;
+        }
+        if left.iter().any(|left| left.ends_with("recount")) {
+            // A count that was begun is gone on with by whoever is refused next.
+            be_refused(case).await;
+        }
+        assert!(Instant::now() < end, "{}: {left:?} is left, as the books say {books:?}", case.name);
+        // A due retry does not ring.
+        consumer.wait(Duration::from_millis(50)).await;
+    }
+    drop(keeper);
+}
+
+/// Has more than one entry of the same account, in each partition, where one is the most.
+async fn be_refused(case: &Case) {
+    let strict = Config { account_max_entries: 1, ..case.config(case.redis) };
+    let strict = Queue::connect(&strict).unwrap();
+    for account in 0..2 {
+        // Numbers beyond those of the life, twelve apart: of one account and one lane, which is not the high one.
+        let jobs = [1, 2, 3].map(|n| job(12 * n + 100 + account));
+        assert!(jobs.iter().all(|job| job.lane != Lane::High));
+        let answers = strict.enqueue(jobs.to_vec()).await.unwrap();
+        assert!(answers.contains(&Enqueued::AccountFull), "{answers:?}");
+    }
+}
+
+async fn sweep(queue: &Queue, books: &mut Books) {
+    let open = books.letters(Letter::Open);
+    for number in open {
+        books.of(number).letter = Some(Letter::Replayed);
+    }
+    for (numbers, replay) in [(books.without_outcome(), false), (books.letters(Letter::Replayed), true)] {
+        let ids: Vec<_> = numbers.iter().map(|number| id(*number)).collect();
+        let live = queue.live(&ids).await.unwrap();
+        let lost: Vec<u32> =
+            numbers.into_iter().zip(live).filter(|(_, live)| !live).map(|(n, _)| n).collect();
+        let jobs = lost.iter().map(|number| job(*number)).collect();
+        let answers = if replay { queue.replay(jobs).await } else { queue.enqueue(jobs).await }.unwrap();
+        books.entered(&lost, Some(&answers));
+    }
+}

@@ -1,0 +1,69 @@
+//! TLS: whom we believe, and what is said where we do not.
+
+use mailfleet_model::{Class, Classify, Secret};
+use mailfleet_queue::{Config, Queue};
+use mailfleet_testkit::{Certificates, RedisServer};
+
+use crate::fixture::{claim_one, config, job};
+
+async fn refusal(url: &str, ca: Option<&Certificates>) -> String {
+    let config = Config { tls_ca_file: ca.map(Certificates::ca), ..config(url.to_owned()) };
+    let error = Queue::connect(&config).unwrap().ping().await.unwrap_err();
+    let text = error.to_string();
+    assert_eq!(error.class(), Class::Fault, "waiting does not heal it: {text}");
+    assert!(!text.contains('\n') && text.contains("Redis at "), "{text}");
+    assert!(text.ends_with(error.remedy().unwrap_or("a remedy")), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn a_private_authority_is_believed_when_it_is_named_and_work_goes_on_over_tls() {
+    let certificates = Certificates::good().unwrap();
+    let redis = RedisServer::start_tls(&certificates).unwrap();
+    let config = Config { tls_ca_file: Some(certificates.ca()), ..config(redis.tls_url().unwrap()) };
+    let queue = Queue::connect(&config).unwrap();
+    let consumer = queue.consumer(mailfleet_queue::ConsumerName::for_this_process());
+    let _keeper = consumer.spawn_keeper().unwrap();
+    consumer.wait(std::time::Duration::from_millis(100)).await;
+    queue.enqueue(vec![job(1, mailfleet_model::Lane::High, vec![b'x'; 100_000])]).await.unwrap();
+    let delivery = claim_one(&consumer).await;
+    assert_eq!(delivery.raw().len(), 100_000);
+    consumer.done(vec![delivery]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_of_nobody_we_know_or_for_another_name_or_run_out_is_refused_and_said_so() {
+    let (good, other) = (Certificates::good().unwrap(), Certificates::good().unwrap());
+    let redis = RedisServer::start_tls(&good).unwrap();
+    let url = redis.tls_url().unwrap();
+    for ca in [None, Some(&other)] {
+        let text = refusal(&url, ca).await;
+        assert!(text.contains("UnknownIssuer") && text.contains("queue.tls_ca_file"), "{text}");
+    }
+    let named = Certificates::wrong_name().unwrap();
+    let redis = RedisServer::start_tls(&named).unwrap();
+    let text = refusal(&redis.tls_url().unwrap(), Some(&named)).await;
+    assert!(text.contains("imap.example.org") && text.contains("localhost"), "{text}");
+    assert!(text.contains("host name of queue.url"), "{text}");
+    let expired = Certificates::expired().unwrap();
+    let redis = RedisServer::start_tls(&expired).unwrap();
+    let text = refusal(&redis.tls_url().unwrap(), Some(&expired)).await;
+    assert!(text.contains("expired") && text.contains("new certificate"), "{text}");
+}
+
+#[tokio::test]
+async fn an_authority_that_cannot_be_used_is_refused_before_anything_is_connected() {
+    let certificates = Certificates::good().unwrap();
+    let refused = |url: &str, path: std::path::PathBuf| {
+        let config = Config { tls_ca_file: Some(path), url: Secret::new(url), ..Config::default() };
+        let text = Queue::connect(&config).unwrap_err().to_string();
+        assert!(text.contains("tls_ca_file"), "{text}");
+        text
+    };
+    assert!(refused("rediss://h", "/nonexistent/ca.pem".into()).contains("/nonexistent/ca.pem"));
+    assert!(refused("rediss+cluster://h", certificates.dir().join("nothing.pem")).contains("cannot be read"));
+    std::fs::write(certificates.dir().join("text.pem"), "no certificate").unwrap();
+    assert!(refused("rediss+sentinel://h/m", certificates.dir().join("text.pem")).contains("PEM"));
+    // It would give a feeling of safety that is not there.
+    assert!(refused("redis://h", certificates.ca()).contains("rediss"));
+}

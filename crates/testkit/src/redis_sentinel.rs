@@ -1,0 +1,99 @@
+//! A private Redis Sentinel.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rustix::process::Signal;
+
+use crate::ports::free_port;
+use crate::programs;
+use crate::redis_server::{RedisServer, ask};
+use crate::server::{STARTUP_LIMIT, Server, with_fresh_ports};
+use crate::wait::poll;
+use crate::watchdog::Farewell;
+use crate::workdir::Workdir;
+
+/// A master that does not answer for so many milliseconds is failed over.
+const DOWN_AFTER_MS: u32 = 600;
+
+/// A sentinel that watches one master on 127.0.0.1, under the name [`RedisSentinel::MASTER`].
+#[derive(Debug)]
+pub struct RedisSentinel {
+    // Dropped in this order: the server ends before its directory goes.
+    server: Server,
+    dir: Workdir,
+    port: u16,
+}
+
+impl RedisSentinel {
+    /// The name of the master that it watches.
+    pub const MASTER: &'static str = "mymaster";
+
+    /// Starts `count` of them, of which `quorum` must agree that the master is gone; waits until all know the replica and
+    /// each other.
+    pub fn start(master: &RedisServer, count: usize, quorum: usize) -> Result<Vec<Self>> {
+        let one = || with_fresh_ports(|| Self::begin(master, quorum));
+        let all = (0..count).map(|_| one()).collect::<Result<Vec<_>>>()?;
+        let ready = || all.iter().all(|sentinel| sentinel.knows(1, count - 1));
+        poll(STARTUP_LIMIT, Duration::from_millis(50), || ready().then_some(()))
+            .ok_or_else(|| anyhow!("the sentinels did not find the replica and each other in time"))?;
+        Ok(all)
+    }
+
+    fn begin(master: &RedisServer, quorum: usize) -> Result<Self> {
+        let (dir, port) = (Workdir::temporary()?, free_port());
+        let name = Self::MASTER;
+        let login = master.setting("requirepass");
+        let login =
+            login.map(|password| format!("sentinel auth-pass {name} {password}\n")).unwrap_or_default();
+        let config = format!(
+            "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {name} 127.0.0.1 {} {quorum}\n\
+             sentinel down-after-milliseconds {name} {DOWN_AFTER_MS}\nsentinel failover-timeout {name} 3000\n\
+             sentinel parallel-syncs {name} 1\n{login}",
+            dir.path().display(),
+            master.port(),
+        );
+        // Sentinel writes what it learns back into this file.
+        fs::write(dir.path().join("sentinel.conf"), config).context("write sentinel.conf")?;
+        let server = Server::new("redis-sentinel", dir.path().join("sentinel.log"), Farewell::Kill);
+        let this = Self { server, dir, port };
+        this.start_again()?;
+        Ok(this)
+    }
+
+    /// Starts it on the same port and directory after [`RedisSentinel::stop`].
+    pub fn start_again(&self) -> Result<()> {
+        let mut command = Command::new(programs::find("redis-server", "redis-server")?);
+        command.current_dir(self.dir.path()).arg(self.dir.path().join("sentinel.conf")).arg("--sentinel");
+        let ours = |pid| {
+            let info = ask::<String>(self.port, None, "INFO server");
+            info.is_ok_and(|info| info.lines().any(|line| line.trim_end() == format!("process_id:{pid}")))
+        };
+        self.server.launch(command, ours)
+    }
+
+    /// An orderly end.
+    pub fn stop(&self) -> Result<()> {
+        self.server.stop(Signal::TERM)
+    }
+
+    /// The TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The port of the master as it sees things.
+    pub fn master_port(&self) -> Result<u16> {
+        let found: (String, u16) =
+            ask(self.port, None, &format!("SENTINEL GET-MASTER-ADDR-BY-NAME {}", Self::MASTER))?;
+        Ok(found.1)
+    }
+
+    fn knows(&self, replicas: usize, others: usize) -> bool {
+        let info = ask::<String>(self.port, None, "INFO sentinel").unwrap_or_default();
+        info.contains(&format!("slaves={replicas},sentinels={}", others + 1))
+    }
+}
