@@ -15,7 +15,8 @@
 --   takes one at a time. So does what is found in a paused lane: to run it again would be to begin something there.
 --   A script that was sent before the server stood still runs after it, when every lease looks as if it had run out: so it
 --   looks at the time first.
-if now_ms() > tonumber(ARGV[9]) then return {} end
+local not_after = tonumber(ARGV[9])
+if now_ms() > not_after then return {} end
 local me, lease, max, max_crashes = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local budget, alone_left, forget = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local held, taken, bytes, seen, rang = {}, {}, 0, 0, false
@@ -76,6 +77,8 @@ for lane = 1, 3 do
       end
     elseif seen < max then
       local rows = group_rows('XPENDING', KEYS[lane], GROUP, 'IDLE', lease, '-', '+', max - seen, about.name)
+      -- Again, since it may stand still in the midst of this as well: what was read before that had run out.
+      if now_ms() > not_after then return report(taken) end
       for _, row in ipairs(rows) do
         seen = seen + 1
         if not held[LETTER[lane] .. ':' .. row[1]] then recover(lane, row[1], tonumber(row[4])) end
