@@ -4,6 +4,7 @@ mod arrival;
 mod arrows;
 mod chaos;
 mod clear_errors;
+mod connections;
 mod crashes;
 mod deploy;
 mod draining;

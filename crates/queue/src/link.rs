@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::pool::PoolError;
 use crate::reach::Reach;
-use crate::server::{Call, Node, Request, Servers, View};
+use crate::server::{Call, Node, Request, Servers, View, is_slow};
 
 pub(crate) struct Link {
     servers: Servers,
@@ -63,9 +63,12 @@ impl Link {
         node: &Node,
         timeout: Duration,
     ) -> Result<MultiplexedConnection> {
+        let asked = Instant::now();
         let connected = node.connect(timeout.min(self.timeout)).await;
+        let connected = connected.map_err(|said| self.failed(doing, view, node, said))?;
         // A connection alone does not say that Redis answers.
-        connected.map_err(|said| self.failed(doing, view, node, said))
+        self.still_the_one(doing, view, node, asked).await?;
+        Ok(connected)
     }
 
     /// Runs something on such a connection.
@@ -79,7 +82,7 @@ impl Link {
         let from = Instant::now();
         match ask(request, connection).await {
             Ok(answer) => {
-                self.reach.answered(from, Instant::now());
+                self.answered(view, from);
                 Ok(answer)
             }
             Err(said) => Err(self.failed(doing, view, node, said)),
@@ -181,6 +184,7 @@ impl Link {
         node: &Node,
         request: Request<'_>,
     ) -> Result<T, Failed> {
+        let asked = Instant::now();
         let mut taken = node.pool.get().await.map_err(|failed| match failed {
             PoolError::Backend(said) => {
                 self.servers.judge(view, &said);
@@ -196,10 +200,11 @@ impl Link {
                 Failed::Other(no_connection(doing, node.place(), "a hook failed"))
             }
         })?;
+        self.still_the_one(doing, view, node, asked).await.map_err(Failed::Other)?;
         let from = Instant::now();
         match ask(request, taken.redis()).await {
             Ok(answer) => {
-                self.reach.answered(from, Instant::now());
+                self.answered(view, from);
                 Ok(answer)
             }
             Err(said) => {
@@ -208,6 +213,35 @@ impl Link {
                 Err(Failed::Said(said))
             }
         }
+    }
+
+    /// The way to a server took from `asked` until now. Where that is long it may have stood still, and be nobody's master any
+    /// more. Nothing was sent yet, so it costs little to ask.
+    async fn still_the_one(
+        &self,
+        doing: &'static str,
+        view: &Arc<View>,
+        node: &Node,
+        asked: Instant,
+    ) -> Result<()> {
+        if !self.servers.may_change() || !is_slow(asked, Instant::now()) {
+            return Ok(());
+        }
+        self.servers.doubt(view);
+        let view = self.view(doing).await?;
+        if view.node_at(node.place()).is_some() {
+            return Ok(());
+        }
+        let error = no_connection(doing, node.place(), "another server is the master by now");
+        self.note_failure(&error);
+        Err(error)
+    }
+
+    /// A call that began at `from` was answered.
+    fn answered(&self, view: &Arc<View>, from: Instant) {
+        let to = Instant::now();
+        self.reach.answered(from, to);
+        self.servers.answered(view, from, to);
     }
 
     /// The failure as an error that names its server, and written down.

@@ -75,7 +75,7 @@ async fn whatever_is_wrong_with_redis_keeper_and_doorbell_write_less_than_a_line
     redis.start_again().unwrap();
     redis.pause().unwrap();
     let (lines, failed) = two_seconds(&nothing).await;
-    assert!((1..=bound(2)).contains(&lines) && failed > 0, "standing still: {lines}, {failed}");
+    assert!(lines <= bound(2) && failed > 0, "standing still: {lines}, {failed}");
     redis.resume().unwrap();
     let commands = ["FLUSHALL", "SCRIPT FLUSH", "CLIENT KILL TYPE normal", "CLIENT KILL TYPE pubsub"];
     let turns = AtomicUsize::new(0);

@@ -5,19 +5,22 @@
 //! the calls that it meets, and what works is not asked twice.
 
 mod address;
+mod belief;
 mod cluster;
 mod node;
 mod sentinels;
 mod slot;
 mod view;
 
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use redis::{Client, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind};
 use rustls::crypto::CryptoProvider;
 
 pub(crate) use self::address::Address;
+pub(crate) use self::belief::is_slow;
+use self::belief::{Belief, Trust};
 pub(crate) use self::node::Node;
 use self::node::{Maker, at};
 pub(crate) use self::slot::{Call, Request, slot_of};
@@ -35,7 +38,9 @@ pub(crate) struct Servers {
     maker: Maker,
     finder: Finder,
     place: String,
-    known: RwLock<Known>,
+    belief: Belief,
+    /// Nodes that were seen in a cluster, beyond those of the configuration.
+    seen: Mutex<Vec<(String, u16)>>,
     /// Held while somebody looks them up, so that many callers in trouble ask once.
     finding: tokio::sync::Mutex<()>,
     timeout: Duration,
@@ -56,14 +61,6 @@ enum Finder {
     },
 }
 
-#[derive(Default)]
-struct Known {
-    view: Option<Arc<View>>,
-    doubted: bool,
-    /// Nodes that were seen in a cluster, beyond those of the configuration.
-    nodes: Vec<(String, u16)>,
-}
-
 impl Servers {
     /// Prepares everything; nothing is connected yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
@@ -82,21 +79,21 @@ impl Servers {
         let places = |infos: &[ConnectionInfo]| {
             infos.iter().map(|info| node::place(info.addr())).collect::<Vec<_>>().join(",")
         };
-        let mut known = Known::default();
-        let (place, finder) = match address {
+        let now = Instant::now();
+        let (place, finder, belief) = match address {
             Address::One(info) => {
                 let node = maker.node(info).map_err(bad)?;
-                known.view = Some(Arc::new(View::one(Arc::clone(&node))));
-                (node.place().to_owned(), Finder::Nobody)
+                (node.place().to_owned(), Finder::Nobody, Belief::certain(View::one(Arc::clone(&node)), now))
             }
             Address::Sentinels { master, sentinels, like } => {
                 let place = format!("{master} of the sentinels {}", places(&sentinels));
-                (place, Finder::Sentinels { name: master, sentinels: clients(sentinels)?, like })
+                let finder = Finder::Sentinels { name: master, sentinels: clients(sentinels)?, like };
+                (place, finder, Belief::none(true, now))
             }
             Address::Cluster(seeds) => {
                 // Unwrap safety: an address names one host at least.
                 let like = seeds[0].clone();
-                (places(&seeds), Finder::Cluster { seeds: clients(seeds)?, like })
+                (places(&seeds), Finder::Cluster { seeds: clients(seeds)?, like }, Belief::none(false, now))
             }
         };
         let timeout = config.response_timeout();
@@ -104,7 +101,8 @@ impl Servers {
             maker,
             finder,
             place,
-            known: RwLock::new(known),
+            belief,
+            seen: Mutex::default(),
             finding: tokio::sync::Mutex::default(),
             timeout,
         })
@@ -120,23 +118,43 @@ impl Servers {
         matches!(self.finder, Finder::Cluster { .. })
     }
 
+    /// Whether who it is can change.
+    pub(crate) const fn may_change(&self) -> bool {
+        !matches!(self.finder, Finder::Nobody)
+    }
+
     /// Who has which slots: what is known, or where that is in doubt what is found now.
     pub(crate) async fn view(&self, doing: &'static str) -> Result<Arc<View>> {
-        if let Some(view) = self.undoubted() {
-            return Ok(view);
-        }
+        let turn = match self.belief.trust(Instant::now()) {
+            Trust::Sure(view) => return Ok(view),
+            Trust::Stale(view) => match self.finding.try_lock() {
+                Ok(turn) => Some(turn),
+                Err(_) => return Ok(view),
+            },
+            Trust::Unknown => None,
+        };
         // Bounded as a whole, since others may be looking it up one after the other and fail.
         let found = tokio::time::timeout(self.timeout, async {
-            let _finding = self.finding.lock().await;
-            match self.undoubted() {
-                Some(view) => Ok(view),
-                None => self.find(doing).await,
+            let _turn = match turn {
+                Some(turn) => turn,
+                None => self.finding.lock().await,
+            };
+            match self.belief.trust(Instant::now()) {
+                Trust::Sure(view) => Ok(view),
+                Trust::Stale(_) | Trust::Unknown => self.find(doing).await,
             }
         });
         found.await.unwrap_or_else(|_| {
             let (place, reason) = (self.place.clone(), "nobody said in time which server to ask");
             Err(Error::NoConnection { doing, place, reason })
         })
+    }
+
+    /// A call by this view, and the way to it, took from `from` to `to`.
+    pub(crate) fn answered(&self, view: &Arc<View>, from: Instant, to: Instant) {
+        if self.may_change() {
+            self.belief.answered(view, from, to);
+        }
     }
 
     /// A call by this view failed with that: may another look help?
@@ -147,14 +165,9 @@ impl Servers {
         }
     }
 
-    fn doubt(&self, view: &Arc<View>) {
-        if matches!(self.finder, Finder::Nobody) {
-            return;
-        }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        // A view that was replaced meanwhile says nothing of the new one.
-        if known.view.as_ref().is_some_and(|current| Arc::ptr_eq(current, view)) {
-            known.doubted = true;
+    pub(crate) fn doubt(&self, view: &Arc<View>) {
+        if self.may_change() {
+            self.belief.doubt(view);
         }
     }
 
@@ -174,14 +187,8 @@ impl Servers {
         let known = view.node_at(&node::place(info.addr())).cloned();
         let node = known.map_or_else(|| self.maker.node(info).ok(), Some)?;
         let view = Arc::new(view.with_moved(slot, &node));
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        (known.view, known.doubted) = (Some(Arc::clone(&view)), true);
+        self.belief.replace_in_doubt(Arc::clone(&view));
         Some(view)
-    }
-
-    fn undoubted(&self) -> Option<Arc<View>> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.view.as_ref().filter(|_| !known.doubted).map(Arc::clone)
     }
 
     async fn find(&self, doing: &'static str) -> Result<Arc<View>> {
@@ -198,7 +205,10 @@ impl Servers {
                             self.place
                         )));
                     }
-                    sentinels::Said::Silent(place, said) => return Err(silent(doing, place, said)),
+                    // Sentinels that are away are no reason to leave a master that is there.
+                    sentinels::Said::Silent(place, said) => {
+                        return self.belief.make_do(Instant::now()).ok_or_else(|| silent(doing, place, said));
+                    }
                 }
             }
             Finder::Cluster { seeds, like } => {
@@ -216,13 +226,12 @@ impl Servers {
             }
         };
         let view = Arc::new(view);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        (known.view, known.doubted) = (Some(Arc::clone(&view)), false);
+        self.belief.confirm(Arc::clone(&view), Instant::now());
         Ok(view)
     }
 
     fn seen(&self) -> Vec<(String, u16)> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).nodes.clone()
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn view_of(&self, doing: &'static str, like: &ConnectionInfo, layout: cluster::Layout) -> Result<View> {
@@ -238,15 +247,15 @@ impl Servers {
             master: index(home),
         };
         let view = View::many(masters, layout.ranges.iter().map(range).collect());
-        self.known.write().unwrap_or_else(PoisonError::into_inner).nodes = layout.nodes;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = layout.nodes;
         Ok(view)
     }
 
     /// The node of this address with the connections that it has, where it is known already.
     fn node(&self, doing: &'static str, info: ConnectionInfo) -> Result<Arc<Node>> {
         let place = node::place(info.addr());
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let node = known.view.as_ref().and_then(|view| view.node_at(&place));
+        let last = self.belief.last();
+        let node = last.as_ref().and_then(|view| view.node_at(&place));
         node.map(Arc::clone)
             .map_or_else(|| self.maker.node(info).map_err(|said| Error::Redis { doing, place, said }), Ok)
     }

@@ -1,5 +1,6 @@
 //! Asking sentinels who the master is.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -19,44 +20,61 @@ pub(crate) enum Said {
     Silent(String, Option<RedisError>),
 }
 
-/// Asks all of them at once, so that one that is dead costs no time. What more than half of them say holds at once; one
-/// that is cut off from the others and still names a former master does not mislead. Where less than half of them answer
-/// within `limit`, what most of those say is taken.
+/// Once more than half of them have answered, the others are waited for no longer than this.
+const STRAGGLERS: Duration = Duration::from_millis(100);
+
+/// Asks all of them at once, so that one that is dead costs little time. What is said with the highest epoch holds: every
+/// failover has a higher one, so neither a sentinel that has not heard of it yet nor one that was cut off misleads.
 pub(crate) async fn ask(sentinels: &[Client], master: &str, limit: Duration) -> Said {
     let mut answers: FuturesUnordered<_> = sentinels
         .iter()
         .map(async |sentinel| (sentinel, tokio::time::timeout(limit, ask_one(sentinel, master, limit)).await))
         .collect();
-    let (mut votes, mut unknown, mut silent) =
-        (Vec::<((String, u16), usize)>::new(), false, (String::new(), None));
-    while let Some((sentinel, answer)) = answers.next().await {
+    let (mut newest, mut unknown, mut silent) = (None::<Answer>, false, (String::new(), None));
+    let (mut answered, mut wait) = (0, limit * 2);
+    while let Ok(Some((sentinel, answer))) = tokio::time::timeout(wait, answers.next()).await {
         match answer {
-            Ok(Ok(Some(found))) => {
-                let known = votes.iter().position(|(named, _)| *named == found);
-                let index = known.unwrap_or_else(|| {
-                    votes.push((found, 0));
-                    votes.len() - 1
-                });
-                votes[index].1 += 1;
-                if votes[index].1 * 2 > sentinels.len() {
-                    break;
+            Ok(Ok(answer)) => {
+                answered += 1;
+                match answer {
+                    Some(answer) if newest.as_ref().is_none_or(|newest| newest.epoch < answer.epoch) => {
+                        newest = Some(answer);
+                    }
+                    Some(_) => {}
+                    None => unknown = true,
                 }
             }
-            Ok(Ok(None)) => unknown = true,
             Ok(Err(error)) => silent = (place(sentinel.get_connection_info().addr()), Some(error)),
             Err(_) if silent.1.is_none() => silent.0 = place(sentinel.get_connection_info().addr()),
             Err(_) => {}
         }
+        if answered * 2 > sentinels.len() {
+            wait = STRAGGLERS;
+        }
     }
-    match votes.into_iter().max_by_key(|(_, votes)| *votes) {
-        Some(((host, port), _)) => Said::Master(host, port),
+    match newest {
+        Some(Answer { host, port, .. }) => Said::Master(host, port),
         None if unknown => Said::Unknown,
         None => Said::Silent(silent.0, silent.1),
     }
 }
 
-async fn ask_one(sentinel: &Client, master: &str, limit: Duration) -> RedisResult<Option<(String, u16)>> {
+/// What one of them says.
+struct Answer {
+    host: String,
+    port: u16,
+    epoch: u64,
+}
+
+async fn ask_one(sentinel: &Client, master: &str, limit: Duration) -> RedisResult<Option<Answer>> {
     let config = connection_config(limit);
     let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
-    redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master).query_async(&mut connection).await
+    let mut command = redis::cmd("SENTINEL");
+    command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+    let Some((host, port)) = command.query_async(&mut connection).await? else { return Ok(None) };
+    let mut command = redis::cmd("SENTINEL");
+    command.arg("MASTER").arg(master);
+    let all: HashMap<String, String> = command.query_async(&mut connection).await?;
+    let epoch = all.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+    Ok(Some(Answer { host, port, epoch }))
 }

@@ -56,6 +56,12 @@ impl View {
         if range.first <= slot { self.masters.get(range.master) } else { None }
     }
 
+    /// Whether both have the same masters.
+    pub(crate) fn has_the_masters_of(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Arc<Node>, &Arc<Node>)| Arc::ptr_eq(one, other);
+        self.masters.len() == other.masters.len() && self.masters.iter().zip(&other.masters).all(same)
+    }
+
     /// The node of this place, of all that are known.
     pub(crate) fn node_at(&self, place: &str) -> Option<&Arc<Node>> {
         let moved = self.moved.iter().map(|(_, node)| node);

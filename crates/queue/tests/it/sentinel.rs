@@ -85,6 +85,8 @@ async fn goes_on(guarded: &Guarded, consumer: &Consumer, held: mailfleet_queue::
     seen.push(held);
     assert!(consumer.done(seen).await.unwrap().iter().all(|settled| *settled == Settled::Done));
     consumer.leave().await.unwrap();
+    // All that was done at the promoted one, not at a former master that does not know yet.
+    assert_eq!(guarded.replica.ask::<u64>("XLEN mailfleet:{email:processing:0}:normal").unwrap(), 0);
 }
 
 #[tokio::test]
@@ -109,8 +111,22 @@ async fn when_the_master_stands_still_it_is_left_too_and_is_not_believed_when_it
     let error = consumer.claim(1).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
     guarded.promoted().await;
+    // It takes a while until the sentinels tell it so; until then it takes whatever work it is given, and loses it.
     guarded.master.resume().unwrap();
     goes_on(&guarded, &consumer, held).await;
+}
+
+#[tokio::test]
+async fn sentinels_that_are_away_do_not_stop_a_master_that_is_there() {
+    let guarded = Guarded::start();
+    let (consumer, held) = at_work(&guarded).await;
+    guarded.sentinels.iter().for_each(|sentinel| sentinel.stop().unwrap());
+    // A connection that breaks makes everybody ask who the master is.
+    let _: redis::Value = guarded.master.ask("CLIENT KILL TYPE normal").unwrap();
+    consumer.done(vec![held]).await.unwrap_err();
+    let deliveries = consumer.claim(1).await.unwrap();
+    assert_eq!(uids(&deliveries), [11]);
+    consumer.done(deliveries).await.unwrap();
 }
 
 #[tokio::test]
