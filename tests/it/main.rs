@@ -2,6 +2,7 @@
 
 mod arrival;
 mod arrows;
+mod autoscaler;
 mod chaos;
 mod clear_errors;
 mod connections;

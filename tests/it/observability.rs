@@ -17,7 +17,7 @@ const SHARED: [&str; 3] = ["mailfleet_queue_", "mailfleet_dead_letters_open", "m
 
 /// Panels that the dashboard must have, whatever else it has: row, title and type of each, a metric that it speaks of and
 /// the labels that it keeps apart.
-const REQUIRED: [(&str, &str, &str, &str, &[&str]); 17] = [
+const REQUIRED: [(&str, &str, &str, &str, &[&str]); 18] = [
     ("Backlog", "Entries by lane and state", "timeseries", "mailfleet_queue_entries", &["lane", "state"]),
     (
         "Backlog",
@@ -55,6 +55,13 @@ const REQUIRED: [(&str, &str, &str, &str, &[&str]); 17] = [
         "timeseries",
         "mailfleet_webhook_events_total",
         &["kind"],
+    ),
+    (
+        "Webhooks and delivery events",
+        "Calls that the sweep found",
+        "timeseries",
+        "mailfleet_webhook_sweep_failed_total",
+        &[],
     ),
     ("Redis and PostgreSQL", "Components", "timeseries", "mailfleet_component_ok", &["component"]),
     (

@@ -234,8 +234,7 @@ impl Fleet {
 
     /// What `mailfleet queue depth --json` says of each queue.
     fn depths(&self) -> Vec<serde_json::Value> {
-        let said = self.mailfleet(&["queue", "depth", "--json"]).stdout;
-        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        parse_depths(&self.mailfleet(&["queue", "depth", "--json"]).stdout)
     }
 
     /// Asserts promise 1 to 3 for the mails `1..=many`: each is there once and whole, nothing is dead, nothing is
@@ -255,10 +254,14 @@ impl Fleet {
         );
         assert_eq!(self.sql(&missing), "", "missing or not whole");
         assert_eq!(self.count("SELECT count(*) FROM attachments"), u64::from(many / 5), "attachments");
-        // What is committed may still be on its way out.
-        eventually_blocking("an empty queue", Duration::from_secs(10), || {
-            let left: u64 = PLACES.map(|state| self.depth(state)).iter().sum();
-            (left == 0).then_some(())
+        // What is committed may still be on its way out, and a server that was lost not yet be replaced.
+        eventually_blocking("an empty queue", Duration::from_secs(20), || {
+            let said = self.try_mailfleet(&["queue", "depth", "--json"]);
+            let is_empty = said.status.success()
+                && parse_depths(&said.stdout)
+                    .iter()
+                    .all(|queue| PLACES.map(|state| sum(queue, state)) == [0; PLACES.len()]);
+            is_empty.then_some(())
         });
         let audit = self.try_mailfleet(&["audit", "--older-than", "0"]);
         assert!(audit.status.success(), "audit: {}\n{}", audit.stdout, audit.stderr);
@@ -269,6 +272,10 @@ impl Fleet {
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
+}
+
+fn parse_depths(said: &str) -> Vec<serde_json::Value> {
+    said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// The sum of one state over the lanes of a queue.

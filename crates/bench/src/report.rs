@@ -5,9 +5,10 @@ use comfy_table::Table;
 use serde_json::json;
 
 use crate::backlog::SMALL;
+use crate::jobs::{AT_ONCE, BATCH};
 use crate::pickup::Pickup;
 use crate::statistics::median;
-use crate::throughput::Throughput;
+use crate::throughput::{CLAIM, Throughput};
 
 /// Everything of one run.
 pub(crate) struct Report {
@@ -56,9 +57,9 @@ impl Report {
         }
     }
 
-    /// Half of what the slower way carries.
+    /// Half of what one Redis carries when as many jobs come as go.
     pub(crate) fn half_load(&self) -> f64 {
-        // Both ways run on one Redis here, so a job costs the sum of what each way costs alone.
+        // It has both ways to work on then, so a job costs the sum of what each way costs alone.
         let ours = medians(&self.ours);
         0.5 / (1.0 / ours.add + 1.0 / ours.process)
     }
@@ -97,7 +98,11 @@ impl Report {
 
     fn tables(&self) {
         let ours = medians(&self.ours);
-        println!("Jobs a second, 1 KiB each, {} a round, median of {}:", self.jobs, self.rounds);
+        println!("Jobs a second, 1 KiB each, {} a round, median of {}.", self.jobs, self.rounds);
+        println!(
+            "Enqueued by {AT_ONCE} calls of {BATCH} at once. mailfleet claims up to {CLAIM} at a time; BullMQ has no such call \
+             and works on 100 at once."
+        );
         let mut table =
             new_table(["", "enqueued/s", "ratio", "claimed and done/s", "ratio", "Redis' µs a job", "ratio"]);
         let redis = |round: Throughput| format!("{:.1}", round.redis_micros);
@@ -124,7 +129,10 @@ impl Report {
             println!("No rival is installed: scripts/rivals.sh installs them.");
         }
         if let Some(pickup) = self.pickup {
-            println!("\nFrom enqueue to claim, at {} jobs a second:", whole(pickup.load));
+            println!(
+                "\nFrom when a job was due to be enqueued to its claim, at {} jobs a second:",
+                whole(pickup.load)
+            );
             let mut table = new_table(["p50", "p99", "rounds handed in late"]);
             table.add_row([
                 format!("{:.2} ms", pickup.p50),

@@ -1,14 +1,17 @@
 //! Other queues on the same Redis, each a program of its own that prints one line of JSON.
 
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use mailfleet_testkit::RedisServer;
+use mailfleet_testkit::{Process, RedisServer};
 use serde::Deserialize;
 
 use crate::cpu;
 use crate::throughput::Throughput;
+
+/// A rival that takes longer for a round than this has failed, and is ended: some 500 jobs a second at 1,000,000.
+const PATIENCE: Duration = Duration::from_mins(30);
 
 /// A rival that is installed.
 pub(crate) struct Rival {
@@ -39,15 +42,14 @@ impl Rival {
     /// One round on a fresh Redis.
     pub(crate) async fn measure(&self, jobs: u64) -> Result<Throughput> {
         let redis = RedisServer::start()?;
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).env("COUNT", jobs.to_string()).env("REDIS_URL", redis.url());
+        let program = Process::program(&PathBuf::from(&self.program)).args(&self.arguments);
+        let program = program.env("COUNT", jobs.to_string()).env("REDIS_URL", redis.url());
         let pid = redis.pid().context("Redis has no process")?;
         let before = cpu::of(pid)?;
-        let output = tokio::task::spawn_blocking(move || command.output()).await?;
-        let output = output.with_context(|| format!("start {}", self.program))?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        let Some(line) = said.lines().rev().find_map(|line| serde_json::from_str::<Line>(line).ok()) else {
-            bail!("{} said no figures: {said} {}", self.name, String::from_utf8_lossy(&output.stderr));
+        let ended = tokio::task::spawn_blocking(move || program.finish(PATIENCE)).await??;
+        let Some(line) = ended.stdout.lines().rev().find_map(|line| serde_json::from_str::<Line>(line).ok())
+        else {
+            bail!("{} said no figures: {} {}", self.name, ended.stdout, ended.stderr);
         };
         let redis_micros = cpu::micros_each(cpu::since(pid, before)?, jobs);
         Ok(Throughput { add: line.add_per_second, process: line.process_per_second, redis_micros })

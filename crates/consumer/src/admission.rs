@@ -1,14 +1,15 @@
 //! Work is admitted by its memory as well as by its number: how much raw mail all workers of a process hold together.
 //!
 //! A claim says what it took only afterwards. So before it the room for the most it may take is set aside, and after it
-//! what it did not take is given up again. Nobody waits for room while holding some, so that room always comes.
+//! what it did not take is given up again. Nobody waits for room while holding some, so that room always comes. First come,
+//! first served: workers that are always at it pass nobody who waits, such as whoever takes over from dead consumers.
 
 use std::sync::Arc;
 
 use mailfleet_queue::Delivery;
 use mailfleet_runtime::Metrics;
 use prometheus::IntGauge;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 /// What is shown of it.
 #[derive(Debug, Clone)]
@@ -37,6 +38,8 @@ pub struct Admission(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     held: watch::Sender<Held>,
+    /// Held by whoever is the next to get room; the others wait for it in their order.
+    next: Mutex<()>,
     budget: u64,
     /// The most that one claim takes.
     claim: u64,
@@ -61,12 +64,14 @@ impl Held {
 impl Admission {
     /// Room for `budget` bytes over all workers, of which a claim takes no more than `claim`.
     pub fn new(budget: u64, claim: u64, shown: HeldBytes) -> Self {
-        Self(Arc::new(Shared { held: watch::channel(Held::default()).0, budget, claim, shown }))
+        let (held, next) = (watch::channel(Held::default()).0, Mutex::default());
+        Self(Arc::new(Shared { held, next, budget, claim, shown }))
     }
 
-    /// Waits for room, and sets it aside for one claim.
+    /// Waits for room behind those who wait already, and sets it aside for one claim.
     pub async fn room(&self) -> Room {
-        let Shared { held, budget, claim, .. } = &*self.0;
+        let Shared { held, next, budget, claim, .. } = &*self.0;
+        let _next = next.lock().await;
         let mut changes = held.subscribe();
         loop {
             let admitted = held.send_if_modified(|held| {
@@ -188,6 +193,22 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(held);
         waiting.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_at_once_passes_nobody_who_waits() {
+        let admission = admission(50, 40);
+        let held = admission.room().await;
+        let waiting = tokio::spawn({
+            let admission = admission.clone();
+            async move { admission.room().await }
+        });
+        tokio::task::yield_now().await;
+        drop(held);
+        assert!(is_full(&admission).await, "the room that is free now is another's");
+        let theirs = waiting.await.unwrap();
+        drop(theirs);
+        assert!(!is_full(&admission).await);
     }
 
     #[tokio::test]

@@ -14,6 +14,8 @@ use crate::reports;
 
 /// Most recipients taken from the header of one mail that we sent.
 const MAX_RECIPIENTS: usize = 2_000;
+/// The reason of what stands in a queue and is no entry of its kind.
+pub const MALFORMED: &str = "malformed_entry";
 /// A longer X-Campaign-ID names no campaign.
 const HINT_MAX_CHARS: usize = 200;
 
@@ -81,7 +83,7 @@ pub fn message_id(raw: &[u8]) -> Option<String> {
 pub fn prepare(envelope: &Envelope, raw: &Bytes, limits: &Limits) -> Result<Prepared, Rejection> {
     let Some(at) = envelope.work.mail() else {
         let error = "an entry that is no mail stands in the queue of mails; find out who writes it";
-        return Err(Rejection::new("malformed_entry", Class::Fault, error));
+        return Err(Rejection::new(MALFORMED, Class::Fault, error));
     };
     catch_unwind(AssertUnwindSafe(|| read(envelope, at, raw, limits))).map_err(|_| {
         let error = "the parser panicked on this mail; the raw mail is kept with this letter";

@@ -5,7 +5,7 @@ use mailfleet_queue::{Attempt, Delivery, Failure};
 use mailfleet_store::{DeadOutcome, Error, NewDeadLetter};
 
 use crate::batch::{Case, Context, Kind, Verdict};
-use crate::ingest::{Charge, Rejection, message_id};
+use crate::ingest::{Charge, MALFORMED, Rejection, message_id};
 use crate::metrics::Outcome;
 
 /// The reason of what is not to be run any more because processes died on it.
@@ -46,7 +46,7 @@ impl<K: Kind> Context<K> {
     }
 
     /// Each letter by itself, so that one that cannot be written keeps none of the others.
-    async fn write_letters_each(&self, letters: &[NewDeadLetter]) -> Vec<Option<DeadOutcome>> {
+    pub async fn write_letters_each(&self, letters: &[NewDeadLetter]) -> Vec<Option<DeadOutcome>> {
         let mut outcomes = Vec::with_capacity(letters.len());
         for letter in letters {
             outcomes.push(match self.write_letters(std::slice::from_ref(letter)).await {
@@ -62,7 +62,8 @@ impl<K: Kind> Context<K> {
         outcomes
     }
 
-    async fn write_letters(&self, letters: &[NewDeadLetter]) -> Result<Vec<DeadOutcome>, Error> {
+    /// Writes letters once PostgreSQL can be used.
+    pub async fn write_letters(&self, letters: &[NewDeadLetter]) -> Result<Vec<DeadOutcome>, Error> {
         let outcomes = self.gate.through(|| self.store.dead_letter(letters)).await?;
         self.gate.worked();
         Ok(outcomes)
@@ -136,7 +137,7 @@ impl Rejection {
             return Some(Self::new(CRASHES_EXHAUSTED, Class::Hostile, error));
         }
         let malformed = delivery.malformed()?;
-        Some(Self::new("malformed_entry", Class::Fault, malformed.to_owned()))
+        Some(Self::new(MALFORMED, Class::Fault, malformed.to_owned()))
     }
 
     /// PostgreSQL, or the owner of the key, refuses the rows. `code` is a SQLSTATE or `key_conflict`.

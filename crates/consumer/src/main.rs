@@ -3,10 +3,11 @@
 //! - `worker` is the loop; `batch` takes one batch from claim to settlement, PostgreSQL first, Redis second; `attempt` is
 //!   one try of it at PostgreSQL. All three serve every kind of work: mails (`persist`) and delivery `events`;
 //! - `ingest` turns a raw mail into rows, `reports` reads what it says of messages of ours; `tenants` says whose it is;
-//!   `persist` stores them, `letters` the dead ones;
+//!   `persist` stores them, `letters` the dead ones, `strays` what names no job;
 //! - `gate` holds everybody back while PostgreSQL is away; `blame` tells one bad mail from a bad day, `policy` what each
 //!   class of error costs;
-//! - `admission` bounds the raw mail in hand; `rehearsal` lets a child process read first what a consumer died on;
+//! - `admission` bounds the raw mail in hand; `rehearsal` lets a child process read first what a consumer died on, `turns`
+//!   lets it run with nothing beside it, `replayed` ends it where it was given a last chance;
 //! - `settle` waits out Redis' outages; `deadline` shares out the time of a drain;
 //! - `roll_up` keeps the analytics roll-ups, in one replica at a time;
 //! - `startup` refuses what waiting cannot mend; `depth` shows the queues' depths.
@@ -31,6 +32,7 @@ mod reports;
 mod roll_up;
 mod settle;
 mod startup;
+mod strays;
 mod tenants;
 mod turns;
 mod worker;

@@ -77,7 +77,7 @@ pub struct ConsumerMetrics {
     pub leases_lost: IntCounter,
     /// Entries given back because this build does not know their version.
     pub unknown_version: IntCounter,
-    /// Entries without a job id, moved to the dead stream as they were.
+    /// Entries without a job id, taken out of Redis once their dead letters were written.
     pub quarantined: IntCounter,
     /// Time to parse a batch.
     pub parse_seconds: Histogram,
@@ -115,7 +115,7 @@ impl ConsumerMetrics {
             )?,
             quarantined: metrics.counter(
                 "mailfleet_quarantined_total",
-                "Entries without a job id that were moved to the dead stream as they were.",
+                "Entries without a job id that became dead letters.",
             )?,
             parse_seconds: metrics.histogram(
                 "mailfleet_parse_seconds",

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailfleet_model::{Backoff, Class, Classify as _, JobId};
-use mailfleet_queue::{Consumer, Delivery, Failure, Returned, Settled};
+use mailfleet_queue::{Consumer, Delivery, Failure, Returned, Settled, Stray};
 use mailfleet_runtime::{Beat, LogGate, Shutdown};
 
 use crate::deadline::{self, Step};
@@ -106,6 +106,18 @@ impl Settler {
                 }
                 Err(error) => self.note(&error),
             }
+            failures += 1;
+            tokio::time::sleep(Self::pause(failures)).await;
+        }
+    }
+
+    /// Takes entries without a job id, whose dead letters are written, out of Redis, for as long as it takes to be heard; a
+    /// stopping process gives up and drops this.
+    pub async fn put_away(&self, mut strays: Vec<Stray>) {
+        let mut failures = 0;
+        while let Err((error, rest)) = self.consumer.put_away(strays).await {
+            self.note(&error);
+            strays = rest;
             failures += 1;
             tokio::time::sleep(Self::pause(failures)).await;
         }

@@ -36,6 +36,7 @@ pub async fn work<K: Kind>(context: Arc<Context<K>>, batch_count: usize, shutdow
                 failures = 0;
                 context.settler.answered();
                 let room = room.map(|room| room.filled_with(&batch));
+                context.bury_strays(&shutdown).await;
                 if batch.is_empty() {
                     shutdown.unless_stopping(context.consumer.wait(LOOK_EVERY)).await;
                 } else {
@@ -102,7 +103,7 @@ async fn work_off<K: Kind>(context: &Context<K>, mut batches: VecDeque<Vec<Deliv
         }
         let verdicts = tokio::select! {
             biased;
-            () = cutoff(context, shutdown) => None,
+            () = context.cutoff(shutdown) => None,
             verdicts = context.decide(&batch) => Some(verdicts),
         };
         if let Some((verdicts, turn)) = verdicts {
@@ -115,13 +116,15 @@ async fn work_off<K: Kind>(context: &Context<K>, mut batches: VecDeque<Vec<Deliv
     }
 }
 
-/// Comes when a stopping worker must hand back what it holds: when little of the drain is left, or at once while
-/// PostgreSQL is away.
-async fn cutoff<K>(context: &Context<K>, shutdown: &Shutdown) {
-    shutdown.soft.cancelled().await;
-    tokio::select! {
-        () = deadline::over(shutdown, Step::Work) => {}
-        () = context.gate.closed() => {}
+impl<K> Context<K> {
+    /// Comes when a stopping worker must hand back what it holds: when little of the drain is left, or at once while
+    /// PostgreSQL is away.
+    pub async fn cutoff(&self, shutdown: &Shutdown) {
+        shutdown.soft.cancelled().await;
+        tokio::select! {
+            () = deadline::over(shutdown, Step::Work) => {}
+            () = self.gate.closed() => {}
+        }
     }
 }
 
@@ -143,6 +146,7 @@ pub async fn reclaim<K: Kind>(context: Arc<Context<K>>, lease: Duration, shutdow
         match reclaimed {
             Ok(batch) => {
                 let room = room.map(|room| room.filled_with(&batch));
+                context.bury_strays(&shutdown).await;
                 run(&context, batch, room, &shutdown).await;
             }
             Err(error) => context.settler.note(&error),

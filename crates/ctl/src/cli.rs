@@ -143,6 +143,12 @@ mod tests {
             "mailfleet campaign import",
             "mailfleet campaign list",
             "mailfleet queue depth",
+            "mailfleet queue pause",
+            "mailfleet queue resume",
+            "mailfleet queue drain",
+            "mailfleet dead groups",
+            "mailfleet dead discard",
+            "mailfleet dead log",
             "mailfleet dead list",
             "mailfleet dead show",
             "mailfleet dead replay",
@@ -163,7 +169,10 @@ mod tests {
     #[test]
     fn every_command_that_lists_speaks_json() {
         walk(&Cli::command(), "mailfleet", &mut |path, command| {
-            let lists = ["list", "check", "depth", "show", "replay", "audit", "explain", "parse", "doctor"];
+            let lists = [
+                "list", "check", "depth", "pause", "resume", "drain", "groups", "show", "replay", "discard",
+                "log", "audit", "explain", "parse", "doctor",
+            ];
             if lists.contains(&command.get_name()) && path != "mailfleet config check" {
                 assert!(command.get_arguments().any(|arg| arg.get_id() == "json"), "{path} has no --json");
             }

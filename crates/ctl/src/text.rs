@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use mailfleet_model::Counters;
 use serde_json::Value;
 
 /// Replaces what could move the cursor, colour the screen or reverse the line: a mail's subject is written by a
@@ -74,6 +75,16 @@ pub fn count(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// What was counted against a job, in words.
+pub fn counters(Counters { attempts, crashes, drains }: Counters) -> String {
+    let [attempts, crashes, drains] = [
+        count(attempts.into(), "attempt", "attempts"),
+        count(crashes.into(), "crash", "crashes"),
+        count(drains.into(), "drain", "drains"),
+    ];
+    format!("{attempts}, {crashes}, {drains}")
+}
+
 /// A size in bytes with a unit, for people.
 pub fn size(bytes: u64) -> String {
     match bytes {
@@ -103,8 +114,17 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| format!("`{text}` is not a duration: use 90s, 5m, 2h or 7d"))
 }
 
-/// Reads a point in time: an RFC 3339 time, a date, or an age (`2h` is two hours before `now`).
+/// Reads a point in time that has been: an RFC 3339 time, a date, or an age (`2h` is two hours before `now`).
 pub fn parse_since(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
+    let at = point_in_time(text, now)?;
+    // Nothing can have happened since then: a slip, or the day of somebody who is ahead of UTC.
+    if at > now {
+        return Err(format!("`{text}` is still to come: it is {} (UTC)", time(now)));
+    }
+    Ok(at)
+}
+
+fn point_in_time(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
     if let Ok(at) = DateTime::parse_from_rfc3339(text) {
         return Ok(at.with_timezone(&Utc));
     }
@@ -150,6 +170,13 @@ mod tests {
             assert_eq!(parse_since(text, now), Ok(want.parse().unwrap()), "{text}");
         }
         assert!(parse_since("yesterday", now).is_err());
+        assert_eq!(parse_since("0", now), Ok(now));
+        for later in ["2026-08-03", "2026-08-02T12:00:01Z", "2206-08-01"] {
+            assert!(
+                parse_since(later, now).unwrap_err().contains("still to come: it is 2026-08-02"),
+                "{later}"
+            );
+        }
     }
 
     #[test]
@@ -168,6 +195,8 @@ mod tests {
         assert_eq!(size(60 * 1_048_576), "60 MiB");
         assert_eq!(age(Duration::from_millis(250)), "250 ms");
         assert_eq!(age(Duration::from_secs(7_200)), "2 h");
+        let counted = Counters { attempts: 1, crashes: 2, drains: 0 };
+        assert_eq!(counters(counted), "1 attempt, 2 crashes, 0 drains");
         assert_eq!([0, 1, 2].map(|n| count(n, "mail", "mails")), ["0 mails", "1 mail", "2 mails"]);
     }
 }

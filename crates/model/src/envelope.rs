@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::InboxId;
+use crate::ids::{AccountId, InboxId, MailboxId, Uid, UidValidity};
 use crate::job::{JobId, MailRef};
 use crate::outcome::Direction;
 
@@ -54,6 +54,7 @@ pub enum Encoding {
 
 /// One unit of work. Everything but the raw mail, which lies inside the entry or beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Wire")]
 pub struct Envelope {
     /// Version of this record.
     pub v: u16,
@@ -64,14 +65,11 @@ pub struct Envelope {
     pub size: u64,
     /// Message-ID as [`lookup_message_id`](crate::lookup_message_id) keeps it, for finding a mail that waits; `None`
     /// where the mail has none or nobody looked. Never trusted for identity: the consumer reads the mail itself.
-    #[serde(default)]
     pub message_id: Option<String>,
     /// Whether the mail came in or is our own, from a folder of what we sent. It travels with the mail, so that a replay
     /// keeps it.
-    #[serde(default)]
     pub direction: Direction,
     /// IMAP flags at the time of the fetch, such as `\Seen`.
-    #[serde(default)]
     pub flags: Vec<String>,
     /// INTERNALDATE in milliseconds since 1970; `None` where the server gave none.
     pub internal_date_ms: Option<i64>,
@@ -80,8 +78,74 @@ pub struct Envelope {
     /// How the raw bytes are kept.
     pub encoding: Encoding,
     /// W3C trace context of the fetch.
-    #[serde(default)]
     pub traceparent: Option<String>,
+}
+
+/// An envelope as it is read: what is flat in JSON is flat here, since a flattened enum would have every field of every
+/// envelope kept aside until its kind is known, which costs more than all else of a claim.
+#[derive(Deserialize)]
+struct Wire {
+    v: u16,
+    kind: Kind,
+    account: Option<AccountId>,
+    mailbox: Option<MailboxId>,
+    uidvalidity: Option<UidValidity>,
+    uid: Option<Uid>,
+    inbox: Option<InboxId>,
+    size: u64,
+    message_id: Option<String>,
+    #[serde(default)]
+    direction: Direction,
+    #[serde(default)]
+    flags: Vec<String>,
+    internal_date_ms: Option<i64>,
+    enqueued_at_ms: i64,
+    encoding: Encoding,
+    traceparent: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    Mail,
+    Events,
+}
+
+impl Wire {
+    /// What to do, or the name of the field that is missing for it.
+    fn work(&self) -> Result<Work, &'static str> {
+        Ok(match self.kind {
+            Kind::Mail => Work::Mail(MailRef {
+                account: self.account.ok_or("account")?,
+                mailbox: self.mailbox.ok_or("mailbox")?,
+                uidvalidity: self.uidvalidity.ok_or("uidvalidity")?,
+                uid: self.uid.ok_or("uid")?,
+            }),
+            Kind::Events => Work::Events { inbox: self.inbox.ok_or("inbox")? },
+        })
+    }
+}
+
+impl TryFrom<Wire> for Envelope {
+    type Error = String;
+
+    fn try_from(wire: Wire) -> Result<Self, String> {
+        let work = wire.work().map_err(|field| format!("missing field `{field}`"))?;
+        let Wire { v, size, message_id, direction, flags, internal_date_ms, .. } = wire;
+        let Wire { enqueued_at_ms, encoding, traceparent, .. } = wire;
+        Ok(Self {
+            v,
+            work,
+            size,
+            message_id,
+            direction,
+            flags,
+            internal_date_ms,
+            enqueued_at_ms,
+            encoding,
+            traceparent,
+        })
+    }
 }
 
 /// An envelope that this build cannot read.
@@ -110,13 +174,18 @@ impl Envelope {
         self.work.job_id()
     }
 
-    /// Reads an envelope; the version is looked at first, so that a later version is told from rubbish.
+    /// Reads an envelope. A later version is told from rubbish, whatever else stands in it.
     pub fn decode(bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        let VersionOnly { v } = serde_json::from_slice(bytes)?;
-        if v != ENVELOPE_VERSION {
-            return Err(EnvelopeError::UnknownVersion { found: v });
+        match serde_json::from_slice::<Self>(bytes) {
+            Ok(envelope) if envelope.v == ENVELOPE_VERSION => Ok(envelope),
+            Ok(envelope) => Err(EnvelopeError::UnknownVersion { found: envelope.v }),
+            Err(error) => match serde_json::from_slice(bytes) {
+                Ok(VersionOnly { v }) if v != ENVELOPE_VERSION => {
+                    Err(EnvelopeError::UnknownVersion { found: v })
+                }
+                Ok(_) | Err(_) => Err(error.into()),
+            },
         }
-        Ok(serde_json::from_slice(bytes)?)
     }
 
     /// Writes an envelope as JSON.
@@ -141,7 +210,6 @@ pub struct Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MailboxId, Uid, UidValidity};
 
     fn envelope() -> Envelope {
         Envelope {
@@ -185,6 +253,16 @@ mod tests {
         json.as_object_mut().unwrap().remove("direction").unwrap();
         let read = Envelope::decode(json.to_string().as_bytes()).unwrap();
         assert_eq!(read, Envelope { direction: Direction::Inbound, ..envelope() });
+    }
+
+    #[test]
+    fn an_envelope_without_what_its_kind_needs_is_malformed_and_names_the_field() {
+        for (work, field) in [(envelope().work, "uid"), (Work::Events { inbox: InboxId(7) }, "inbox")] {
+            let mut json = serde_json::to_value(Envelope { work, ..envelope() }).unwrap();
+            json.as_object_mut().unwrap().remove(field).unwrap();
+            let error = Envelope::decode(json.to_string().as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(&format!("`{field}`")), "{error}");
+        }
     }
 
     #[test]

@@ -146,7 +146,9 @@ async fn open_page(store: &Store, after: i64) -> Result<Option<Page>, Problem> {
     let open = DeadFilter { limit: PAGE, ..DeadFilter::default() };
     let letters = store.dead_letters_page(&open, after).await?;
     let Some(highest) = letters.last().map(|letter| letter.id) else { return Ok(None) };
-    let lines = letters.into_iter().map(|letter| (letter.job, letter.lane, letter.reason));
+    // What named no job is none that the queue could know anything about.
+    let jobs = letters.into_iter().filter(|letter| !letter.job.is_unnamed());
+    let lines = jobs.map(|letter| (letter.job, letter.lane, letter.reason));
     let (mails, events) = lines.partition(|(job, ..)| job.mail_ref().is_some());
     Ok(Some(Page { highest, mails, events }))
 }
@@ -308,6 +310,15 @@ mod tests {
 
     async fn dead(queues: &Queues) -> Option<u64> {
         queues.mails.depth().await.unwrap().dead
+    }
+
+    #[tokio::test]
+    async fn a_letter_of_an_entry_that_named_no_job_has_no_line_in_the_index_of_jobs() {
+        let (_redis, store, queues) = world().await;
+        let job = JobId::unnamed("email:processing", 0, Lane::Normal, "1700000000000-0");
+        store.dead_letter(&[NewDeadLetter { job, ..letter(4) }]).await.unwrap();
+        add_lines(&store, &queues).await.unwrap();
+        assert_eq!((dead(&queues).await, queues.events.depth().await.unwrap().dead), (Some(3), Some(0)));
     }
 
     #[tokio::test]

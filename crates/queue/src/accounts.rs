@@ -18,16 +18,26 @@ const PAGES_A_REFUSAL: usize = 20;
 /// Numbers that were counted anew within this time are not doubted again.
 const TRUSTED_MS: u64 = 60_000;
 
+/// How far a count of everything has come; not at all by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CountPlace {
+    /// Those before it are counted.
+    partition: u16,
+}
+
 impl Queue {
-    /// Goes on counting the entries of each account and the bytes of each lane, or begins to, in every partition over about `entries` entries; true
-    /// when all is counted and the numbers are right. Moves go on meanwhile. Enqueues that meet a full account do so by
-    /// themselves.
-    pub async fn recount_accounts(&self, entries: usize) -> Result<bool> {
-        let mut counted = true;
-        for keys in self.partitions() {
-            counted &= self.recount(keys, entries.max(1), 0).await?;
+    /// Counts the entries of each account and the bytes of each lane anew, one partition after the other: goes on from `place`
+    /// (the default: the begin) over about `entries` entries, and returns the place to go on from; `None` when all is counted
+    /// and the numbers are right. Moves go on meanwhile. How far a partition is counted stands in Redis, so that whoever comes
+    /// next goes on with it. Enqueues that meet a full account do so by themselves.
+    pub async fn recount_accounts(&self, place: CountPlace, entries: usize) -> Result<Option<CountPlace>> {
+        let CountPlace { partition } = place;
+        let Some(keys) = self.partitions().get(usize::from(partition)) else { return Ok(None) };
+        if !self.recount(keys, entries.max(1), 0).await? {
+            return Ok(Some(place));
         }
-        Ok(counted)
+        let is_last = usize::from(partition) + 1 >= self.partitions().len();
+        Ok((!is_last).then_some(CountPlace { partition: partition + 1 }))
     }
 
     /// Has the numbers counted anew where the depth shows that they are lost (somebody deleted them, or they come from an

@@ -2,20 +2,19 @@
 //! lost costs an idle consumer the rest of its wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::StreamExt;
 use mailfleet_model::Backoff;
+use redis::{RedisError, Value};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::error::Elapsed;
 
 use crate::error::Result;
 use crate::link::{no_connection, said_by};
 use crate::log_gate::OUTAGE;
 use crate::queue::Queue;
-
-/// A connection that was silent for this long may be dead without a word, and is made anew.
-const SILENCE: Duration = Duration::from_secs(300);
 
 /// A listening task; ends with this value.
 #[derive(Debug)]
@@ -67,25 +66,31 @@ async fn listen_forever(queue: Queue, ring: watch::Sender<u64>) {
     }
 }
 
+/// Listens until the connection breaks, or leads to a server that is nobody's master any more.
 async fn listen(queue: &Queue, ring: &watch::Sender<u64>, failures: &mut u32) -> Result<()> {
     const DOING: &str = "listen to the doorbell";
-    let (mut listener, node) = queue.link().listener(DOING).await?;
+    let (listener, node) = queue.link().listener(DOING).await?;
+    let (mut sink, mut rings) = listener.split();
+    let timeout = queue.config().response_timeout();
+    let late = |_: Elapsed| no_connection(DOING, node.place(), "timed out");
+    let failed = |said: RedisError| said_by(DOING, &node, said);
     for keys in queue.partitions() {
-        let subscribed =
-            tokio::time::timeout(queue.config().response_timeout(), listener.subscribe(&keys.bell)).await;
-        subscribed
-            .map_err(|_| no_connection(DOING, node.place(), "timed out"))?
-            .map_err(|said| said_by(DOING, &node, said))?;
+        tokio::time::timeout(timeout, sink.subscribe(&keys.bell)).await.map_err(late)?.map_err(failed)?;
     }
     *failures = 0;
     // What was enqueued while nobody listened rang in vain.
     ring.send_modify(|count| *count += 1);
-    let mut rings = listener.on_message();
-    while let Ok(message) = tokio::time::timeout(SILENCE, rings.next()).await {
-        if message.is_none() {
-            return Err(no_connection(DOING, node.place(), "the connection ended"));
+    // As often as the keeper asks: a connection can die without a word, and a master that stands still is replaced.
+    let quiet = queue.config().lease() / 3;
+    loop {
+        match tokio::time::timeout(quiet, rings.next()).await {
+            Ok(Some(_)) => ring.send_modify(|count| *count += 1),
+            Ok(None) => return Err(no_connection(DOING, node.place(), "the connection ended")),
+            Err(_) if !queue.link().is_master(&node) => return Ok(()),
+            Err(_) => {
+                let alive = tokio::time::timeout(timeout, sink.ping::<Value>()).await;
+                alive.map_err(late)?.map_err(failed)?;
+            }
         }
-        ring.send_modify(|count| *count += 1);
     }
-    Ok(())
 }

@@ -7,8 +7,10 @@ use redis::Value;
 use crate::consumer::{Consumer, count};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
+use crate::fresh::Grant;
 use crate::queue::script;
 use crate::reply;
+use crate::room::Bytes;
 use crate::scripts::SCRIPTS;
 
 /// One claim takes no more entries than this, whatever is asked: Redis does nothing else while the script runs.
@@ -16,10 +18,15 @@ const CLAIM_MAX: usize = 500;
 /// Due retries made ripe by one claim, so that many falling due together do not hold Redis up.
 const PROMOTE_MAX: usize = 200;
 
+/// A claim that came too late for all that it was granted tries again, in all so often: something else may be there.
+const TRIES: usize = 3;
+
 /// What a claim may still take.
 struct Room {
     quotas: [u32; 3],
     bytes: u64,
+    /// Others were faster: what was granted was gone when it was read.
+    was_late: bool,
 }
 
 impl Room {
@@ -43,23 +50,33 @@ impl Consumer {
         if self.0.held.adopt_due() {
             let adopted = self.adopt_up_to(max).await?;
             if !adopted.is_empty() {
-                return Ok(adopted);
+                return Ok(Delivery::hand_out(adopted));
             }
         }
         // Until the answer is in our hands, entries may be ours without our knowing.
         self.0.held.set_adopt_due(true);
         let deliveries = self.claim_by_quota(max).await?;
         self.0.held.set_adopt_due(false);
-        Ok(deliveries)
+        Ok(Delivery::hand_out(deliveries))
     }
 
     async fn claim_by_quota(&self, max: usize) -> Result<Vec<Delivery>> {
         let config = self.0.queue.config();
         let wanted = u32::try_from(max).unwrap_or(u32::MAX);
         let ticket = self.0.ticket.fetch_add(u64::from(wanted), Ordering::Relaxed);
-        let mut room = Room { quotas: config.weights.quotas(ticket, wanted), bytes: config.max_claim_bytes };
+        let mut room = Room {
+            quotas: config.weights.quotas(ticket, wanted),
+            bytes: config.max_claim_bytes,
+            was_late: false,
+        };
         if config.partitions == 1 {
-            return self.claim_from(0, &mut room, true).await;
+            for _ in 0..TRIES {
+                let deliveries = self.claim_from(0, &mut room, true).await?;
+                if !deliveries.is_empty() || !room.was_late {
+                    return Ok(deliveries);
+                }
+            }
+            return Ok(Vec::new());
         }
         // Lanes before partitions: every partition is asked for the lanes' own shares before any lane may use another's.
         // Which partition is first is drawn by lot: any rhythm could beat with that of the tickets, and then one lane of one
@@ -100,7 +117,7 @@ impl Consumer {
             Err(error) if deliveries.is_empty() => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, partition, "one partition could not be claimed from");
-                *room = Room { quotas: [0; 3], bytes: 0 };
+                *room = Room { quotas: [0; 3], bytes: 0, was_late: false };
             }
         }
         Ok(())
@@ -114,8 +131,15 @@ impl Consumer {
             script.arg(quota);
         }
         script.arg(u8::from(share)).arg(room.bytes).arg(self.0.held.alone_left()).arg(PROMOTE_MAX);
-        let answer: Value = self.0.queue.link().run(DOING, &script).await?;
-        let rows = reply::rows(DOING, answer)?;
+        let (mut rows, grant) = Grant::of(self.0.queue.link().run(DOING, &script).await?)?;
+        let mut bytes = Bytes::new(room.bytes, room.quotas);
+        for row in &rows {
+            bytes.take(row);
+        }
+        if !grant.is_nothing() {
+            rows.extend(self.read_new(partition, &grant, &mut bytes).await?);
+            room.was_late = rows.is_empty();
+        }
         for row in &rows {
             if let Some(quota) = room.quotas.get_mut(row.lane.index()) {
                 *quota = quota.saturating_sub(1);
@@ -130,29 +154,40 @@ impl Consumer {
     /// charge. Claims do so by themselves after trouble.
     pub async fn adopt(&self) -> Result<Vec<Delivery>> {
         let _taking = self.0.taking.lock().await;
-        self.adopt_up_to(CLAIM_MAX).await
+        self.adopt_up_to(CLAIM_MAX).await.map(Delivery::hand_out)
     }
 
     /// `taking` must be locked.
     async fn adopt_up_to(&self, max: usize) -> Result<Vec<Delivery>> {
-        const DOING: &str = "adopt own entries";
         self.0.held.set_adopt_due(true);
         let queue = &self.0.queue;
-        let (mut deliveries, mut more) = (Vec::new(), false);
+        let (mut deliveries, mut more, mut failed) = (Vec::new(), false, None);
         let mut bytes = queue.config().max_claim_bytes;
-        for (partition, keys) in (0u16..).zip(queue.partitions()) {
+        for partition in 0..queue.config().partitions {
             let room = max.saturating_sub(deliveries.len());
-            let known = self.0.held.known_members(partition);
-            let mut script = script(&SCRIPTS.adopt, keys);
-            script.arg(self.0.name.as_str()).arg(room).arg(bytes);
-            script.arg(self.0.held.alone_left()).arg(known.len()).arg(known);
-            let answer: Value = queue.link().run(DOING, &script).await?;
-            let odd = |_| Error::Answer { doing: DOING, found: "not two parts".to_owned() };
-            let [unfinished, rows]: [Value; 2] = reply::array(DOING, answer)?.try_into().map_err(odd)?;
-            more |= reply::number(DOING, &unfinished)? == 1;
-            let adopted = self.open(partition, reply::rows(DOING, rows)?).await?;
-            bytes = bytes.saturating_sub(raw_bytes(&adopted));
-            deliveries.extend(adopted);
+            match self.adopt_from(partition, room, bytes).await {
+                Ok((adopted, unfinished)) => {
+                    more |= unfinished;
+                    bytes = bytes.saturating_sub(raw_bytes(&adopted));
+                    deliveries.extend(adopted);
+                }
+                // The rest of the partitions would only wait as long for the same answer.
+                Err(error) if error.is_outage() => {
+                    failed.get_or_insert(error);
+                    break;
+                }
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        if let Some(error) = failed {
+            // What is in hand is not thrown away for it: dropped, it would run alone, after a lease.
+            if deliveries.is_empty() {
+                return Err(error);
+            }
+            tracing::debug!(%error, "one partition could not be adopted from");
+            more = true;
         }
         self.0.held.set_adopt_due(more);
         count(&self.0.stats.adopted, deliveries.len());
@@ -163,6 +198,21 @@ impl Consumer {
             );
         }
         Ok(deliveries)
+    }
+
+    /// Adopts from one partition; true where there may be more.
+    async fn adopt_from(&self, partition: u16, room: usize, bytes: u64) -> Result<(Vec<Delivery>, bool)> {
+        const DOING: &str = "adopt own entries";
+        let (queue, held) = (&self.0.queue, &self.0.held);
+        let known = held.known_members(partition);
+        let mut script = script(&SCRIPTS.adopt, queue.keys(partition));
+        script.arg(self.0.name.as_str()).arg(room).arg(bytes);
+        script.arg(held.alone_left()).arg(known.len()).arg(known);
+        let answer: Value = queue.link().run(DOING, &script).await?;
+        let odd = |_| Error::Answer { doing: DOING, found: "not two parts".to_owned() };
+        let [unfinished, rows]: [Value; 2] = reply::array(DOING, answer)?.try_into().map_err(odd)?;
+        let more = reply::number(DOING, &unfinished)? == 1;
+        Ok((self.open(partition, reply::rows(DOING, rows)?).await?, more))
     }
 }
 

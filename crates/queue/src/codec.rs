@@ -46,9 +46,8 @@ fn load(stored: Bytes, encoding: Encoding) -> Result<Bytes> {
     match encoding {
         Encoding::Identity => Ok(stored),
         Encoding::Zstd => {
-            let size = match zstd::zstd_safe::get_frame_content_size(&stored) {
-                Ok(Some(size)) => usize::try_from(size).unwrap_or(usize::MAX),
-                Ok(None) | Err(_) => return Err(bad("not a zstd frame with a size".to_owned())),
+            let Some(size) = unpacked_size(&stored) else {
+                return Err(bad("not a zstd frame with a size".to_owned()));
             };
             if size > MAX_RAW_BYTES {
                 return Err(bad(format!("the zstd frame says {size} bytes, more than {MAX_RAW_BYTES}")));
@@ -60,6 +59,23 @@ fn load(stored: Bytes, encoding: Encoding) -> Result<Bytes> {
     }
 }
 
+/// What a packed mail says that it unpacks to; `None` where it says nothing, or is not packed.
+fn unpacked_size(packed: &[u8]) -> Option<usize> {
+    let size = zstd::zstd_safe::get_frame_content_size(packed).ok()??;
+    Some(usize::try_from(size).unwrap_or(usize::MAX))
+}
+
+/// The work of reading these mails back, in bytes: of what is packed, that of what it unpacks to, which may be a thousand times
+/// as much.
+fn work_of(stored: &[(Bytes, Encoding)]) -> usize {
+    let of = |(bytes, encoding): &(Bytes, Encoding)| match encoding {
+        Encoding::Identity => 0,
+        // More than a mail can have is refused at once.
+        Encoding::Zstd => unpacked_size(bytes).filter(|size| *size <= MAX_RAW_BYTES).unwrap_or(0),
+    };
+    stored.iter().map(of).sum()
+}
+
 /// [`store`] for a batch, off the runtime where it is long work.
 pub(crate) async fn store_all(raws: Vec<Bytes>, inline_bytes: usize) -> Result<Vec<Stored>> {
     let large = raws.iter().map(Bytes::len).filter(|len| *len > inline_bytes).sum::<usize>();
@@ -68,11 +84,10 @@ pub(crate) async fn store_all(raws: Vec<Bytes>, inline_bytes: usize) -> Result<V
 
 /// [`load`] for a batch; each mail has its own result.
 pub(crate) async fn load_all(stored: Vec<(Bytes, Encoding)>) -> Result<Vec<Result<Bytes>>> {
-    let packed =
-        stored.iter().filter(|(_, encoding)| *encoding == Encoding::Zstd).map(|(bytes, _)| bytes.len());
-    let large = packed.sum::<usize>();
-    off_runtime(large, move || stored.into_iter().map(|(bytes, encoding)| load(bytes, encoding)).collect())
-        .await
+    off_runtime(work_of(&stored), move || {
+        stored.into_iter().map(|(bytes, encoding)| load(bytes, encoding)).collect()
+    })
+    .await
 }
 
 async fn off_runtime<T: Send + 'static>(
@@ -124,6 +139,20 @@ mod tests {
         assert!(packed(4 * 4_096).inline);
         let large = packed(20 << 20);
         assert!(large.bytes.len() <= 4_096 && !large.inline, "{} bytes", large.bytes.len());
+    }
+
+    #[test]
+    fn what_unpacks_to_much_is_not_unpacked_on_the_runtime_however_small_it_is_packed() {
+        let packed = |size: usize| {
+            let Stored { bytes, encoding, .. } = store(Bytes::from(vec![b'x'; size]), 4_096).unwrap();
+            (bytes, encoding)
+        };
+        let large = packed(MAX_RAW_BYTES);
+        assert!(large.0.len() < BLOCKING_BYTES, "{} bytes", large.0.len());
+        assert!(work_of(&[packed(5_000), large]) > BLOCKING_BYTES);
+        assert!(work_of(&[packed(5_000), packed(100)]) < BLOCKING_BYTES);
+        let bomb = zstd::bulk::compress(&vec![0; MAX_RAW_BYTES + 1], LEVEL).unwrap();
+        assert_eq!(work_of(&[(bomb.into(), Encoding::Zstd), (Bytes::from_static(b"x"), Encoding::Zstd)]), 0);
     }
 
     #[test]

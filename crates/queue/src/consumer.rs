@@ -2,14 +2,20 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
+
+use mailfleet_model::Lane;
 
 use crate::bell::Bell;
 use crate::held::Held;
 use crate::log_gate::LogGate;
 use crate::name::ConsumerName;
 use crate::queue::Queue;
+use crate::stray::Stray;
+
+/// What new entries are taken to have weighed before any was read: mails with a picture.
+const WEIGHT_AT_FIRST: u64 = 32 << 10;
 
 /// One consumer of the group. Clones are the same consumer.
 #[derive(Clone)]
@@ -26,8 +32,12 @@ pub(crate) struct Shared {
     /// Grows with every claim; decides whose turn it is, see `LaneWeights::quotas`.
     pub(crate) ticket: AtomicU64,
     pub(crate) left: AtomicBool,
+    /// What the last new entries of each lane weighed on average, in bytes of raw mail.
+    pub(crate) weights: [AtomicU64; 3],
     /// For warnings about entries, of which a damaged Redis may hold any number.
     pub(crate) gate: LogGate,
+    /// Found without a job id, and not asked for yet. Pushed and taken whole, so usable even after a panic.
+    pub(crate) strays: Mutex<Vec<Stray>>,
     bell: OnceLock<Bell>,
 }
 
@@ -52,7 +62,7 @@ pub struct ConsumerStats {
     pub unknown_version: u64,
     /// Entries that could not be read and were delivered as malformed.
     pub malformed: u64,
-    /// Entries without a job id, moved to the dead stream as they were.
+    /// Entries without a job id that were put away, see [`Consumer::put_away`].
     pub quarantined: u64,
     /// Entries taken over from owners whose leases had run out.
     pub reclaimed: u64,
@@ -101,7 +111,9 @@ impl Consumer {
             // Consumers that start together do not all begin with the same lane's turn.
             ticket: AtomicU64::new(fastrand::u64(0..1 << 32)),
             left: AtomicBool::new(false),
+            weights: Lane::ALL.map(|_| AtomicU64::new(WEIGHT_AT_FIRST)),
             gate: LogGate::default(),
+            strays: Mutex::default(),
             bell: OnceLock::new(),
         }))
     }

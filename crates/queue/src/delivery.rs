@@ -49,9 +49,15 @@ pub(crate) struct Inner {
 
 impl Delivery {
     pub(crate) fn new(inner: Inner) -> Self {
-        let mut inner = Box::new(inner);
-        inner.lease.hand_out();
-        Self(inner)
+        Self(Box::new(inner))
+    }
+
+    /// The caller has them from here on: until then they are those of a call which may be dropped, and are adopted then.
+    pub(crate) fn hand_out(mut deliveries: Vec<Self>) -> Vec<Self> {
+        for delivery in &mut deliveries {
+            delivery.0.lease.hand_out();
+        }
+        deliveries
     }
 
     pub(crate) const fn has_blob(&self) -> bool {

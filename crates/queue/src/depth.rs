@@ -170,7 +170,7 @@ impl LaneDepth {
     }
 
     /// Whether the bytes are not known although there are entries: the number was lost and is to be counted anew, see
-    /// [`Queue::recount_accounts`](crate::Queue::recount_accounts).
+    /// [`Queue::mend_counts`](crate::Queue::mend_counts).
     #[must_use]
     pub fn lacks_bytes(&self) -> bool {
         self.bytes.is_none() && self.total().is_some()

@@ -69,12 +69,12 @@ impl Queue {
         script.arg(self.config().account_max_entries).arg(u8::from(once));
         self.marks().await.write(&mut script);
         for Prepared { id, job, stored, .. } in chunk {
-            let size = if stored.inline { String::new() } else { job.raw.len().to_string() };
-            if !stored.inline {
-                script.key(keys.blob(id));
+            if stored.inline {
+                script.arg(lane_number(job.lane));
+            } else {
+                script.key(keys.blob(id)).arg(format!("{}:{}", lane_number(job.lane), job.raw.len()));
             }
-            script.arg(lane_number(job.lane)).arg(id.as_str());
-            script.arg(job.envelope.encode()).arg(stored.bytes.as_ref()).arg(size);
+            script.arg(id.as_str()).arg(job.envelope.encode()).arg(stored.bytes.as_ref());
         }
         let replies: Vec<i64> = self.link().run(DOING, &script).await?;
         if replies.len() != chunk.len() {

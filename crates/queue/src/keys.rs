@@ -4,6 +4,9 @@ use mailfleet_model::{JobId, Lane};
 
 use crate::server::slot_of;
 
+/// The consumer group of every lane.
+pub(crate) const GROUP: &str = "consumers";
+
 /// The keys of one partition.
 #[derive(Debug, Clone)]
 pub(crate) struct Keys {
@@ -59,6 +62,12 @@ impl Keys {
     pub(crate) fn dead(&self) -> &str {
         let [_, _, _, _, dead, ..] = &self.shared;
         dead
+    }
+
+    /// The records of the live jobs.
+    pub(crate) fn live(&self) -> &str {
+        let [_, _, _, _, _, live, ..] = &self.shared;
+        live
     }
 
     /// The words of operators, see `pause.rs`.

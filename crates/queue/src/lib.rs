@@ -3,7 +3,8 @@
 //! Delivery is at least once; what makes the effect happen once is PostgreSQL's business. What this crate promises:
 //!
 //! - Every move (enqueue, claim, done, retry, dead-letter, hand back, keep-alive, reclaim) is **one script** and acts
-//!   only on entries that the caller still owns, so that a stale owner can do no harm and no crash falls in between.
+//!   only on entries that the caller still owns, so that a stale owner can do no harm and no crash falls in between. A
+//!   claim reads what is new after its script, by one command for each lane, which is a step of its own: see `fresh.rs`.
 //! - A job is in exactly one place: in its lane (new, held, or waiting to be taken again), delayed, or dead.
 //! - A [`Delivery`] is consumed by exactly one of done, retry, dead-letter, hand back, delay.
 //! - An outage costs nothing: no attempt, no crash, no dead letter, and nothing live is taken over after it.
@@ -26,6 +27,7 @@ mod depth;
 mod enqueue;
 mod error;
 mod find;
+mod fresh;
 mod held;
 mod info;
 mod job;
@@ -46,10 +48,13 @@ mod reach;
 mod reclaim;
 mod record;
 mod reply;
+mod room;
 mod scripts;
 mod server;
 mod settle;
+mod stray;
 
+pub use accounts::CountPlace;
 pub use config::{Config, ConfigError};
 pub use consumer::{Consumer, ConsumerStats};
 pub use dead::{IndexLine, IndexPlace};
@@ -67,3 +72,4 @@ pub use queue::Queue;
 pub use queues::Queues;
 pub use record::{Attempt, Failure};
 pub use settle::{Returned, Settled};
+pub use stray::Stray;

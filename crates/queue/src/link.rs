@@ -14,7 +14,7 @@ use crate::reach::Reach;
 use crate::server::{Call, Node, Request, Servers, View, is_slow};
 
 pub(crate) struct Link {
-    servers: Servers,
+    servers: Arc<Servers>,
     pub(crate) reach: Reach,
     timeout: Duration,
 }
@@ -30,7 +30,7 @@ enum Failed {
 impl Link {
     /// Prepares everything; nothing is connected yet.
     pub(crate) fn new(config: &Config) -> Result<Self> {
-        let servers = Servers::new(config)?;
+        let servers = Arc::new(Servers::new(config)?);
         Ok(Self { servers, reach: Reach::new(config.lease()), timeout: config.response_timeout() })
     }
 
@@ -41,18 +41,23 @@ impl Link {
     }
 
     /// Whether the partitions may lie on several servers.
-    pub(crate) const fn is_cluster(&self) -> bool {
+    pub(crate) fn is_cluster(&self) -> bool {
         self.servers.is_cluster()
     }
 
     /// The slot of a partition, where that matters.
-    pub(crate) const fn slot(&self, keys: &Keys) -> u16 {
+    pub(crate) fn slot(&self, keys: &Keys) -> u16 {
         if self.is_cluster() { keys.slot } else { 0 }
     }
 
     /// Who has which partition at this moment.
     pub(crate) async fn view(&self, doing: &'static str) -> Result<Arc<View>> {
         self.servers.view(doing).await.inspect_err(|error| self.note_failure(error))
+    }
+
+    /// Whether this server is still one of the masters, as far as it is known.
+    pub(crate) fn is_master(&self, node: &Node) -> bool {
+        self.servers.is_master(node)
     }
 
     /// A connection to one server, outside the pool, whose answers are waited for no longer than `timeout`.
@@ -67,7 +72,7 @@ impl Link {
         let connected = node.connect(timeout.min(self.timeout)).await;
         let connected = connected.map_err(|said| self.failed(doing, view, node, said))?;
         // A connection alone does not say that Redis answers.
-        self.still_the_one(doing, view, node, asked).await?;
+        self.still_the_one(doing, node, asked).await?;
         Ok(connected)
     }
 
@@ -89,8 +94,8 @@ impl Link {
         }
     }
 
-    /// A connection that only listens, to any of the servers: what one publishes, all of a cluster pass on. It has no
-    /// answers to time out; its silence is covered by polling.
+    /// A connection that only listens, to any of the servers: what one publishes, all of a cluster pass on. Nothing on it
+    /// times out by itself.
     pub(crate) async fn listener(&self, doing: &'static str) -> Result<(PubSub, Arc<Node>)> {
         let view = self.servers.view(doing).await?;
         let masters = view.masters();
@@ -123,13 +128,14 @@ impl Link {
         self.go(doing, Request::Command(command)).await
     }
 
-    /// Runs a pipeline of reads of one partition on a pooled connection.
+    /// Runs a pipeline whose keys are all in this slot on a pooled connection.
     pub(crate) async fn pipeline<T: FromRedisValue>(
         &self,
         doing: &'static str,
+        slot: u16,
         pipeline: &redis::Pipeline,
     ) -> Result<T> {
-        self.go(doing, Request::Pipeline(pipeline)).await
+        self.go(doing, Request::Pipeline(pipeline, slot)).await
     }
 
     /// Runs a command without a key on every server; the answers come in an order that only changes with the servers.
@@ -142,7 +148,8 @@ impl Link {
         let mut answers = Vec::with_capacity(view.masters().len());
         for node in view.masters() {
             let answer = self.once(doing, &view, node, Request::Command(command)).await;
-            answers.push(answer.map_err(|failed| self.error(doing, node, failed))?);
+            let (answer, _) = answer.map_err(|failed| self.error(doing, node, failed))?;
+            answers.push(answer);
         }
         Ok(answers)
     }
@@ -152,19 +159,27 @@ impl Link {
         let slot = if self.is_cluster() { request.slot() } else { 0 };
         let node = self.master(doing, &view, slot)?;
         let said = match self.once(doing, &view, node, request).await {
-            Ok(answer) => return Ok(answer),
+            Ok((answer, from)) => {
+                self.was_the_one(doing, node, slot, from).await?;
+                return Ok(answer);
+            }
             Err(Failed::Said(said)) => said,
             Err(failed) => return Err(self.error(doing, node, failed)),
         };
-        // A node that says MOVED has done nothing, so it is safe to go where it says. Once: whoever is sent on again meets
+        // A node that says MOVED has done nothing, so it is safe to go where it says, but for a pipeline: of that a part may be
+        // done. Once: whoever is sent on again meets
         // a cluster that is being changed, which is an outage. Nor is ASK followed: while a slot moves, its keys are on
         // both sides, and what one side does not have would look as if it did not exist.
-        let Some(view) = self.servers.moved(&view, &said) else {
+        let moved =
+            self.servers.moved(&view, node, &said).filter(|_| !matches!(request, Request::Pipeline(..)));
+        let Some(view) = moved else {
             return Err(self.error(doing, node, Failed::Said(said)));
         };
         let node = self.master(doing, &view, slot)?;
         let answer = self.once(doing, &view, node, request).await;
-        answer.map_err(|failed| self.error(doing, node, failed))
+        let (answer, from) = answer.map_err(|failed| self.error(doing, node, failed))?;
+        self.was_the_one(doing, node, slot, from).await?;
+        Ok(answer)
     }
 
     fn master<'a>(&self, doing: &'static str, view: &'a Arc<View>, slot: u16) -> Result<&'a Arc<Node>> {
@@ -176,14 +191,14 @@ impl Link {
         })
     }
 
-    /// Asks one server, on a connection of its pool.
+    /// Asks one server, on a connection of its pool. With the answer it says when it was asked for.
     async fn once<T: FromRedisValue>(
         &self,
         doing: &'static str,
         view: &Arc<View>,
         node: &Node,
         request: Request<'_>,
-    ) -> Result<T, Failed> {
+    ) -> Result<(T, Instant), Failed> {
         let asked = Instant::now();
         let mut taken = node.pool.get().await.map_err(|failed| match failed {
             PoolError::Backend(said) => {
@@ -200,12 +215,12 @@ impl Link {
                 Failed::Other(no_connection(doing, node.place(), "a hook failed"))
             }
         })?;
-        self.still_the_one(doing, view, node, asked).await.map_err(Failed::Other)?;
+        self.still_the_one(doing, node, asked).await.map_err(Failed::Other)?;
         let from = Instant::now();
         match ask(request, taken.redis()).await {
             Ok(answer) => {
                 self.answered(view, from);
-                Ok(answer)
+                Ok((answer, from))
             }
             Err(said) => {
                 node.pool.judge(&taken, &said);
@@ -217,24 +232,37 @@ impl Link {
 
     /// The way to a server took from `asked` until now. Where that is long it may have stood still, and be nobody's master any
     /// more. Nothing was sent yet, so it costs little to ask.
-    async fn still_the_one(
-        &self,
-        doing: &'static str,
-        view: &Arc<View>,
-        node: &Node,
-        asked: Instant,
-    ) -> Result<()> {
-        if !self.servers.may_change() || !is_slow(asked, Instant::now()) {
+    async fn still_the_one(&self, doing: &'static str, node: &Node, asked: Instant) -> Result<()> {
+        let now = Instant::now();
+        if !self.servers.may_change() || !is_slow(asked, now) {
             return Ok(());
         }
-        self.servers.doubt(view);
-        let view = self.view(doing).await?;
-        if view.node_at(node.place()).is_some() {
+        let view = self.servers.view_since(doing, now).await;
+        let view = view.inspect_err(|error| self.note_failure(error))?;
+        if view.node_at(node.place()).is_some() { Ok(()) } else { Err(self.another_one(doing, node)) }
+    }
+
+    /// A call that was sent at `from` was answered. Where that took long, the server may have stood still, and have done
+    /// what it was asked only when another one was the master already. Then that is lost, and it is as if the answer had
+    /// been: callers must be able to bear that anyway. Who is the master has to be asked before the next call in any case.
+    async fn was_the_one(&self, doing: &'static str, node: &Node, slot: u16, from: Instant) -> Result<()> {
+        let now = Instant::now();
+        if !self.servers.may_change() || !is_slow(from, now) {
             return Ok(());
         }
+        match self.servers.view_since(doing, now).await {
+            Ok(view) if view.master(slot).is_none_or(|master| master.place() != node.place()) => {
+                Err(self.another_one(doing, node))
+            }
+            // Where nobody can say, the answer is all that there is.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn another_one(&self, doing: &'static str, node: &Node) -> Error {
         let error = no_connection(doing, node.place(), "another server is the master by now");
         self.note_failure(&error);
-        Err(error)
+        error
     }
 
     /// A call that began at `from` was answered.
@@ -283,7 +311,7 @@ async fn ask<T: FromRedisValue>(
     match request {
         Request::Script(script) => script.invoke_async(connection).await,
         Request::Command(command) => command.query_async(connection).await,
-        Request::Pipeline(pipeline) => pipeline.query_async(connection).await,
+        Request::Pipeline(pipeline, _) => pipeline.query_async(connection).await,
     }
 }
 

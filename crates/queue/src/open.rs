@@ -51,7 +51,6 @@ struct Sorted {
     good: Vec<Opening>,
     /// With their job ids, which may be of a kind that this build does not know.
     unknown_version: Vec<(Lease, Vec<u8>)>,
-    no_job: Vec<Lease>,
 }
 
 impl Consumer {
@@ -62,8 +61,7 @@ impl Consumer {
         for row in rows {
             self.sort(partition, row, &mut sorted);
         }
-        let Sorted { good, unknown_version, no_job } = sorted;
-        self.quarantine(partition, no_job).await?;
+        let Sorted { good, unknown_version } = sorted;
         self.leave_to_others(partition, unknown_version).await?;
         let bodies = self.load(partition, &good).await?;
         let mut gone = Vec::new();
@@ -93,14 +91,17 @@ impl Consumer {
             _ => Standing::Suspect,
         };
         let key = EntryKey { partition, lane: row.lane, id: row.entry_id.clone() };
-        let lease = Lease::open(&self.0.held, key, job.clone(), standing > Standing::Clear && !exhausted);
+        let work = job.as_ref().and_then(JobId::work);
+        // What is no job is not run.
+        let alone = standing > Standing::Clear && !exhausted && work.is_some();
+        let lease = Lease::open(&self.0.held, key, job.clone(), alone);
         let envelope = Envelope::decode(row.get(b"e").unwrap_or_default());
         if !named.is_empty() && matches!(envelope, Err(EnvelopeError::UnknownVersion { .. })) {
             into.unknown_version.push((lease, named));
             return;
         }
-        let Some((job, work)) = job.and_then(|job| job.work().map(|work| (job, work))) else {
-            into.no_job.push(lease);
+        let (Some(job), Some(work)) = (job, work) else {
+            self.found_stray(lease, row.fields);
             return;
         };
         let once = row.get(b"once").is_some();
@@ -142,7 +143,7 @@ impl Consumer {
             let blobs: Vec<Option<Vec<u8>>> = if pipeline.is_empty() {
                 Vec::new()
             } else {
-                self.0.queue.link().pipeline("load raw mail", &pipeline).await?
+                self.0.queue.link().pipeline("load raw mail", keys.slot, &pipeline).await?
             };
             let mut blobs = blobs.into_iter();
             bodies.extend(group.iter().map(|opening| match &opening.body {
@@ -261,30 +262,6 @@ impl Consumer {
         for (lease, _) in unknown {
             lease.settled();
         }
-        Ok(())
-    }
-
-    async fn quarantine(&self, partition: u16, leases: Vec<Lease>) -> Result<()> {
-        if leases.is_empty() {
-            return Ok(());
-        }
-        let queue = &self.0.queue;
-        let mut script = script(&SCRIPTS.quarantine, queue.keys(partition));
-        script.arg(self.0.name.as_str());
-        for lease in &leases {
-            script.arg(lane_number(lease.key().lane)).arg(&lease.key().id);
-        }
-        let _: i64 = queue.link().run("move entries without a job id away", &script).await?;
-        count(&self.0.stats.quarantined, leases.len());
-        if let Some(held_back) = self.0.gate.pass(Instant::now()) {
-            tracing::error!(
-                entries = leases.len(),
-                held_back,
-                dead_stream = %queue.keys(partition).dead(),
-                "entries without a job id were moved to the dead stream as they are; find out who writes them"
-            );
-        }
-        leases.into_iter().for_each(Lease::settled);
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
-//! The pool of connections: deadpool-redis makes and checks them, this module says when a check is needed. A connection that was used a moment ago is taken from it as it is, without asking the server
-//! first: that would double the round trips of every call. What is broken is not handed out all the same:
+//! The pool of connections: deadpool-redis makes and checks them, this module says when a check is needed. A connection that
+//! was used a moment ago is taken from it as it is, without asking the server first: that would double the round trips of
+//! every call. What is broken is not handed out all the same:
 //!
 //! - When a call fails on a connection, or a check, every connection made before goes, with no more said: whatever broke
 //!   one, a restart or a cut line, has most likely broken them all. So an outage costs the calls that it meets, and one

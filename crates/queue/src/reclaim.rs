@@ -20,6 +20,12 @@ const RECLAIM_MAX: usize = 500;
 /// Names of consumers that hold nothing are forgotten after this, or after ten leases if that is longer.
 const FORGET_AFTER: Duration = Duration::from_secs(600);
 
+/// What a reclaim may still take.
+struct Room {
+    entries: usize,
+    bytes: u64,
+}
+
 impl Consumer {
     /// Takes over up to `max` entries (at most 500) whose owners' leases have run out. Call it a few times a lease.
     ///
@@ -30,6 +36,8 @@ impl Consumer {
     /// At most one of the deliveries is to be run, alone; others that must run alone wait, for every consumer to take
     /// one at a time. Deliveries whose [`exhausted_crashes`](Delivery::exhausted_crashes) is set are to be
     /// dead-lettered, not run.
+    ///
+    /// With several partitions an error is only one when nothing was taken from any of them.
     pub async fn reclaim(&self, max: usize) -> Result<Vec<Delivery>> {
         self.reclaim_and_forget(max, FORGET_AFTER.max(self.0.queue.config().lease() * 10)).await
     }
@@ -47,34 +55,66 @@ impl Consumer {
             return Ok(Vec::new());
         }
         let _taking = self.0.taking.lock().await;
-        let config = queue.config();
         let forget_ms = u64::try_from(forget_after.as_millis()).unwrap_or(u64::MAX);
         let mut deliveries: Vec<Delivery> = Vec::new();
-        let mut bytes = config.max_claim_bytes;
-        for (partition, keys) in (0u16..).zip(queue.partitions()) {
-            let Some(not_after) = self.reclaim_until(keys).await? else { break };
-            let held = self.0.held.held_members(partition);
-            let mut script = script(&SCRIPTS.reclaim, keys);
-            script
-                .arg(self.0.name.as_str())
-                .arg(&keys.bell)
-                .arg(config.lease_ms)
-                .arg(max - deliveries.len().min(max));
-            script.arg(config.max_crashes).arg(bytes).arg(self.0.held.alone_left());
-            script.arg(forget_ms).arg(not_after).arg(held.len()).arg(held);
-            let was_due = self.0.held.adopt_due();
-            self.0.held.set_adopt_due(true);
-            let answer: Value = queue.link().run(DOING, &script).await?;
-            let reclaimed = self.open(partition, reply::rows(DOING, answer)?).await?;
-            bytes = bytes.saturating_sub(raw_bytes(&reclaimed));
-            deliveries.extend(reclaimed);
-            self.0.held.set_adopt_due(was_due);
+        let mut failed = None;
+        let mut room = Room { entries: max, bytes: queue.config().max_claim_bytes };
+        for partition in 0..queue.config().partitions {
+            match self.reclaim_from(partition, &room, forget_ms).await {
+                Ok(Some(reclaimed)) => {
+                    room.entries = room.entries.saturating_sub(reclaimed.len());
+                    room.bytes = room.bytes.saturating_sub(raw_bytes(&reclaimed));
+                    deliveries.extend(reclaimed);
+                }
+                Ok(None) => break,
+                // Redis is away, or was: nobody reclaims for a lease.
+                Err(error) if error.is_outage() => {
+                    failed.get_or_insert(error);
+                    break;
+                }
+                // What is wrong with one partition is no reason to leave the dead of another one where they are.
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
         }
         count(&self.0.stats.reclaimed, deliveries.len());
         if !deliveries.is_empty() {
             tracing::info!(entries = deliveries.len(), "entries of a consumer that is gone were taken over");
         }
-        Ok(deliveries)
+        match failed {
+            // Deliveries in hand are not thrown away for it: each would look as if one more consumer had died with it.
+            Some(error) if !deliveries.is_empty() => {
+                tracing::debug!(%error, "one partition could not be reclaimed from");
+                Ok(Delivery::hand_out(deliveries))
+            }
+            Some(error) => Err(error),
+            None => Ok(Delivery::hand_out(deliveries)),
+        }
+    }
+
+    /// Reclaims from one partition; `None` where Redis is not known to have been there for a whole lease.
+    async fn reclaim_from(
+        &self,
+        partition: u16,
+        room: &Room,
+        forget_ms: u64,
+    ) -> Result<Option<Vec<Delivery>>> {
+        let (queue, held) = (&self.0.queue, &self.0.held);
+        let (config, keys) = (queue.config(), queue.keys(partition));
+        let Some(not_after) = self.reclaim_until(keys).await? else { return Ok(None) };
+        let members = held.held_members(partition);
+        let mut script = script(&SCRIPTS.reclaim, keys);
+        script.arg(self.0.name.as_str()).arg(&keys.bell).arg(config.lease_ms).arg(room.entries);
+        script.arg(config.max_crashes).arg(room.bytes).arg(held.alone_left());
+        script.arg(forget_ms).arg(not_after).arg(members.len()).arg(members);
+        // Until the answer is in our hands, entries may be ours without our knowing.
+        let was_due = held.adopt_due();
+        held.set_adopt_due(true);
+        let answer: Value = queue.link().run(DOING, &script).await?;
+        let reclaimed = self.open(partition, reply::rows(DOING, answer)?).await?;
+        held.set_adopt_due(was_due);
+        Ok(Some(reclaimed))
     }
 
     /// Until when, by the server's clock, a reclaim that is sent now may run; none where Redis is not known to have been

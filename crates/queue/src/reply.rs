@@ -19,9 +19,23 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// A new entry: nothing is known against it, and it has been through nothing.
+    pub(crate) fn new(lane: Lane, entry_id: String, fields: Vec<(Vec<u8>, Vec<u8>)>) -> Self {
+        Self { lane, entry_id, deliveries: 1, exhausted: false, record: String::new(), fields }
+    }
+
     /// The first field of this name.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// What the entry will weigh in memory, as `weight` in `lua/prelude.lua` has it.
+    pub(crate) fn weight(&self) -> u64 {
+        if let Some(raw) = self.get(b"r") {
+            return raw.len() as u64;
+        }
+        let size = self.get(b"b").and_then(|size| std::str::from_utf8(size).ok()?.parse().ok());
+        size.unwrap_or(0)
     }
 
     /// Takes the first field of this name out of the entry.
@@ -79,11 +93,6 @@ pub(crate) fn rows(doing: &'static str, value: Value) -> Result<Vec<Row>> {
 fn row(doing: &'static str, value: Value) -> Result<Row> {
     let parts: [Value; 6] = array(doing, value)?.try_into().map_err(|_| odd(doing, "not six parts"))?;
     let [lane, entry_id, deliveries, exhausted, record, fields] = parts;
-    let mut flat = array(doing, fields)?.into_iter();
-    let mut fields = Vec::with_capacity(flat.len() / 2);
-    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
-        fields.push((bytes(doing, name)?, bytes(doing, value)?));
-    }
     Ok(Row {
         lane: lane_of_number(number(doing, &lane)?).ok_or_else(|| odd(doing, "no such lane"))?,
         entry_id: text(doing, entry_id)?,
@@ -91,6 +100,29 @@ fn row(doing: &'static str, value: Value) -> Result<Row> {
         exhausted: number(doing, &exhausted)? == 1,
         // Bytes that are not UTF-8 make a record that does not parse, which costs the counters and nothing else.
         record: String::from_utf8(bytes(doing, record)?).unwrap_or_default(),
-        fields,
+        fields: self::fields(doing, fields)?,
     })
+}
+
+fn fields(doing: &'static str, flat: Value) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut flat = array(doing, flat)?.into_iter();
+    let mut fields = Vec::with_capacity(flat.len() / 2);
+    while let (Some(name), Some(value)) = (flat.next(), flat.next()) {
+        fields.push((bytes(doing, name)?, bytes(doing, value)?));
+    }
+    Ok(fields)
+}
+
+/// The new entries that an XREADGROUP of one lane gave, which has the answer of no stream or of one.
+pub(crate) fn new_rows(doing: &'static str, lane: Lane, answer: Value, into: &mut Vec<Row>) -> Result<()> {
+    for stream in array(doing, answer)? {
+        let [_, entries]: [Value; 2] =
+            array(doing, stream)?.try_into().map_err(|_| odd(doing, "not a key and its entries"))?;
+        for entry in array(doing, entries)? {
+            let [entry_id, fields]: [Value; 2] =
+                array(doing, entry)?.try_into().map_err(|_| odd(doing, "not an id and its fields"))?;
+            into.push(Row::new(lane, text(doing, entry_id)?, self::fields(doing, fields)?));
+        }
+    }
+    Ok(())
 }

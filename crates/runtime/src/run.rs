@@ -18,7 +18,7 @@ use tracing_subscriber::filter::Targets;
 use crate::admin::AdminServer;
 use crate::args::Args;
 use crate::component::{Components, chain};
-use crate::config::{ConfigError, Invalid, Loaded, Loader, Settings, Shell, sections};
+use crate::config::{ConfigError, DEFAULT_FILE, Invalid, Loaded, Loader, Origin, Settings, Shell, sections};
 use crate::health::{HEARTBEAT_EVERY, Health};
 use crate::metrics::Metrics;
 use crate::process::Process;
@@ -53,10 +53,16 @@ pub fn load<C: Settings>(args: &Args) -> Result<Loaded<C>, ConfigError> {
     let loaded: Loaded<C> = Loader::new(args.config.as_deref(), C::SECRETS).load()?;
     filter(&loaded)?;
     let checks = loaded.config.shell().shutdown.validate().and_then(|()| loaded.config.validate());
-    checks.map_err(|Invalid { key, problem }| ConfigError::Value {
-        origin: loaded.origin(&key),
-        key,
-        problem,
+    checks.map_err(|Invalid { key, mut problem }| {
+        let origin = loaded.origin(&key);
+        // Most likely somebody stands in another directory: that is said, or the key is looked for in a file that is right.
+        if loaded.file.is_none() && origin == Origin::NotSet {
+            problem = format!(
+                "{problem}; no configuration file was read: there is no {DEFAULT_FILE} in this directory, --config or \
+                 MAILFLEET_CONFIG name another"
+            );
+        }
+        ConfigError::Value { key, origin, problem }
     })?;
     Ok(loaded)
 }

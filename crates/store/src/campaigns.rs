@@ -6,6 +6,7 @@
 mod batch;
 mod made;
 mod named;
+mod renamed;
 mod sql;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use mailfleet_model::{CampaignId, LeadId, TenantId};
 use self::batch::{Batch, Line};
 use self::made::MadeIds;
 use self::named::Named;
+use self::renamed::Renamed;
 use crate::error::Result;
 use crate::links;
 use crate::rows::{count, get};
@@ -60,7 +62,7 @@ pub struct Imported {
     pub renamed_campaigns: u64,
     /// Leads that are new.
     pub new_leads: u64,
-    /// Leads that have another name now, or the id that an earlier line did not tell.
+    /// Leads that were there before and have another name now.
     pub changed_leads: u64,
     /// Lines that told nothing new, or were the second of a lead that is counted already.
     pub unchanged: u64,
@@ -76,6 +78,7 @@ pub struct LeadImport {
     tenant: TenantId,
     campaigns: Named,
     made: MadeIds,
+    renamed: Renamed,
     imported: Imported,
 }
 
@@ -97,6 +100,7 @@ impl Store {
             tenant,
             campaigns: Named::default(),
             made: MadeIds::new(),
+            renamed: Renamed::default(),
             imported: Imported::default(),
         })
     }
@@ -161,7 +165,8 @@ impl LeadImport {
                 refused.push((index, why));
             }
         }
-        batch.write(&mut self.session, self.tenant, &mut self.imported, refused).await
+        let counts = (&mut self.renamed, &mut self.imported);
+        batch.write(&mut self.session, self.tenant, counts, refused).await
     }
 
     /// What was done so far.

@@ -38,7 +38,8 @@ pub struct Endpoint {
     pub enabled: bool,
     /// When it was added.
     pub created: DateTime<Utc>,
-    /// Why its calls cannot be verified and what an operator has to do; gone with the next call that is verified.
+    /// Why its calls cannot be verified and what an operator has to do; gone with the next call that is verified by whoever
+    /// left it, or within a minute of such calls by another producer.
     pub note: Option<String>,
 }
 

@@ -8,6 +8,7 @@
 //! Starting and stopping is synchronous, so that it can be used from plain tests as well; a call takes up to a few
 //! seconds and is bounded by [`STARTUP_LIMIT`].
 
+mod bounded;
 mod certificates;
 mod corpus;
 mod dovecot;

@@ -7,16 +7,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
+use crate::bounded::run_bounded;
 use crate::certificates::Certificates;
 use crate::ports::free_port;
 use crate::programs::{self, Account};
 use crate::server::{Server, with_fresh_ports};
 use crate::watchdog::Farewell;
 use crate::workdir::{Workdir, give_to, owned_dir};
+
+/// Longer than any statement of a test takes.
+const PSQL_LIMIT: Duration = Duration::from_mins(10);
 
 /// How a PostgreSQL server is set up.
 #[derive(Debug, Clone, Default)]
@@ -201,21 +206,14 @@ impl PostgresServer {
     }
 
     /// Runs SQL (one or more statements) in database `name` and returns the rows: one a line, columns separated by `|`.
-    /// The first error ends it.
+    /// The first error ends it, and so do ten minutes: a server that stands still answers nobody.
     pub fn psql(&self, name: &str, sql: &str) -> Result<String> {
         let mut command = Command::new(self.psql_program());
         let url = self.url(name);
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-", "-d", url.as_str()]);
         forget_pg_variables(&mut command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("run psql")?;
-        let mut stdin = child.stdin.take().context("psql has no standard input")?;
-        // On a thread of its own: psql may answer before it has read everything, and both pipes are of bounded size.
-        let output = std::thread::scope(|scope| {
-            scope.spawn(move || stdin.write_all(sql.as_bytes()).ok());
-            child.wait_with_output()
-        });
-        let output = output.context("wait for psql")?;
+        let output = run_bounded(command.spawn().context("run psql")?, sql, PSQL_LIMIT)?;
         succeed("psql", &output)?;
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }

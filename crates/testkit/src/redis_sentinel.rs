@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use rustix::process::Signal;
 
+use crate::certificates::Certificates;
 use crate::ports::free_port;
 use crate::programs;
 use crate::redis_server::{RedisServer, ask};
@@ -25,6 +26,8 @@ pub struct RedisSentinel {
     server: Server,
     dir: Workdir,
     port: u16,
+    /// Kept because the files must stay while it runs.
+    tls: Option<(Certificates, u16)>,
 }
 
 impl RedisSentinel {
@@ -34,7 +37,7 @@ impl RedisSentinel {
     /// Starts `count` of them, of which `quorum` must agree that the master is gone; waits until all know the replica and
     /// each other.
     pub fn start(master: &RedisServer, count: usize, quorum: usize) -> Result<Vec<Self>> {
-        let one = || with_fresh_ports(|| Self::begin(master, quorum));
+        let one = || with_fresh_ports(|| Self::begin(master, quorum, ""));
         let all = (0..count).map(|_| one()).collect::<Result<Vec<_>>>()?;
         let ready = || all.iter().all(|sentinel| sentinel.knows(1, count - 1));
         poll(STARTUP_LIMIT, Duration::from_millis(50), || ready().then_some(()))
@@ -42,7 +45,23 @@ impl RedisSentinel {
         Ok(all)
     }
 
-    fn begin(master: &RedisServer, quorum: usize) -> Result<Self> {
+    /// Starts one that speaks TLS to its clients and to `master`, which must do so too and needs no replica. Its port
+    /// for them is [`RedisSentinel::tls_port`].
+    pub fn start_tls(master: &RedisServer, certificates: &Certificates) -> Result<Self> {
+        with_fresh_ports(|| {
+            let port = free_port();
+            let tls = format!(
+                "tls-port {port}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no\n\
+                 tls-replication yes\n",
+                certificates.certificate().display(),
+                certificates.key().display(),
+                certificates.ca().display(),
+            );
+            Ok(Self { tls: Some((certificates.clone(), port)), ..Self::begin(master, 1, &tls)? })
+        })
+    }
+
+    fn begin(master: &RedisServer, quorum: usize, tls: &str) -> Result<Self> {
         let (dir, port) = (Workdir::temporary()?, free_port());
         let name = Self::MASTER;
         let login = master.setting("requirepass");
@@ -51,14 +70,14 @@ impl RedisSentinel {
         let config = format!(
             "port {port}\nbind 127.0.0.1\ndir {}\nsentinel monitor {name} 127.0.0.1 {} {quorum}\n\
              sentinel down-after-milliseconds {name} {DOWN_AFTER_MS}\nsentinel failover-timeout {name} 3000\n\
-             sentinel parallel-syncs {name} 1\n{login}",
+             sentinel parallel-syncs {name} 1\n{login}{tls}",
             dir.path().display(),
-            master.port(),
+            master.tls_port().filter(|_| !tls.is_empty()).unwrap_or(master.port()),
         );
         // Sentinel writes what it learns back into this file.
         fs::write(dir.path().join("sentinel.conf"), config).context("write sentinel.conf")?;
         let server = Server::new("redis-sentinel", dir.path().join("sentinel.log"), Farewell::Kill);
-        let this = Self { server, dir, port };
+        let this = Self { server, dir, port, tls: None };
         this.start_again()?;
         Ok(this)
     }
@@ -83,6 +102,12 @@ impl RedisSentinel {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The TCP port for TLS when started by [`RedisSentinel::start_tls`].
+    #[must_use]
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls.as_ref().map(|(_, port)| *port)
     }
 
     /// The port of the master as it sees things.

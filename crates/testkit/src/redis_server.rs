@@ -95,6 +95,12 @@ impl RedisServer {
         self.tls.as_ref().map(|(_, port)| format!("rediss://localhost:{port}/0"))
     }
 
+    /// The TCP port for TLS when started by [`RedisServer::start_tls`].
+    #[must_use]
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls.as_ref().map(|(_, port)| *port)
+    }
+
     /// The TCP port; it stays the same over [`RedisServer::start_again`].
     #[must_use]
     pub fn port(&self) -> u16 {

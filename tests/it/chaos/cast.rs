@@ -4,10 +4,12 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use mailfleet_testkit::{Process, ProcessBuilder, Proxy, ProxyMode};
+use mailfleet_testkit::{Process, ProcessBuilder, Proxy, ProxyMode, eventually_blocking};
 use mailfleet_tests::{Door, Fleet, Keys, metrics};
 
 use super::journal::Journal;
+use super::redelivered::Redelivered;
+use super::redis;
 
 /// The lease in this run, in ms.
 pub const LEASE_MS: u64 = 1_500;
@@ -22,16 +24,20 @@ const CALL: Duration = Duration::from_secs(2);
 /// buildings. So work takes long enough for faults to come into the middle of it.
 const DISTANCE: Duration = Duration::from_millis(2);
 
-/// What consumers say of entries that were delivered more than once.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Redelivered {
-    /// Taken over from one whose lease had run out.
-    pub reclaimed: f64,
-    /// Handed back by one that was told to end.
-    pub handed_back: f64,
-    /// Run again although the work was done: stopped by the ledger or the inbox.
-    pub run_again: f64,
-}
+/// Between two sweeps that nothing calls for: longer than any run. So what the queue loses by itself is not found again by
+/// chance, and is missed; sweeps come where a producer starts and where Redis may have lost something.
+const SWEEP_SECONDS: &str = "86400";
+
+/// What a consumer that is short of memory may hold, in bytes: one claim at a time, its 832 KiB and three mails of 64 KiB.
+pub const SHORT_MEMORY: f64 = 1_048_576.0;
+const SHORT_OF_MEMORY: [(&str, &str); 3] = [
+    ("MAILFLEET_CONSUMER__MEMORY_BUDGET_MIB", "1"),
+    ("MAILFLEET_CONSUMER__MAX_MESSAGE_BYTES", "65536"),
+    ("MAILFLEET_QUEUE__MAX_CLAIM_BYTES", "851968"),
+];
+
+/// How soon nothing is left in the hands of those who are gone: what is promised, and slack for a busy machine.
+const TAKEN_OVER: Duration = Duration::from_millis(LEASE_MS + 5_000 + 15_000);
 
 /// A place for a process, with ways of its own to the servers; the ways stay when the process is replaced.
 pub struct Slot {
@@ -106,6 +112,7 @@ impl<'a> Cast<'a> {
             .env("MAILFLEET_QUEUE__URL", format!("redis://127.0.0.1:{}/0", redis.port()))
             .env("MAILFLEET_POSTGRES__URL", self.fleet.postgres_url_by(postgres.port()))
             .env("MAILFLEET_QUEUE__LEASE_MS", LEASE_MS.to_string())
+            .env("MAILFLEET_PRODUCER__SWEEP_SECONDS", SWEEP_SECONDS)
             .env("MAILFLEET_ANALYTICS__EVERY_SECONDS", "5")
             .env("MAILFLEET_LOG__FORMAT", "human")
             .named(format!("{name}.{incarnation}"))
@@ -134,19 +141,41 @@ impl<'a> Cast<'a> {
     pub fn kill_consumer(&mut self, index: usize) {
         self.remember(index);
         self.consumers[index].process.sigkill();
-        self.renew_consumer(index);
+        self.renew_consumer(index, &[]);
+    }
+
+    /// SIGTERM to each consumer, one after the other, and one that may hold next to nothing in its place. Returns when all of
+    /// them work.
+    pub fn take_memory(&mut self) {
+        self.replace_consumers(&SHORT_OF_MEMORY);
+        for slot in &self.consumers {
+            slot.process.wait_for_line("PostgreSQL answers", DRAIN).unwrap();
+        }
+    }
+
+    /// The other way round. Gives the most that one of them had in hand, in bytes.
+    pub fn give_memory_back(&mut self) -> f64 {
+        let peak = |slot: &Slot| metrics::sum(&slot.process, &["mailfleet_held_bytes_peak"]).unwrap_or(0.0);
+        let most = self.consumers.iter().map(peak).fold(0.0, f64::max);
+        self.replace_consumers(&[]);
+        most
     }
 
     /// SIGTERM to each, one after the other, and another one when it is gone.
     pub fn replace_all(&mut self) {
-        for index in 0..self.consumers.len() {
-            self.remember(index);
-            self.consumers[index].end();
-            self.renew_consumer(index);
-        }
+        self.replace_consumers(&[]);
         for index in 0..self.producers.len() {
             self.producers[index].end();
             self.renew_producer(index);
+        }
+    }
+
+    fn replace_consumers(&mut self, settings: &[(&str, &str)]) {
+        for index in 0..self.consumers.len() {
+            // What it counts while it ends is missing.
+            self.remember(index);
+            self.consumers[index].end();
+            self.renew_consumer(index, settings);
         }
     }
 
@@ -159,10 +188,11 @@ impl<'a> Cast<'a> {
         (slot.process, slot.incarnation) = (process, incarnation);
     }
 
-    fn renew_consumer(&mut self, index: usize) {
+    fn renew_consumer(&mut self, index: usize, settings: &[(&str, &str)]) {
         let slot = &self.consumers[index];
         let incarnation = slot.incarnation + 1;
         let builder = self.builder("mailfleet-consumer", slot.name, incarnation, &slot.redis, &slot.postgres);
+        let builder = settings.iter().fold(builder, |builder, (name, value)| builder.env(name, value));
         let process = self.fleet.started(builder);
         let slot = &mut self.consumers[index];
         (slot.process, slot.incarnation) = (process, incarnation);
@@ -173,6 +203,14 @@ impl<'a> Cast<'a> {
         for slot in self.producers.iter().chain(&self.consumers) {
             assert!(slot.process.is_running(), "{} ended: {}", slot.name, slot.process.stderr());
         }
+    }
+
+    /// Waits until nothing is pending that its holder does not renew: what a fault took from its holders is in other hands,
+    /// or done, and does not count for the next one.
+    pub fn wait_renewed(&self) {
+        eventually_blocking("entries of the gone in other hands", TAKEN_OVER, || {
+            (redis::unrenewed(self.fleet.redis.port(), LEASE_MS * 2 / 3) == 0).then_some(())
+        });
     }
 
     /// What consumers have said of redeliveries so far, the gone ones included. What one counted in its last moment
@@ -197,6 +235,11 @@ impl<'a> Cast<'a> {
 }
 
 impl Slot {
+    /// Who is in it, as its log file is called, and its process id.
+    pub fn incarnation(&self) -> String {
+        format!("{}.{} (process {})", self.name, self.incarnation, self.process.pid())
+    }
+
     /// Its ways are what they are when nothing is wrong.
     pub fn as_usual(&self) {
         as_usual(&self.redis, &self.postgres);
@@ -218,43 +261,4 @@ impl Slot {
 fn as_usual(redis: &Proxy, postgres: &Proxy) {
     redis.set(ProxyMode::Pass);
     postgres.set(ProxyMode::Slow { delay: DISTANCE, bytes_per_second: None });
-}
-
-/// How many entries of a dead consumer this line tells of.
-fn taken_over(line: &str) -> Option<f64> {
-    let (_, rest) = line.split_once("entries of a consumer that is gone were taken over entries=")?;
-    rest.split(' ').next()?.parse().ok()
-}
-
-impl Redelivered {
-    fn of(consumer: &Process) -> Self {
-        let outcome = |name: &str| {
-            let label = format!("outcome=\"{name}\"");
-            metrics::sum(consumer, &["mailfleet_processed_total{", &label]).unwrap_or(0.0)
-        };
-        Self {
-            // From the log: the counter is up to five seconds late.
-            reclaimed: consumer.lines().iter().filter_map(|line| taken_over(&line.text)).sum(),
-            handed_back: outcome("handed_back"),
-            run_again: outcome("redelivered"),
-        }
-    }
-
-    /// Both together.
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            reclaimed: self.reclaimed + other.reclaimed,
-            handed_back: self.handed_back + other.handed_back,
-            run_again: self.run_again + other.run_again,
-        }
-    }
-
-    /// What came since `before`.
-    pub fn since(self, before: Self) -> Self {
-        Self {
-            reclaimed: self.reclaimed - before.reclaimed,
-            handed_back: self.handed_back - before.handed_back,
-            run_again: self.run_again - before.run_again,
-        }
-    }
 }

@@ -45,10 +45,12 @@ pub struct Found {
     pub dead: BTreeMap<Item, u64>,
     /// The numbers of the roll-ups by name; see [`Asked::totals`].
     pub totals: BTreeMap<String, u64>,
+    /// See [`Verdict::past_the_ledger`].
+    pub past_the_ledger: f64,
 }
 
 /// What came of the comparison. Of all lists but `accepted` an empty one is good.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Verdict {
     /// How many items were accepted.
     pub accepted: usize,
@@ -66,6 +68,9 @@ pub struct Verdict {
     pub unknown: Vec<Item>,
     /// Roll-ups that say something else than the rows.
     pub miscounted: Vec<String>,
+    /// Runs that the ledger should have stopped and did not, as consumers say. They had no effect if `doubled` is empty, but
+    /// only because the rows' own keys stood in the way.
+    pub past_the_ledger: f64,
 }
 
 impl Asked {
@@ -91,7 +96,11 @@ impl Asked {
 impl Verdict {
     /// Compares. `totals` is what the roll-ups have to say.
     pub fn of(asked: &Asked, totals: &BTreeMap<String, u64>, found: &Found) -> Self {
-        let mut verdict = Self { accepted: asked.accepted.len(), ..Self::default() };
+        let mut verdict = Self {
+            accepted: asked.accepted.len(),
+            past_the_ledger: found.past_the_ledger,
+            ..Self::default()
+        };
         for item in &asked.accepted {
             let effect = found.effects.get(item).copied();
             let dead = found.dead.get(item).copied().unwrap_or(0);
@@ -121,13 +130,14 @@ impl Verdict {
         verdict
     }
 
-    /// Whether nothing is lost, doubled, dead without need, unknown or miscounted.
+    /// Whether nothing is lost, doubled, dead without need, unknown or miscounted, and no run got past the ledger.
     pub fn is_good(&self) -> bool {
         self.lost.is_empty()
             && self.doubled.is_empty()
             && self.dead_unexpected.is_empty()
             && self.unknown.is_empty()
             && self.miscounted.is_empty()
+            && self.past_the_ledger <= 0.0
     }
 }
 
@@ -145,7 +155,8 @@ impl fmt::Display for Verdict {
             let some: Vec<String> = items.iter().take(20).map(|item| format!("{item:?}")).collect();
             writeln!(f, "{name} {} {}", items.len(), some.join(" "))?;
         }
-        write!(f, "roll-ups wrong {} {}", self.miscounted.len(), self.miscounted.join("; "))
+        writeln!(f, "roll-ups wrong {} {}", self.miscounted.len(), self.miscounted.join("; "))?;
+        write!(f, "runs that got past the ledger {}", self.past_the_ledger)
     }
 }
 
@@ -161,6 +172,7 @@ fn the_checker_finds_what_is_lost_doubled_dead_without_need_unknown_and_miscount
         effects: [mail(1), mail(2), Item::Sent(1), event(1)].map(|item| (item, once)).into(),
         dead: [(Item::Stray(1), 1)].into(),
         totals: totals.clone(),
+        past_the_ledger: 0.0,
     };
     let verdict = |found: &Found| Verdict::of(&asked, &totals, found);
     let expected = Verdict { accepted: 5, in_effect: 4, dead: 1, ..Verdict::default() };
@@ -217,6 +229,7 @@ fn the_checker_finds_what_is_lost_doubled_dead_without_need_unknown_and_miscount
         found.totals.remove("opened, tenant acme");
     });
     assert_eq!(verdict.miscounted, ["opened, tenant acme: 0 and not 1"]);
+    assert!(spoilt(&|found| found.past_the_ledger = 1.0).past_the_ledger > 0.0);
 
     // A call that got no answer may have taken effect, and need not.
     let mut unanswered = asked.clone();

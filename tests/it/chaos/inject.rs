@@ -1,12 +1,14 @@
 //! Doing the faults.
 
+use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use mailfleet_testkit::ProxyMode;
 use mailfleet_tests::Fleet;
 
-use super::cast::{Cast, Slot};
+use super::cast::{Cast, SHORT_MEMORY, Slot};
 use super::kind::{Kind, Target};
+use super::load::Load;
 use super::plan::Fault;
 use super::redis;
 
@@ -15,22 +17,53 @@ const ENOUGH_MEMORY: &str = "256mb";
 /// How much more than it uses Redis may take when it is nearly full, in bytes.
 const HARDLY_ANY_MEMORY: u64 = 32 << 10;
 
-/// How long to wait for a consumer that holds something, and between two looks.
+/// How long to wait for a consumer that has work in hand, and between two looks.
 const SOON: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// After the first consumer others are killed, each so long after it was seen with work in hand: in the midst of the work, or
+/// between its effect and the word to Redis, where there is nothing to be seen of it in Redis if that word comes too soon.
+const THEN_KILLED_AFTER: [Duration; 3] =
+    [Duration::from_millis(15), Duration::from_millis(30), Duration::from_millis(60)];
+/// So often more mail comes where no consumer has any in hand, and so much.
+const TRIES: usize = 5;
+const MORE: u32 = 60;
+
+/// A fault that has begun.
+pub struct Begun {
+    /// Whom it met, in words.
+    pub whom: String,
+    consumer: usize,
+    producer: usize,
+    /// [`Fault::felt`] when it began.
+    felt: u64,
+}
 
 impl Fault {
-    /// Begins it; one that does not last is over afterwards. Says whom it met.
-    pub fn begin(&self, fleet: &Fleet, cast: &mut Cast<'_>) -> String {
-        let (consumer, producer) = (self.consumer(fleet, cast), self.pick % cast.producers.len());
-        let slow = ProxyMode::Slow { delay: self.delay, bytes_per_second: None };
-        let mut whom = match self.kind.target() {
-            Target::Consumer => format!("consumer-{}", consumer + 1),
-            Target::Producer => format!("producer-{}", producer + 1),
+    /// Begins it; one that does not last is over afterwards. `alone`: no other one is under way.
+    ///
+    /// # Panics
+    /// Where it would be nothing, because nobody has work in hand however much comes.
+    pub fn begin(&self, fleet: &Fleet, cast: &mut Cast<'_>, load: &Load<'_>, alone: bool) -> Begun {
+        let producer = self.pick % cast.producers.len();
+        let consumer = self.consumer(fleet, cast, load, alone);
+        let mut begun = Begun { whom: String::new(), consumer, producer, felt: 0 };
+        begun.whom = match self.kind.target() {
+            Target::Consumer => cast.consumers[consumer].incarnation(),
+            Target::Producer => cast.producers[producer].incarnation(),
             _ => String::new(),
         };
+        begun.felt = self.felt(fleet, cast, &begun);
+        let slow = ProxyMode::Slow { delay: self.delay, bytes_per_second: None };
         match self.kind {
-            Kind::ConsumerKilled => cast.kill_consumer(consumer),
+            Kind::ConsumerKilled => {
+                cast.kill_consumer(consumer);
+                for wait in THEN_KILLED_AFTER {
+                    let next = self.consumer(fleet, cast, load, alone);
+                    std::thread::sleep(wait);
+                    write!(begun.whom, ", then {}", cast.consumers[next].incarnation()).unwrap();
+                    cast.kill_consumer(next);
+                }
+            }
             Kind::ProducerKilled => cast.kill_producer(producer),
             Kind::ConsumerStopped => cast.consumers[consumer].process.sigstop(),
             Kind::ProducerStopped => cast.producers[producer].process.sigstop(),
@@ -47,10 +80,9 @@ impl Fault {
                 fleet.redis.start_again().unwrap();
             }
             Kind::RedisFull => {
-                assert_eq!(redis::ask(fleet.redis.port(), "CONFIG RESETSTAT"), "+OK");
                 let limit = redis::used_memory(fleet.redis.port()) + HARDLY_ANY_MEMORY;
                 redis::set_max_memory(fleet.redis.port(), &limit.to_string());
-                whom = format!("at {limit} bytes");
+                begun.whom = format!("at {limit} bytes");
             }
             Kind::PostgresRestarted => {
                 fleet.postgres.stop().unwrap();
@@ -72,44 +104,82 @@ impl Fault {
             Kind::ProducerRedisSlow => cast.producers[producer].redis.set(slow),
             Kind::ProducerRedisHalfOpen => cast.producers[producer].redis.set(ProxyMode::HalfOpen),
             Kind::ProducerPostgresHalfOpen => cast.producers[producer].postgres.set(ProxyMode::HalfOpen),
+            Kind::ConsumersShortOfMemory => cast.take_memory(),
             Kind::Replaced => cast.replace_all(),
         }
-        whom
+        begun
     }
 
-    /// The consumer that it meets: one of those that hold work at this moment, where there is one soon.
-    fn consumer(&self, fleet: &Fleet, cast: &Cast<'_>) -> usize {
+    /// The consumer that it meets: one of those that have work in hand at this moment. Also a fault that meets a server is
+    /// begun while somebody has. Another fault that is under way may keep that from being seen, or from being so.
+    fn consumer(&self, fleet: &Fleet, cast: &Cast<'_>, load: &Load<'_>, alone: bool) -> usize {
         let any = self.pick % cast.consumers.len();
-        if self.kind.target() != Target::Consumer {
+        if !self.kind.wants_work_in_hand() {
             return any;
         }
-        let begun = Instant::now();
-        while begun.elapsed() < SOON {
-            let holders = redis::holders(fleet.redis.port());
-            let holds =
-                |slot: &Slot| holders.iter().any(|name| name.contains(&format!("-{}-", slot.process.pid())));
-            let busy: Vec<usize> =
-                (0..cast.consumers.len()).filter(|&index| holds(&cast.consumers[index])).collect();
-            if !busy.is_empty() {
-                return busy[self.pick % busy.len()];
+        for _ in 0..if alone { TRIES } else { 1 } {
+            let begun = Instant::now();
+            while begun.elapsed() < SOON {
+                let holders = redis::holders(fleet.redis.port());
+                let holds = |slot: &Slot| {
+                    holders.iter().any(|name| name.contains(&format!("-{}-", slot.process.pid())))
+                };
+                let busy: Vec<usize> =
+                    (0..cast.consumers.len()).filter(|&index| holds(&cast.consumers[index])).collect();
+                if !busy.is_empty() {
+                    return busy[self.pick % busy.len()];
+                }
+                std::thread::sleep(LOOK_EVERY);
             }
-            std::thread::sleep(LOOK_EVERY);
+            load.deliver(fleet, MORE);
         }
+        assert!(!alone, "{self:?}: no consumer ever had work in hand");
         any
     }
 
-    /// Ends one that lasts. Those that meet one process end for all: no other one has such a fault at that time. False
-    /// where it can be seen that it met nothing.
-    pub fn end(&self, fleet: &Fleet, cast: &Cast<'_>) -> bool {
-        let mut met = true;
+    /// A number that goes up where the fault is felt, of those that leave such a trace; of the others always 0.
+    fn felt(&self, fleet: &Fleet, cast: &Cast<'_>, begun: &Begun) -> u64 {
+        let (consumer, producer) = (&cast.consumers[begun.consumer], &cast.producers[begun.producer]);
+        match self.kind {
+            Kind::RedisFull => redis::errors(fleet.redis.port(), "OOM"),
+            Kind::ScriptsFlushed => redis::errors(fleet.redis.port(), "NOSCRIPT"),
+            Kind::ConsumerRedisSlow => consumer.redis.requests(),
+            Kind::ConsumerRedisHalfOpen => consumer.redis.swallowed(),
+            Kind::ConsumerPostgresSlow => consumer.postgres.requests(),
+            Kind::ConsumerPostgresHalfOpen => consumer.postgres.swallowed(),
+            Kind::ProducerRedisSlow => producer.redis.requests(),
+            Kind::ProducerRedisHalfOpen => producer.redis.swallowed(),
+            Kind::ProducerPostgresHalfOpen => producer.postgres.swallowed(),
+            _ => 0,
+        }
+    }
+
+    /// Asserts that it was felt, where that leaves a trace; to be called at its end where it lasts, and else when the fleet has
+    /// caught up.
+    pub fn assert_felt(&self, fleet: &Fleet, cast: &Cast<'_>, begun: &Begun) {
+        let leaves_a_trace = matches!(
+            self.kind,
+            Kind::RedisFull
+                | Kind::ScriptsFlushed
+                | Kind::ConsumerRedisSlow
+                | Kind::ConsumerRedisHalfOpen
+                | Kind::ConsumerPostgresSlow
+                | Kind::ConsumerPostgresHalfOpen
+                | Kind::ProducerRedisSlow
+                | Kind::ProducerRedisHalfOpen
+                | Kind::ProducerPostgresHalfOpen
+        );
+        let felt = self.felt(fleet, cast, begun);
+        assert!(!leaves_a_trace || felt > begun.felt, "{self:?} was not felt: {felt} as before");
+    }
+
+    /// Ends one that lasts. Those that meet one process end for all: no other one has such a fault at that time.
+    pub fn end(&self, fleet: &Fleet, cast: &mut Cast<'_>) {
         match self.kind {
             Kind::ConsumerStopped => cast.consumers.iter().for_each(|slot| slot.process.sigcont()),
             Kind::ProducerStopped => cast.producers.iter().for_each(|slot| slot.process.sigcont()),
             Kind::RedisStopped => fleet.redis.resume().unwrap(),
-            Kind::RedisFull => {
-                met = redis::ask(fleet.redis.port(), "INFO errorstats").contains("errorstat_OOM");
-                redis::set_max_memory(fleet.redis.port(), ENOUGH_MEMORY);
-            }
+            Kind::RedisFull => redis::set_max_memory(fleet.redis.port(), ENOUGH_MEMORY),
             Kind::PostgresStopped => fleet.postgres.resume().unwrap(),
             Kind::ConsumerRedisSlow
             | Kind::ConsumerRedisHalfOpen
@@ -117,6 +187,11 @@ impl Fault {
             | Kind::ConsumerPostgresHalfOpen => cast.consumers.iter().for_each(Slot::as_usual),
             Kind::ProducerRedisSlow | Kind::ProducerRedisHalfOpen | Kind::ProducerPostgresHalfOpen => {
                 cast.producers.iter().for_each(Slot::as_usual);
+            }
+            Kind::ConsumersShortOfMemory => {
+                let most = cast.give_memory_back();
+                assert!(most > 0.0, "those who were short of memory had nothing to do");
+                assert!(most <= SHORT_MEMORY, "{most} bytes in hand, of {SHORT_MEMORY} that may be");
             }
             Kind::ConsumerKilled
             | Kind::ProducerKilled
@@ -130,6 +205,5 @@ impl Fault {
             | Kind::DovecotKilled
             | Kind::Replaced => {}
         }
-        met
     }
 }

@@ -3,9 +3,9 @@
 /// What is done to the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// `kill -9`, and another one in its place.
+    /// `kill -9`, and another one in its place; four times.
     ConsumerKilled,
-    /// The same.
+    /// `kill -9`, and another one in its place.
     ProducerKilled,
     /// SIGSTOP for longer than a lease, and SIGCONT.
     ConsumerStopped,
@@ -47,6 +47,8 @@ pub enum Kind {
     ProducerRedisHalfOpen,
     /// One producer's connections to PostgreSQL fall silent, new ones too.
     ProducerPostgresHalfOpen,
+    /// Every consumer is replaced by one that may hold next to nothing, and large mails come.
+    ConsumersShortOfMemory,
     /// Every process is replaced, one after the other, as a deploy does.
     Replaced,
 }
@@ -70,7 +72,7 @@ pub enum Target {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ConsumerKilled,
         Self::ProducerKilled,
         Self::ConsumerStopped,
@@ -93,13 +95,14 @@ impl Kind {
         Self::ProducerRedisSlow,
         Self::ProducerRedisHalfOpen,
         Self::ProducerPostgresHalfOpen,
+        Self::ConsumersShortOfMemory,
         Self::Replaced,
     ];
 
     /// How people call it.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::ConsumerKilled => "consumer killed",
+            Self::ConsumerKilled => "consumers killed",
             Self::ProducerKilled => "producer killed",
             Self::ConsumerStopped => "consumer stopped, goes on",
             Self::ProducerStopped => "producer stopped, goes on",
@@ -121,6 +124,7 @@ impl Kind {
             Self::ProducerRedisSlow => "producer-Redis slow",
             Self::ProducerRedisHalfOpen => "producer-Redis half-open",
             Self::ProducerPostgresHalfOpen => "producer-PostgreSQL half-open",
+            Self::ConsumersShortOfMemory => "consumers short of memory",
             Self::Replaced => "rolling replacement",
         }
     }
@@ -148,7 +152,7 @@ impl Kind {
             | Self::RedisFull => Target::Redis,
             Self::PostgresRestarted | Self::PostgresKilled | Self::PostgresStopped => Target::Postgres,
             Self::DovecotKilled => Target::Dovecot,
-            Self::Replaced => Target::Fleet,
+            Self::ConsumersShortOfMemory | Self::Replaced => Target::Fleet,
         }
     }
 
@@ -166,7 +170,8 @@ impl Kind {
             | Self::ConsumerPostgresHalfOpen
             | Self::ProducerRedisSlow
             | Self::ProducerRedisHalfOpen
-            | Self::ProducerPostgresHalfOpen => true,
+            | Self::ProducerPostgresHalfOpen
+            | Self::ConsumersShortOfMemory => true,
             Self::ConsumerKilled
             | Self::ProducerKilled
             | Self::Flushed
@@ -179,5 +184,27 @@ impl Kind {
             | Self::DovecotKilled
             | Self::Replaced => false,
         }
+    }
+
+    /// Whether work may change hands, because a consumer dies, stands still, or its renewals do not get through in time. By
+    /// all others no lease runs out: what is taken over is taken from the living.
+    pub const fn may_cost_leases(self) -> bool {
+        matches!(
+            self,
+            Self::ConsumerKilled
+                | Self::ConsumerStopped
+                | Self::ConsumerRedisSlow
+                | Self::ConsumerRedisHalfOpen
+        )
+    }
+
+    /// Whether it is nothing where no consumer has work in hand.
+    pub const fn wants_work_in_hand(self) -> bool {
+        !matches!(self.target(), Target::Producer | Target::Dovecot)
+    }
+
+    /// Whether the mails that come while it lasts are large.
+    pub const fn wants_large_mails(self) -> bool {
+        matches!(self, Self::ConsumersShortOfMemory)
     }
 }

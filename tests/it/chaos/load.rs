@@ -1,5 +1,6 @@
 //! The work: mail that comes into four mailboxes, messages that are sent, and what their provider tells of them.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use mailfleet_tests::{Door, Fleet, numbered};
 use serde_json::json;
 
 use super::checker::{Asked, Item};
+use super::journal::Journal;
 
 /// The accounts that mail comes to, and whose they are.
 pub const ACCOUNTS: [(&str, &str); 3] = [("inbox", "acme"), ("sales", "acme"), ("contact", "globex")];
@@ -21,6 +23,8 @@ const TRICKLE: Duration = Duration::from_millis(40);
 const SENDS: Duration = Duration::from_millis(200);
 /// One mail of so many is followed by one that belongs to nobody.
 const STRAY: u32 = 40;
+/// Lines of 72 bytes in a large mail.
+const LARGE_LINES: usize = 800;
 /// No more calls wait for their answer than these before messages are sent no more.
 const OPEN_CALLS: usize = 600;
 
@@ -34,8 +38,9 @@ enum Call {
 }
 
 /// What was asked so far, and whether to go on.
-#[derive(Debug, Default)]
-pub struct Load {
+#[derive(Debug)]
+pub struct Load<'a> {
+    journal: &'a Journal,
     asked: Mutex<Asked>,
     /// The number of the last mail that was delivered; held while one is.
     mails: Mutex<u32>,
@@ -44,14 +49,34 @@ pub struct Load {
     given_up: AtomicBool,
 }
 
-impl Load {
+impl<'a> Load<'a> {
+    /// None yet.
+    pub const fn new(journal: &'a Journal) -> Self {
+        Self {
+            journal,
+            asked: Mutex::new(Asked { attempted: BTreeSet::new(), accepted: BTreeSet::new() }),
+            mails: Mutex::new(0),
+            stopped: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+        }
+    }
+
     /// Delivers so many mails and gives the number of the last: all up to it are in their mailboxes.
     pub fn deliver(&self, fleet: &Fleet, many: u32) -> u32 {
+        self.deliver_each(fleet, many, |number| numbered(number).raw)
+    }
+
+    /// The same with large ones.
+    pub fn deliver_large(&self, fleet: &Fleet, many: u32) -> u32 {
+        self.deliver_each(fleet, many, large)
+    }
+
+    fn deliver_each(&self, fleet: &Fleet, many: u32, raw: impl Fn(u32) -> Vec<u8>) -> u32 {
         let mut last = self.mails.lock().unwrap();
         for number in *last + 1..=*last + many {
             let account = account_of(number);
             self.attempt(Item::Mail(number, account.to_owned()));
-            fleet.dovecot.deliver(account, &numbered(number).raw).unwrap();
+            fleet.dovecot.deliver(account, &raw(number)).unwrap();
             self.accept(Item::Mail(number, account.to_owned()));
             if number % STRAY == 0 {
                 self.attempt(Item::Stray(number));
@@ -152,6 +177,7 @@ impl Load {
     }
 
     fn accept(&self, item: Item) {
+        self.journal.accepted(&item);
         self.asked.lock().unwrap().accepted.insert(item);
     }
 }
@@ -170,6 +196,19 @@ impl Call {
 /// Whom the mail of a number is for.
 pub fn account_of(number: u32) -> &'static str {
     ACCOUNTS[number as usize % ACCOUNTS.len()].0
+}
+
+/// The mail of a number with some 56 KiB of text, unless it has an attachment.
+fn large(number: u32) -> Vec<u8> {
+    let mut raw = numbered(number).raw;
+    if !number.is_multiple_of(5) {
+        let mut dice = fastrand::Rng::with_seed(u64::from(number));
+        for _ in 0..LARGE_LINES {
+            raw.extend((0..70).map(|_| dice.alphanumeric() as u8));
+            raw.extend(b"\r\n");
+        }
+    }
+    raw
 }
 
 /// A mail to a domain that belongs to no tenant.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::cast::Redelivered;
 use super::kind::Kind;
 use super::plan::Step;
+use super::redelivered::Redelivered;
 use super::watch::Recovery;
 
 /// What was measured, by kind of fault; steps of two faults have a line of their own.
@@ -18,8 +18,9 @@ pub struct Table {
 
 #[derive(Debug, Default)]
 struct Line {
-    progress: Vec<Duration>,
-    caught_up: Vec<Duration>,
+    goes_on: Vec<Duration>,
+    mails: Vec<Duration>,
+    calls: Vec<Duration>,
     redelivered: Redelivered,
 }
 
@@ -31,8 +32,9 @@ impl Table {
         }
         let alone = (step.faults.len() == 1).then(|| step.faults[0].kind);
         let line = self.lines.entry(alone).or_default();
-        line.progress.push(recovery.progress);
-        line.caught_up.push(recovery.caught_up);
+        line.goes_on.push(recovery.goes_on);
+        line.mails.push(recovery.mails);
+        line.calls.push(recovery.calls);
         line.redelivered = line.redelivered.plus(redelivered);
     }
 
@@ -44,20 +46,21 @@ impl Table {
     /// The table as text.
     pub fn render(&self) -> String {
         let mut text = format!(
-            "times in s, p50/max; entries that came again: taken over, handed back, or run when all was done (two producers \
-             that see one mail are enough for that)\n{:30} {:>5} {:>15} {:>17} {:>9} {:>11} {:>9}\n",
-            "fault", "times", "goes on", "caught up", "reclaimed", "handed back", "run again"
+            "times in s from the end of the fault, p50/max, until the next mail was done, and all mails and all calls that had \
+             come before; entries that came again: taken over, or run when all was done (two producers that see \
+             one mail are enough for that)\n{:30} {:>5} {:>11} {:>11} {:>11} {:>9} {:>9}\n",
+            "fault", "times", "goes on", "mails", "calls", "reclaimed", "run again"
         );
         let mut line = |name: &str, times: u32, line: Option<&Line>| {
             let empty = Line::default();
             let line = line.unwrap_or(&empty);
             writeln!(
                 text,
-                "{name:30} {times:>5} {:>15} {:>17} {:>9} {:>11} {:>9}",
-                spread(&line.progress),
-                spread(&line.caught_up),
+                "{name:30} {times:>5} {:>11} {:>11} {:>11} {:>9} {:>9}",
+                spread(&line.goes_on),
+                spread(&line.mails),
+                spread(&line.calls),
                 line.redelivered.reclaimed,
-                line.redelivered.handed_back,
                 line.redelivered.run_again
             )
             .unwrap();
@@ -66,7 +69,7 @@ impl Table {
             line(kind.name(), self.came(kind), self.lines.get(&Some(kind)));
         }
         let two = self.lines.get(&None);
-        line("two at once", u32::try_from(two.map_or(0, |line| line.progress.len())).unwrap(), two);
+        line("two at once", u32::try_from(two.map_or(0, |line| line.goes_on.len())).unwrap(), two);
         text
     }
 }

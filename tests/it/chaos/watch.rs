@@ -7,11 +7,10 @@ use mailfleet_tests::Fleet;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(80);
 
-/// What the database says of a mark; nothing while it cannot be asked.
+/// What the database says of a mark; nothing while it cannot be asked. The first: whether the mail that came last is done.
 const LOOK: &str = "\
-    SELECT (SELECT count(*) FROM email_messages WHERE direction = 'inbound') \
-         + (SELECT count(*) FROM mailfleet.webhook_inbox WHERE applied IS NOT NULL), \
-        (SELECT count(*) FROM email_messages \
+    SELECT (SELECT count(*) FROM email_messages WHERE direction = 'inbound' AND subject = 'Number $MAILS'), \
+        (SELECT count(DISTINCT subject) FROM email_messages \
             WHERE CASE WHEN direction = 'inbound' THEN substr(subject, 8)::int <= $MAILS END), \
         (SELECT count(*) FROM mailfleet.webhook_inbox WHERE applied IS NULL AND id <= $INBOX)";
 
@@ -22,8 +21,6 @@ pub struct Mark {
     pub mails: u32,
     /// The last row of the inbox; unknown as long as PostgreSQL has not answered.
     inbox: Option<i64>,
-    /// What was done until then.
-    done: u64,
     /// When it ended.
     at: Instant,
 }
@@ -31,10 +28,12 @@ pub struct Mark {
 /// How long it took, from the end of the fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Recovery {
-    /// Until anything was done again.
-    pub progress: Duration,
-    /// Until everything was done that had been accepted before the end.
-    pub caught_up: Duration,
+    /// Until the mail was done that came right after the end: it has been on the whole way, through every server.
+    pub goes_on: Duration,
+    /// Until the last mail was done that had been accepted.
+    pub mails: Duration,
+    /// Until the last call was done that had been accepted.
+    pub calls: Duration,
 }
 
 /// What was not done in time.
@@ -48,31 +47,33 @@ impl Mark {
     /// The fault ends now; mails up to `mails` are in their mailboxes. PostgreSQL answers by then.
     pub fn now(fleet: &Fleet, mails: u32) -> Self {
         let at = Instant::now();
-        let mut mark = Self { mails, inbox: None, done: 0, at };
         let inbox = fleet.try_sql("SELECT coalesce(max(id), 0) FROM mailfleet.webhook_inbox");
-        mark.inbox = inbox.and_then(|text| text.parse().ok());
-        mark.done = mark.look(fleet).map_or(0, |(done, ..)| done);
-        mark
+        Self { mails, inbox: inbox.and_then(|text| text.parse().ok()), at }
     }
 
     /// Waits until all is done, but no longer than `within` from the mark.
     pub fn wait(self, fleet: &Fleet, within: Duration) -> Result<Recovery, Stuck> {
-        let mut progress = None;
+        let (mut goes_on, mut all_mails, mut all_calls) = (None, None, None);
         loop {
             let seen = self.look(fleet);
             let now = self.at.elapsed();
-            if let Some((done, mails, waiting)) = seen {
-                if done > self.done {
-                    progress.get_or_insert(now);
+            if let Some((last, mails, waiting)) = seen {
+                if last > 0 {
+                    goes_on.get_or_insert(now);
                 }
-                if mails >= u64::from(self.mails) && waiting == 0 {
-                    // Where all was done before the mark there was nothing to go on with.
-                    return Ok(Recovery { progress: progress.unwrap_or(now), caught_up: now });
+                if mails >= u64::from(self.mails) {
+                    all_mails.get_or_insert(now);
+                }
+                if waiting == 0 {
+                    all_calls.get_or_insert(now);
+                }
+                if let (Some(goes_on), Some(mails), Some(calls)) = (goes_on, all_mails, all_calls) {
+                    return Ok(Recovery { goes_on, mails, calls });
                 }
             }
             if now > within {
                 let why = format!(
-                    "{within:?} after the end of the fault {self:?}: done, mails, events waiting {seen:?}"
+                    "{within:?} after the end of the fault {self:?}: last mail, mails, calls that wait {seen:?}"
                 );
                 return Err(Stuck { why });
             }

@@ -10,7 +10,7 @@ use prometheus::{Histogram, IntCounter};
 
 use crate::attempt::{Placed, end};
 use crate::batch::{Case, Context, Kind, Verdict};
-use crate::ingest::Rejection;
+use crate::ingest::{MALFORMED, Rejection};
 use crate::metrics::Outcome;
 
 /// The work on delivery events.
@@ -32,7 +32,7 @@ impl Kind for Events {
                 Work::Events { inbox } => rows.push((index, inbox)),
                 Work::Mail(_) => {
                     let error = "a mail stands in the queue of delivery events; find out who writes it";
-                    let rejection = Rejection::new("malformed_entry", Class::Fault, error);
+                    let rejection = Rejection::new(MALFORMED, Class::Fault, error);
                     end(cases, index, Verdict::Dead(rejection));
                 }
             }
@@ -74,8 +74,10 @@ impl Kind for Events {
                 metrics.rows_missing.inc();
                 Verdict::Done(Outcome::Redelivered)
             }
-            // In a deploy the doors may be ahead of us: it waits for a consumer that knows it, and nothing is counted.
+            // In a deploy the doors may be ahead of us: it waits for a consumer that knows it, and nothing is counted against
+            // it. Whoever goes on meeting it is told of by the alert of unknown versions.
             InboxFate::Newer { message } => {
+                metrics.rows_newer.inc();
                 if let Some(suppressed) = context.log.open() {
                     let job = case.delivery.job_id();
                     tracing::warn!(%job, message, suppressed, "events of a newer version wait for it");
@@ -92,6 +94,7 @@ impl Kind for Events {
 pub struct EventMetrics {
     applied: CounterFamily<(EventLabel, EventResult)>,
     rows_missing: IntCounter,
+    rows_newer: IntCounter,
     matched_late: IntCounter,
     apply_seconds: Histogram,
 }
@@ -107,6 +110,10 @@ impl EventMetrics {
             rows_missing: metrics.counter(
                 "mailfleet_inbox_rows_missing_total",
                 "Entries whose row of the webhook inbox was not there.",
+            )?,
+            rows_newer: metrics.counter(
+                "mailfleet_inbox_rows_newer_total",
+                "Entries put off because their row of the webhook inbox says what only a newer version knows.",
             )?,
             matched_late: metrics.counter(
                 "mailfleet_events_matched_late_total",

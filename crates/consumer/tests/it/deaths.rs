@@ -1,9 +1,9 @@
 //! What can never be stored becomes a dead letter with its reason, and takes nobody along.
 
-use mailfleet_model::{Class, Counters, JobId, Unreadable};
+use mailfleet_model::{Class, Counters, JobId, Lane, Unreadable};
 use mailfleet_store::DeadState;
 
-use crate::world::{World, job, mail, mails};
+use crate::world::{LONG, World, job, mail, mails};
 
 #[tokio::test]
 async fn a_bad_row_is_dead_lettered_with_reason_and_code_and_the_rest_of_its_batch_is_stored() {
@@ -102,6 +102,46 @@ async fn what_cannot_be_read_or_belongs_to_nobody_is_dead_lettered_and_the_rest_
     world.queue.replay(vec![job(world.shared, 3, again)]).await.unwrap();
     world.until_stored(3).await;
     assert_eq!(world.letters().await[2].state, DeadState::Resolved);
+}
+
+#[tokio::test]
+async fn entries_without_a_job_become_dead_letters_with_every_byte_before_they_leave_redis() {
+    let world = World::new().await;
+    world.redis("XADD K:normal * note hello");
+    world.redis(r#"XADD K:low * j nonsense e {} r "raw \x00\xff bytes""#);
+    world.enqueue([(1, mail("ordinary", ""))]).await;
+    // PostgreSQL takes no letter for now.
+    world.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$; \
+         CREATE TRIGGER refuse BEFORE INSERT ON mailfleet.dead_letters FOR EACH ROW EXECUTE FUNCTION refuse()",
+    );
+    let consumer = world.consumer("");
+    world.until_stored(1).await;
+    consumer.0.wait_for_line("a dead letter could not be written", LONG).unwrap();
+    let depth = world.queue.depth().await.unwrap();
+    assert_eq!([Lane::Normal, Lane::Low].map(|lane| depth.lane(lane).total()), [Some(1), Some(1)]);
+    world.sql("DROP TRIGGER refuse ON mailfleet.dead_letters");
+    world.until_empty().await;
+
+    let mut letters = world.letters().await;
+    letters.sort_by_key(|letter| letter.lane);
+    let kept: Vec<Vec<(String, String)>> =
+        letters.iter().map(|letter| Unreadable::read(&letter.envelope_json).unwrap().shown()).collect();
+    assert_eq!(kept[0], [("note".to_owned(), "hello".to_owned())]);
+    let raw = Unreadable::read(&letters[1].envelope_json).unwrap().value("r");
+    assert_eq!((kept[1].len(), raw.as_deref()), (3, Some(&b"raw \x00\xff bytes"[..])));
+    for (letter, lane) in letters.iter().zip([Lane::Normal, Lane::Low]) {
+        assert!(letter.job.as_str().starts_with(&format!("u:email:processing:0:{lane}:")), "{}", letter.job);
+        assert_eq!((letter.reason.as_str(), letter.state), ("malformed_entry", DeadState::Open));
+        assert!(letter.error.contains("find out who writes it"), "{}", letter.error);
+    }
+    consumer.until_metric("mailfleet_quarantined_total", &[], 2).await;
+    assert_eq!(
+        (consumer.processed("persisted"), consumer.processed("dead_lettered")),
+        (1, 0),
+        "they are no mail"
+    );
+    assert!(consumer.0.is_running());
 }
 
 #[tokio::test]

@@ -337,6 +337,11 @@ async fn events_of_a_newer_version_wait_uncounted_for_a_consumer_that_knows_them
     let world = World::new().await;
     let queue = events_queue(&world);
     let consumer = world.consumer("");
+    consumer.until_ready(200).await;
+    assert!(
+        consumer.get("/metrics").1.contains("\nmailfleet_inbox_rows_newer_total 0\n"),
+        "there from the start"
+    );
     register(&world, 1..=2).await;
     let newer = call(&world, r#"[{"kind": "exploded", "recipient": "x"}]"#);
     let rows = [newer, calls(&world, 1..=1).remove(0)];
@@ -348,6 +353,7 @@ async fn events_of_a_newer_version_wait_uncounted_for_a_consumer_that_knows_them
     .await;
     assert_eq!(queue.locate(&job).await.unwrap().unwrap().counters, Counters::default());
     consumer.0.wait_for_line("events of a newer version", LONG).unwrap();
+    assert!(consumer.metric("mailfleet_inbox_rows_newer_total", &[]) >= 1);
     // As if the consumer were the newer one now.
     let known = serde_json::to_string(&[bounce(2)]).unwrap();
     world.sql(&format!("UPDATE mailfleet.webhook_inbox SET events = '{known}' WHERE id = {newer}"));

@@ -17,20 +17,18 @@ async fn a_flood_of_large_mails_never_holds_more_than_the_budget_at_once() {
     let noise: Vec<u8> = std::iter::repeat_with(|| random.alphanumeric() as u8).take(64 << 10).collect();
     let large = |uid: u32| {
         let mut raw = mail(&format!("large {uid}"), "Content-Type: application/zip\r\n");
-        raw.extend_from_slice(&noise.repeat(320));
+        raw.extend_from_slice(&noise.repeat(80));
         (uid, raw)
     };
     world.enqueue((1..=5).map(large)).await;
     world.enqueue(mails(6..=9)).await;
-    let consumer = world.consumer(
-        "workers = 3\nmax_message_bytes = 22020096\nmemory_budget_mib = 85\nchild_memory_mib = 512\n",
-    );
+    let consumer = world.consumer("workers = 3\nmax_message_bytes = 5505024\nmemory_budget_mib = 22\n");
     world.until_stored(9).await;
     world.until_empty().await;
     let peak = consumer.metric("mailfleet_held_bytes_peak", &[]);
     // Two of them, and room for the most that a third claim could take, are more than the budget.
-    assert!(peak <= 44 * MIB, "{peak} bytes were held");
-    assert!(peak >= 40 * MIB, "only {peak} bytes were held: one at a time, although there is room for more");
+    assert!(peak <= 11 * MIB, "{peak} bytes were held");
+    assert!(peak >= 10 * MIB, "only {peak} bytes were held: one at a time, although there is room for more");
     consumer.until_metric("mailfleet_held_bytes", &[], 0).await;
     assert!(world.letters().await.is_empty());
 }
@@ -53,10 +51,10 @@ async fn a_mail_above_what_is_taken_apart_is_admitted_although_it_exceeds_the_bu
 #[tokio::test]
 async fn a_claim_of_large_mails_from_all_lanes_never_holds_more_than_was_set_aside_for_it() {
     let mut world = World::new().await;
-    world.max_claim_bytes = 4 * MIB;
+    world.max_claim_bytes = 2 * MIB;
     let large = |uid: u32| {
         let mut raw = mail(&format!("large {uid}"), "Content-Type: application/zip\r\n");
-        raw.resize((2 << 20) - 100, b'x');
+        raw.resize((1 << 20) - 100, b'x');
         (uid, raw)
     };
     // Each lane has so many that its share of a claim ends within one of them.
@@ -64,10 +62,10 @@ async fn a_claim_of_large_mails_from_all_lanes_never_holds_more_than_was_set_asi
         let jobs = (first + 1..=first + 8).map(|uid| NewJob { lane, ..job(world.own, uid, large(uid).1) });
         world.queue.enqueue(jobs.collect()).await.unwrap();
     }
-    let consumer = world.consumer("workers = 2\nmax_message_bytes = 2097152\nmemory_budget_mib = 10\n");
+    let consumer = world.consumer("workers = 2\nmax_message_bytes = 1048576\nmemory_budget_mib = 5\n");
     world.until_stored(24).await;
     world.until_empty().await;
     let peak = consumer.metric("mailfleet_held_bytes_peak", &[]);
-    assert!(peak <= 10 * MIB, "{peak} bytes were held");
-    assert!(peak > 4 * MIB, "{peak} bytes were held: no claim took more than its share");
+    assert!(peak <= 5 * MIB, "{peak} bytes were held");
+    assert!(peak > 2 * MIB, "{peak} bytes were held: no claim took more than its share");
 }

@@ -4,11 +4,9 @@ mod control;
 mod depth;
 mod drain;
 
-use std::time::Duration;
-
 use chrono::DateTime;
 use clap::{Subcommand, ValueEnum};
-use mailfleet_queue::{Location, Pause, Queue, Queues, State};
+use mailfleet_queue::{Pause, Queue, Queues};
 use mailfleet_store::Actor;
 use serde_json::{Value, json};
 
@@ -17,7 +15,9 @@ use crate::context::Context;
 use crate::failure::Exit;
 use crate::text;
 
+pub(super) use control::closed_line;
 pub use depth::print;
+pub(super) use depth::words as refusal_words;
 
 /// The queues between producer and consumers: of mails, and of what webhooks brought
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ impl Said {
 
 /// What is in a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub(super) enum Kind {
     /// What came into the mailboxes
     Mails,
     /// What webhooks brought
@@ -74,16 +74,16 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 2] = [Self::Mails, Self::Events];
+    pub(super) const ALL: [Self; 2] = [Self::Mails, Self::Events];
 
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Mails => "mails",
             Self::Events => "events",
         }
     }
 
-    const fn of(self, queues: &Queues) -> &Queue {
+    pub(super) const fn of(self, queues: &Queues) -> &Queue {
         match self {
             Self::Mails => &queues.mails,
             Self::Events => &queues.events,
@@ -108,28 +108,8 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
     }
 }
 
-/// Where a job is, in one line for people.
-pub fn place(location: &Location) -> String {
-    let Location { lane, state, counters, paused, .. } = location;
-    let place = match state {
-        State::Waiting => format!("waits in the {lane} lane"),
-        State::InFlight { consumer, idle_ms } => {
-            let age = text::age(Duration::from_millis(*idle_ms));
-            format!("is in the hands of {consumer} ({lane} lane, last sign of life {age} ago)")
-        }
-        State::Delayed { due_ms } => format!("waits for its retry at {} ({lane} lane)", time(*due_ms)),
-        State::Dead => format!("is in the index of dead letters ({lane} lane)"),
-    };
-    let paused =
-        paused.as_ref().map(|pause| format!("; its lane is paused {}", since(pause))).unwrap_or_default();
-    format!(
-        "{place}; {} attempts, {} crashes, {} drains{paused}",
-        counters.attempts, counters.crashes, counters.drains
-    )
-}
-
 /// Since when, by whom and why something is paused, for people.
-fn since(pause: &Pause) -> String {
+pub(super) fn since(pause: &Pause) -> String {
     let at = pause.at_ms.map_or_else(|| "a time that is not known".to_owned(), time);
     let by = pause.by.as_deref().unwrap_or("somebody");
     let reason = pause.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -144,6 +124,7 @@ pub fn pause_json(pause: Option<&Pause>) -> Value {
     })
 }
 
-fn time(ms: i64) -> String {
+/// A time of Redis.
+pub(super) fn time(ms: i64) -> String {
     DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), text::time)
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::support::{command, run};
 
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 45] = [
     &[],
     &["migrate"],
     &["tenant"],
@@ -18,8 +18,25 @@ const COMMANDS: [&[&str]; 28] = [
     &["account", "set"],
     &["account", "list"],
     &["account", "check"],
+    &["account", "enable"],
+    &["account", "disable"],
+    &["campaign"],
+    &["campaign", "import"],
+    &["campaign", "list"],
+    &["webhook"],
+    &["webhook", "add"],
+    &["webhook", "list"],
+    &["token"],
+    &["token", "add"],
+    &["token", "list"],
+    &["analytics"],
+    &["analytics", "show"],
+    &["analytics", "rebuild"],
     &["queue"],
     &["queue", "depth"],
+    &["queue", "pause"],
+    &["queue", "resume"],
+    &["queue", "drain"],
     &["dead"],
     &["dead", "list"],
     &["dead", "show"],

@@ -72,3 +72,17 @@ fn a_variable_overrides_the_file_and_a_typo_in_one_is_refused() {
     assert_eq!(output.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&output.stderr).contains("MAILFLEET_IMAP__READ_TIMEOUT"));
 }
+
+#[test]
+fn where_no_file_was_read_it_is_said_beside_what_is_missing() {
+    let nowhere = tempfile::tempdir().expect("a directory");
+    let output = command().current_dir(nowhere.path()).args(["queue", "depth"]).output().expect("runs");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    for word in ["`postgres.url` (not set)", "no mailfleet.toml in this directory", "--config"] {
+        assert!(said.contains(word), "{word} is missing in: {said}");
+    }
+    let file = file("[queue]\nurl = \"redis://127.0.0.1:1\"\n");
+    let said = run_with(file.path(), &["queue", "depth"]).with_code(64);
+    assert!(!said.err.contains("no configuration file"), "{}", said.err);
+}

@@ -92,6 +92,7 @@ async fn a_dead_letter_is_listed_shown_without_secrets_and_replayed_once() {
     fleet.run(&["dead", "show", &id, "--raw", &raw]).with_code(0);
     assert_eq!(std::fs::read(&raw).expect("written"), MAIL);
     fleet.run(&["dead", "show", &id, "--raw", &raw]).with_code(1).error_naming(&["raw.eml"]);
+    fleet.run(&["dead", "show", &id, "--raw", "-"]).with_code(64).error_naming(&["--raw", "name of a file"]);
 
     let dry = fleet.run(&["dead", "replay", "--reason", "unknown_tenant", "--dry-run"]).with_code(0).out;
     assert!(dry.contains("1 would be replayed"), "{dry}");

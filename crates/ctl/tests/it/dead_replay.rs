@@ -161,7 +161,7 @@ async fn a_replay_stops_by_itself_when_most_of_what_it_replays_dies_again() {
 
     // The history of both deaths is there.
     let shown = fleet.run(&["dead", "show", jobs[0].as_str()]).with_code(0).out;
-    assert!(shown.contains("nobody owns it still") && shown.contains("1 former deaths"), "{shown}");
+    assert!(shown.contains("nobody owns it still") && shown.contains("(1 former death)"), "{shown}");
     let before = shown.lines().find(|line| line.starts_with("before")).expect("its former death");
     assert!(
         before.contains("nobody owns the domain nobody.example") && before.contains("replayed"),
@@ -175,7 +175,19 @@ async fn a_replay_of_which_most_is_stored_goes_on_to_its_end() {
     let worker = worker(&fleet, 1);
     let said = fleet.run(&["dead", "replay", "--all"]).with_code(0).out;
     worker.abort();
-    assert!(said.starts_with("40 replayed, "), "{said}");
+    assert!(said.starts_with("40 replayed, ") && said.contains(" of them have run, 0 died again"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_letters_that_die_again_at_once_are_no_success() {
+    let (fleet, _) = fleet_with(3).await;
+    let worker = worker(&fleet, 3);
+    let said = fleet.run(&["dead", "replay", "--all"]).with_code(1);
+    worker.abort();
+    said.error_naming(&["2 of the 3 that have run died again", "dead groups"]);
+    assert!(said.out.ends_with("0 left; 3 of them have run, 2 died again\n"), "{}", said.out);
+    let log = &fleet.run(&["dead", "log", "--json"]).with_code(0).json()[0];
+    assert_eq!((&log["outcome"], &log["died_again"]), (&"completed".into(), &2.into()), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ mod delivery;
 mod demo;
 mod doctor;
 mod explain;
+mod explain_queue;
 mod fleet;
 mod parse;
 mod queue;

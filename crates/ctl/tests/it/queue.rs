@@ -17,7 +17,7 @@ use crate::support::{run, run_with};
 /// Longest wait for anything that should happen soon.
 const SOON: Duration = Duration::from_secs(10);
 
-fn job(work: Work, lane: Lane) -> NewJob {
+pub fn job(work: Work, lane: Lane) -> NewJob {
     let envelope = Envelope {
         v: ENVELOPE_VERSION,
         work,
@@ -33,7 +33,7 @@ fn job(work: Work, lane: Lane) -> NewJob {
     NewJob { envelope, lane, raw: Bytes::from_static(b"mail") }
 }
 
-fn mail(uid: u32) -> Work {
+pub fn mail(uid: u32) -> Work {
     Work::Mail(MailRef {
         account: "6d0b5e4e-52a4-4f0e-9d5f-8f8a6d7d0001".parse().expect("an id"),
         mailbox: MailboxId(1),
@@ -80,10 +80,10 @@ async fn the_depth_says_how_old_and_how_large_everything_is_and_which_lane_refus
         .expect("written");
     let config = Config { low_max_entries: 2, ..fleet.queue().config().clone() };
     let queue = Queue::connect(&config).expect("a queue");
-    queue.enqueue((1..=2).map(|uid| job(mail(uid), Lane::Low)).collect()).await.expect("enqueued");
     queue.enqueue(vec![job(mail(3), Lane::Normal)]).await.expect("enqueued");
     let consumer = queue.consumer(ConsumerName::for_this_process());
     let held = consumer.claim(1).await.expect("claimed");
+    queue.enqueue((1..=2).map(|uid| job(mail(uid), Lane::Low)).collect()).await.expect("enqueued");
     let old = async || {
         let depth = queue.depth().await.ok()?;
         (depth.lane(Lane::Low).oldest.waiting >= Some(5)).then_some(depth)
@@ -123,7 +123,7 @@ fn the_help_of_the_depth_says_what_a_script_can_rely_on() {
 }
 
 /// The first line of a table or text that has all these words.
-fn line<'a>(text: &'a str, words: &[&str]) -> &'a str {
+pub fn line<'a>(text: &'a str, words: &[&str]) -> &'a str {
     let found = text.lines().find(|line| words.iter().all(|word| line.contains(word)));
     found.unwrap_or_else(|| panic!("{words:?} is missing in:\n{text}"))
 }

@@ -154,8 +154,8 @@ impl DoorMetrics {
             )?,
             sweep_failed: metrics.counter(
                 "mailfleet_webhook_sweep_failed_total",
-                "Webhook calls without effect that the sweep could not put into the queue, because its lane or Redis was full; \
-                 the next look tries, and counts, those again.",
+                "Webhook calls without effect that the sweep could not put into the queue, because its lane or Redis was full \
+                 or it was closed; the next look tries, and counts, those again.",
             )?,
             registrations: metrics.counters(
                 "mailfleet_outbound_requests_total",

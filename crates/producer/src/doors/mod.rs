@@ -13,6 +13,7 @@ pub mod config;
 mod enqueue;
 mod messages;
 pub mod metrics;
+mod notes;
 mod rate;
 mod reference;
 mod registration;
@@ -31,6 +32,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::services::Services;
 use enqueue::{Hint, Missed};
+use notes::Notes;
 use rate::Buckets;
 use reply::Refused;
 pub use serve::open;
@@ -41,6 +43,7 @@ pub struct Door {
     services: Arc<Services>,
     shutdown: Shutdown,
     buckets: Buckets,
+    notes: Notes,
     hint: Hint,
     /// Rights to ask PostgreSQL: half of the connections, so that a flood of calls leaves the mailboxes theirs.
     slots: Semaphore,

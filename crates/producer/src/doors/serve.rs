@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::enqueue::Missed;
+use super::notes::Notes;
 use super::rate::Buckets;
 use super::{Door, Inbox, enqueue, messages, reply, sweep, webhooks};
 use crate::config::Config;
@@ -55,6 +56,7 @@ pub async fn open(process: &Process<Config>, services: &Arc<Services>) -> anyhow
         services: Arc::clone(services),
         shutdown: shutdown.clone(),
         buckets: Buckets::new(config.rate_per_second, config.rate_burst),
+        notes: Notes::default(),
         hint,
         slots: Semaphore::new((services.config.postgres.pool_size / 2).max(1)),
         unusable_log: LogGate::each_second(),

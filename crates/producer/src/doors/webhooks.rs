@@ -132,7 +132,7 @@ async fn read(
         verified = true;
         provider.read(&call)
     });
-    if verified {
+    if verified && endpoint.note.is_some() && door.notes.may_clear(endpoint.id, Instant::now()) {
         door.note(endpoint, None).await;
     }
     match &read {
@@ -148,8 +148,10 @@ async fn read(
             let needs = provider.secret();
             let note = format!(
                 "calls are refused (503), because they cannot be verified: {why}. Put {needs} where the producer can read it; \
-                 it is read for each call, and this goes with the next one that is verified"
+                 it is read for each call, and this goes with the next one that is verified. Where there are several producers, each \
+                 of them must be able to read it"
             );
+            door.notes.refused(endpoint.id);
             door.note(endpoint, Some(&note)).await;
         }
         // The reason is our text; what the caller wrote is in none of it but for names of fields.

@@ -49,10 +49,10 @@ local function add(counts, field, by)
   if field then counts[field] = (counts[field] or 0) + by end
 end
 
--- An entry of this job came (1) or went (-1), and so many bytes with it; written down by `write_counts`.
-local function count_entry(job, lane, id, by, size)
-  local account = lane > 1 and account_of(job)
-  if account then add(moved[lane], account, by) end
+-- An entry of this job came (1) or went (-1), and so many bytes with it; written down by `write_counts`. `account` is
+-- nil where its entries are not counted.
+local function count_entry(job, account, lane, id, by, size)
+  if account then moved[lane][account] = (moved[lane][account] or 0) + by end
   moved_bytes[lane] = moved_bytes[lane] + by * size
   if recount_at ~= false and is_recounted(lane, id) then
     add(moved_passed, account_field(job, lane), by)

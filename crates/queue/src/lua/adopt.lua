@@ -21,7 +21,7 @@ for lane = 1, 3 do
         more = 1
         break
       elseif count >= 2 and alone_left <= 0 then
-        redis.call('XCLAIM', KEYS[lane], GROUP, 'alone', 0, id, 'IDLE', RIPE_MS, 'JUSTID')
+        redis.call('XCLAIM', KEYS[lane], GROUP, 'alone', 0, id, 'IDLE', RIPE_MS, 'RETRYCOUNT', at_rest(count), 'JUSTID')
       else
         local entry = redis.call('XCLAIM', KEYS[lane], GROUP, me, 0, id, 'RETRYCOUNT', at_rest(count))[1]
         if entry then

@@ -5,19 +5,17 @@
 -- Reply: for each entry 1 (moved) or 0 (not ours any more: nothing was touched).
 -- Safe: the caller wrote the PostgreSQL row before, so what is removed here is not lost if Redis dies in between; the
 --   removing writes come first, so that it works at maxmemory.
-local entries = {}
+local lanes, ids, jobs, blobs, reasons = {}, {}, {}, {}, {}
 for i = 2, #ARGV, 4 do
-  local n = #entries + 1
-  entries[n] = { lane = tonumber(ARGV[i]), id = ARGV[i + 1], job = ARGV[i + 2], reason = ARGV[i + 3],
-    blob = KEYS[9 + n] }
+  local n = #ids + 1
+  lanes[n], ids[n], jobs[n], reasons[n], blobs[n] = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], KEYS[9 + n]
 end
-local replies = {}
-for i, gone in ipairs(remove(ARGV[1], entries)) do
-  replies[i] = gone and 1 or 0
-  local entry = entries[i]
-  if gone and redis.call('HEXISTS', KEYS[6], entry.job) == 0 then
-    local id = redis.call('XADD', KEYS[5], '*', 'j', entry.job, 'l', LETTER[entry.lane], 'why', entry.reason)
-    redis.call('HSET', KEYS[6], entry.job, 'X|' .. LETTER[entry.lane] .. '|' .. id)
+local replies = remove(ARGV[1], lanes, ids, jobs, blobs)
+for i, reply in ipairs(replies) do
+  if reply == 1 and redis.call('HEXISTS', KEYS[6], jobs[i]) == 0 then
+    local letter = LETTER[lanes[i]]
+    local id = redis.call('XADD', KEYS[5], '*', 'j', jobs[i], 'l', letter, 'why', reasons[i])
+    redis.call('HSET', KEYS[6], jobs[i], 'X|' .. letter .. '|' .. id)
   end
 end
 return replies

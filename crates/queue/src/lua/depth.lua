@@ -19,17 +19,6 @@ local function age_of(row)
   return row and math.max(0, now - tonumber(string.match(row[1], '^(%d+)'))) or 0
 end
 
--- The first entry that no consumer has read.
-local function first_unread(lane)
-  local last = '0-0'
-  for _, info in ipairs(group_rows('XINFO', 'GROUPS', KEYS[lane])) do
-    local about = {}
-    for i = 1, #info, 2 do about[info[i]] = info[i + 1] end
-    if about.name == GROUP then last = about['last-delivered-id'] end
-  end
-  return redis.call('XRANGE', KEYS[lane], '(' .. last, '+', 'COUNT', 1)[1]
-end
-
 -- What is pending: entries and age of the oldest by state.
 local function pending_states(lane)
   local states, consumers = {}, 0
@@ -50,11 +39,13 @@ end
 
 -- Entries that nobody has read, and the age of the oldest. What somebody deleted by hand while it was pending stays
 -- pending, so that fewer seem to be left unread than are. Where that shows, the number is not known: with fewer entries
--- than pending ones, or where there is a first unread entry and none left by number, or the other way round.
+-- than pending ones, or where there is a first unread entry and none left by number, or the other way round. The last is
+-- so where entries were passed over by hand (XGROUP SETID, XACK): they wait, and for how long is not known either.
 local function waiting_in(lane, length, pending_total)
-  local first, waiting = first_unread(lane), length - pending_total
+  local first = redis.call('XRANGE', KEYS[lane], '(' .. last_read(lane), '+', 'COUNT', 1)[1]
+  local waiting = length - pending_total
   if waiting < 0 or (waiting > 0) ~= (first ~= nil) then waiting = -1 end
-  return waiting, age_of(first)
+  return waiting, (first or waiting >= 0) and age_of(first) or -1
 end
 
 -- How many of the due times are those of delayed entries. A due time outlives a group that was lost until a claim meets

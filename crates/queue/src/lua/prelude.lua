@@ -41,6 +41,31 @@ local function group_rows(...)
   return reply or {}
 end
 
+-- What XINFO says of the group of a lane; nil where stream or group is gone.
+local function group_of(lane)
+  for _, info in ipairs(group_rows('XINFO', 'GROUPS', KEYS[lane])) do
+    local about = {}
+    for i = 1, #info, 2 do about[info[i]] = info[i + 1] end
+    if about.name == GROUP then return about end
+  end
+  return nil
+end
+
+-- Makes the group of a lane where there is none: from 0, never from `$`, which would pass over what is already in the
+-- stream. Its entries come as new ones then, although they may have been through something: the last of them is noted in
+-- KEYS[8] until it is read. Returns whether the group was made, and that entry's id.
+local REMADE = { '#remade|h', '#remade|n', '#remade|l' }
+local function make_group(lane)
+  local reply = redis.pcall('XGROUP', 'CREATE', KEYS[lane], GROUP, '0', 'MKSTREAM')
+  if type(reply) == 'table' and reply.err then
+    if not string.find(reply.err, 'BUSYGROUP', 1, true) then error(reply) end
+    return false
+  end
+  local last = redis.call('XREVRANGE', KEYS[lane], '+', '-', 'COUNT', 1)[1]
+  if last then redis.call('HSET', KEYS[8], REMADE[lane], last[1]) end
+  return true, last and last[1]
+end
+
 -- The delivery count of an entry that `owner` still owns, else nil. Every move asks this first: XCLAIM, XACK and XDEL
 -- themselves do not care who owns an entry, so a stale owner could take it from its new one.
 local function pending(lane, id, owner)

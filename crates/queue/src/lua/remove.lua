@@ -1,8 +1,10 @@
 -- Shared by `done` and `dead_letter`: takes entries that this consumer owns out of their lanes, with record and blob.
 --
--- `entries`: list of { lane, id, job, blob }. Returns a list with, for each entry, `true` when it was ours and is now
--- gone, else `false`. The acknowledgements and deletions come first: they free memory, are allowed at maxmemory, and
--- make the script a writing one, after which Redis lets the rest of it pass as well.
+-- Lane, entry id, job id and blob key (where there is one) of the entries stand in four lists. Returns a list with, for each
+-- entry, 1 when it was ours and is now gone, else 0. The acknowledgements and deletions come first: they free memory,
+-- are allowed at maxmemory, and make the script a writing one, after which Redis lets the rest of it pass as well.
+
+local LETTER_BYTE = { string.byte('h'), string.byte('n'), string.byte('l') }
 
 -- The delivery counts of a batch's entries of one lane, by entry id: one look at this consumer's pending list from the
 -- first of them on, where those of one claim stand side by side. What is not seen there is asked for by itself.
@@ -15,51 +17,55 @@ local function pending_from(lane, ids, me)
   return counts
 end
 
--- `owned` for a batch: for each entry whether it is this consumer's, its size, and whether the job's record speaks of it.
-local function owned_all(me, entries)
-  local jobs, ids, ours, sizes, own = {}, { {}, {}, {} }, {}, {}, {}
-  for i, entry in ipairs(entries) do
-    jobs[i] = entry.job
-    table.insert(ids[entry.lane], entry.id)
-  end
-  local records, counts = records_of(jobs), {}
-  for lane = 1, 3 do counts[lane] = pending_from(lane, ids[lane], me) end
-  for i, entry in ipairs(entries) do
-    local said = 'Q|' .. LETTER[entry.lane] .. '|' .. entry.id .. '|'
-    local record = records[i]
-    local size = record and string.sub(record, 1, #said) == said and string.match(record, '^%d+', #said + 1)
-    if size and counts[entry.lane][entry.id] then
-      ours[i], sizes[i], own[i] = true, tonumber(size), true
-    else
-      local count, found, mine = owned(entry.lane, entry.id, me, entry.job)
-      ours[i], sizes[i], own[i] = count ~= nil, found, mine ~= nil
-    end
-  end
-  return ours, sizes, own
+-- The size that a record tells, if it is that of this very entry and the job has been through nothing; else nil. The
+-- pattern of `parse` would make eight strings to find that out.
+local function size_in(record, lane, id)
+  local after = 5 + #id
+  if string.byte(record, 1) ~= 81 or string.byte(record, 3) ~= LETTER_BYTE[lane] or string.byte(record, after) ~= 124
+    or string.find(record, id, 5, true) ~= 5 then return nil end
+  return tonumber(string.match(record, '^%d+', after + 1))
 end
 
-local function remove(me, entries)
-  local ours, sizes, own = owned_all(me, entries)
-  local ids, jobs, blobs = { {}, {}, {} }, {}, {}
-  for i, entry in ipairs(entries) do
-    if ours[i] then table.insert(ids[entry.lane], entry.id) end
-    -- Where the job was lost and enqueued again, record and blob belong to its new entry and stay.
-    if own[i] then
-      jobs[#jobs + 1] = entry.job
-      blobs[#blobs + 1] = entry.blob
+local function remove(me, lanes, ids, jobs, blobs)
+  local by_lane, records, counts = { {}, {}, {} }, records_of(jobs), {}
+  for i, id in ipairs(ids) do
+    local of = by_lane[lanes[i]]
+    of[#of + 1] = id
+  end
+  for lane = 1, 3 do counts[lane] = pending_from(lane, by_lane[lane], me) end
+  local gone, gone_jobs, gone_blobs, sizes, replies = { {}, {}, {} }, {}, {}, {}, {}
+  for i, id in ipairs(ids) do
+    local lane, record = lanes[i], records[i]
+    local size = record and counts[lane][id] and size_in(record, lane, id)
+    local ours, own = size, size
+    if not size then
+      local count, found, of_job = owned(lane, id, me, jobs[i])
+      ours, size, own = count, found, of_job
     end
+    if ours then
+      local of = gone[lane]
+      of[#of + 1] = id
+      sizes[i] = size
+    end
+    -- Where the job was lost and enqueued again, record and blob belong to its new entry and stay.
+    if own then
+      gone_jobs[#gone_jobs + 1] = jobs[i]
+      gone_blobs[#gone_blobs + 1] = blobs[i]
+    end
+    replies[i] = ours and 1 or 0
   end
   for lane = 1, 3 do
-    if #ids[lane] > 0 then
-      redis.call('XACK', KEYS[lane], GROUP, unpack(ids[lane]))
-      redis.call('XDEL', KEYS[lane], unpack(ids[lane]))
+    if #gone[lane] > 0 then
+      redis.call('XACK', KEYS[lane], GROUP, unpack(gone[lane]))
+      redis.call('XDEL', KEYS[lane], unpack(gone[lane]))
     end
   end
-  if #jobs > 0 then redis.call('HDEL', KEYS[6], unpack(jobs)) end
-  if #blobs > 0 then redis.call('UNLINK', unpack(blobs)) end
-  for i, entry in ipairs(entries) do
-    if ours[i] then count_entry(entry.job, entry.lane, entry.id, -1, sizes[i]) end
+  if #gone_jobs > 0 then redis.call('HDEL', KEYS[6], unpack(gone_jobs)) end
+  if #gone_blobs > 0 then redis.call('UNLINK', unpack(gone_blobs)) end
+  for i, id in ipairs(ids) do
+    local lane, job = lanes[i], jobs[i]
+    if sizes[i] then count_entry(job, lane > 1 and account_of(job), lane, id, -1, sizes[i]) end
   end
   write_counts()
-  return ours
+  return replies
 end

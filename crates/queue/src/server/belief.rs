@@ -2,8 +2,8 @@
 //!
 //! A server alone is what it is, and a node of a cluster that has lost its slots says so. A former master of sentinels does
 //! not: one that stood still, or was cut off from them, takes work until it hears that another one was promoted, and that
-//! work is lost. So what sentinels said is asked for again every few seconds, by one caller while others go on, and after a
-//! silence before anything is sent.
+//! work is lost. So what sentinels said is asked for again every few seconds, while calls go on, and after a silence before
+//! anything is sent.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -24,7 +24,7 @@ const NEARLY_OLD: Duration = Duration::from_secs(4);
 pub(crate) enum Trust {
     /// Go to this one.
     Sure(Arc<View>),
-    /// It is time to ask; whoever does not can go to this one meanwhile.
+    /// It is time to ask; calls go to this one meanwhile.
     Stale(Arc<View>),
     /// Ask first.
     Unknown,
@@ -98,7 +98,14 @@ impl Belief {
         self.state.read().unwrap_or_else(PoisonError::into_inner).view.clone()
     }
 
-    /// It was asked for, and found to be this.
+    /// What was said in answer to a question of `since` or later, if there is no doubt about it.
+    pub(crate) fn known_since(&self, since: Instant) -> Option<Arc<View>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let is_known = !state.doubted && state.confirmed.is_some_and(|confirmed| confirmed >= since);
+        if is_known { state.view.clone() } else { None }
+    }
+
+    /// It was asked for at `now`, and found to be this.
     pub(crate) fn confirm(&self, view: Arc<View>, now: Instant) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if state.doubted || !state.view.as_ref().is_some_and(|before| before.has_the_masters_of(&view)) {

@@ -5,10 +5,14 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use redis::{Client, RedisError, RedisResult, Value};
+use tokio::time::{Instant, timeout_at};
 
 use super::node::{connection_config, host_and_port, place};
 use super::slot::SLOTS;
+use crate::info::value;
 
+/// Once one node has answered, the others are waited for no longer than this.
+const STRAGGLERS: Duration = Duration::from_millis(100);
 /// No cluster has more nodes than Redis recommends as the most.
 const NODES_MAX: usize = 1_000;
 
@@ -29,35 +33,59 @@ pub(crate) enum Said {
     Silent(String, Option<RedisError>),
 }
 
-/// Asks all of them at once and takes the first answer of a node that thinks that the cluster works: one that is cut off
-/// from the others knows that it does not. Where none thinks so within `limit`, any answer is taken.
+/// Asks all of them at once. What is said with the highest epoch holds: every failover and every move of a slot has a higher
+/// one. A node that stood still while its replica was promoted does not know of it yet and may answer first, so more than
+/// half are heard where they answer soon. Of those who think that the cluster works; one that is cut off from the others
+/// knows that it does not. Where none thinks so within `limit`, any answer is taken.
 pub(crate) async fn ask(nodes: &[Client], limit: Duration) -> Said {
     let mut answers: FuturesUnordered<_> = nodes
         .iter()
         .map(async |node| (node, tokio::time::timeout(limit, ask_one(node, limit)).await))
         .collect();
-    let (mut second_best, mut silent) = (None, (String::new(), None));
-    while let Some((node, answer)) = answers.next().await {
+    let (mut newest, mut second_best, mut silent) = (None::<Answer>, None, (String::new(), None));
+    let (mut answered, mut until) = (0, Instant::now() + limit * 2);
+    while let Ok(Some((node, answer))) = timeout_at(until, answers.next()).await {
         match answer {
-            Ok(Ok((true, layout))) => return Said::Layout(layout),
-            Ok(Ok((false, layout))) => second_best = Some(layout),
+            Ok(Ok(answer)) if answer.works => {
+                until = until.min(Instant::now() + STRAGGLERS);
+                answered += 1;
+                if newest.as_ref().is_none_or(|newest| newest.epoch < answer.epoch) {
+                    newest = Some(answer);
+                }
+                if answered * 2 > nodes.len() {
+                    break;
+                }
+            }
+            Ok(Ok(answer)) => second_best = Some(answer),
             Ok(Err(error)) => silent = (place(node.get_connection_info().addr()), Some(error)),
             Err(_) if silent.1.is_none() => silent.0 = place(node.get_connection_info().addr()),
             Err(_) => {}
         }
     }
-    second_best.map_or(Said::Silent(silent.0, silent.1), Said::Layout)
+    newest.or(second_best).map_or(Said::Silent(silent.0, silent.1), |answer| Said::Layout(answer.layout))
 }
 
-/// The layout, and whether this node thinks that the cluster works.
-async fn ask_one(node: &Client, limit: Duration) -> RedisResult<(bool, Layout)> {
+/// What one of them says.
+struct Answer {
+    layout: Layout,
+    /// Whether it thinks that the cluster works.
+    works: bool,
+    epoch: u64,
+}
+
+async fn ask_one(node: &Client, limit: Duration) -> RedisResult<Answer> {
     let config = connection_config(limit);
     let mut connection = node.get_multiplexed_async_connection_with_config(&config).await?;
-    // Not as a pipeline, whose errors do not tell what the server said.
+    // Not as a pipeline, whose errors do not tell what the server said. The epoch before the slots: it is never newer.
     let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(&mut connection).await?;
     let slots: Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
     let own = host_and_port(node.get_connection_info()).map_or("", |(host, _)| host);
-    Ok((info.contains("cluster_state:ok"), read(slots, own)))
+    let epoch = value(&info, "cluster_current_epoch").and_then(|epoch| epoch.parse().ok());
+    Ok(Answer {
+        layout: read(slots, own),
+        works: value(&info, "cluster_state") == Some("ok"),
+        epoch: epoch.unwrap_or(0),
+    })
 }
 
 /// Reads CLUSTER SLOTS. `own` is the host that was asked, which a node leaves out where it does not know it. Lines that
@@ -98,7 +126,44 @@ fn read_node(node: Value, own: &str) -> Option<(String, u16)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::{fake, silent};
     use super::*;
+
+    /// One that answers after `delay`, with all slots at `port`.
+    async fn node(delay: u64, port: u16, state: &'static str, epoch: u64) -> Client {
+        let (_, client) = fake(Duration::from_millis(delay), move |words| match words.get(1)?.as_str() {
+            "INFO" => {
+                let info = format!("cluster_state:{state}\r\ncluster_current_epoch:{epoch}\r\n");
+                Some(format!("${}\r\n{info}\r\n", info.len()))
+            }
+            "SLOTS" => Some(format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$1\r\nh\r\n:{port}\r\n")),
+            _ => None,
+        })
+        .await;
+        client
+    }
+
+    async fn said(nodes: &[Client]) -> (u16, Duration) {
+        let asked = Instant::now();
+        match ask(nodes, Duration::from_secs(5)).await {
+            Said::Layout(layout) => (layout.ranges[0].2.1, asked.elapsed()),
+            Said::Silent(..) => (0, asked.elapsed()),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_knows_less_is_not_believed_although_it_answers_first() {
+        let (old, new) = (node(0, 1, "ok", 5).await, node(10, 2, "ok", 6).await);
+        let (hangs, down) = (silent().await.1, node(0, 3, "fail", 7).await);
+        let (port, took) = said(&[old.clone(), new.clone(), hangs.clone()]).await;
+        assert_eq!(port, 2);
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert_eq!(said(&[down.clone(), new, hangs.clone()]).await.0, 2, "that one is cut off");
+        let (port, took) = said(&[old, hangs.clone(), hangs.clone()]).await;
+        assert_eq!(port, 1, "all that there is");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert_eq!(said(&[down]).await.0, 3, "better than nothing");
+    }
 
     #[test]
     fn slots_are_read_with_replicas_and_a_host_that_the_node_does_not_know() {

@@ -7,6 +7,8 @@
 mod address;
 mod belief;
 mod cluster;
+#[cfg(test)]
+mod fake;
 mod node;
 mod sentinels;
 mod slot;
@@ -17,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Client, ConnectionInfo, ErrorKind, RedisError, ServerErrorKind};
 use rustls::crypto::CryptoProvider;
+use tokio::sync::OwnedMutexGuard;
 
 pub(crate) use self::address::Address;
 pub(crate) use self::belief::is_slow;
@@ -30,7 +33,8 @@ use crate::config::{Config, ConfigError};
 use crate::error::{Error, Result};
 use crate::pool::breaks;
 
-/// A sentinel or a node of a cluster is waited for no longer than this where others may answer.
+/// A sentinel or a node of a cluster is waited for no longer than this where others may answer, nor than a third of the
+/// response timeout: so whoever asks after somebody who asked in vain has its turn within that.
 const ASK_LIMIT: Duration = Duration::from_secs(1);
 
 /// The servers.
@@ -42,7 +46,7 @@ pub(crate) struct Servers {
     /// Nodes that were seen in a cluster, beyond those of the configuration.
     seen: Mutex<Vec<(String, u16)>>,
     /// Held while somebody looks them up, so that many callers in trouble ask once.
-    finding: tokio::sync::Mutex<()>,
+    finding: Arc<tokio::sync::Mutex<()>>,
     timeout: Duration,
 }
 
@@ -97,15 +101,7 @@ impl Servers {
             }
         };
         let timeout = config.response_timeout();
-        Ok(Self {
-            maker,
-            finder,
-            place,
-            belief,
-            seen: Mutex::default(),
-            finding: tokio::sync::Mutex::default(),
-            timeout,
-        })
+        Ok(Self { maker, finder, place, belief, seen: Mutex::default(), finding: Arc::default(), timeout })
     }
 
     /// Where they are, as the configuration says it; never the login.
@@ -123,31 +119,65 @@ impl Servers {
         !matches!(self.finder, Finder::Nobody)
     }
 
-    /// Who has which slots: what is known, or where that is in doubt what is found now.
-    pub(crate) async fn view(&self, doing: &'static str) -> Result<Arc<View>> {
-        let turn = match self.belief.trust(Instant::now()) {
-            Trust::Sure(view) => return Ok(view),
-            Trust::Stale(view) => match self.finding.try_lock() {
-                Ok(turn) => Some(turn),
-                Err(_) => return Ok(view),
-            },
-            Trust::Unknown => None,
-        };
-        // Bounded as a whole, since others may be looking it up one after the other and fail.
+    /// Who has which slots: what is known, or where that is in doubt what is found now. What is merely old is asked for again
+    /// by a task of its own, so that sentinels which hang hold up nobody.
+    pub(crate) async fn view(self: &Arc<Self>, doing: &'static str) -> Result<Arc<View>> {
+        match self.belief.trust(Instant::now()) {
+            Trust::Sure(view) => Ok(view),
+            Trust::Stale(view) => {
+                // One at a time: whoever has the turn is asking already.
+                if let Ok(turn) = Arc::clone(&self.finding).try_lock_owned() {
+                    let this = Arc::clone(self);
+                    // A failure is the next one's reason to ask again.
+                    tokio::spawn(
+                        async move { this.look_up(doing, Some(turn), || this.sure()).await.map(drop) },
+                    );
+                }
+                Ok(view)
+            }
+            Trust::Unknown => self.look_up(doing, None, || self.sure()).await,
+        }
+    }
+
+    fn sure(&self) -> Option<Arc<View>> {
+        match self.belief.trust(Instant::now()) {
+            Trust::Sure(view) => Some(view),
+            Trust::Stale(_) | Trust::Unknown => None,
+        }
+    }
+
+    /// Who has which slots, by what was asked for at `since` or later: what was said before is not enough.
+    pub(crate) async fn view_since(&self, doing: &'static str, since: Instant) -> Result<Arc<View>> {
+        self.look_up(doing, None, || self.belief.known_since(since)).await
+    }
+
+    /// Finds out who has which slots, unless it is `known` when it is our turn to ask. Bounded as a whole, since others may
+    /// be asking, one after the other, and fail.
+    async fn look_up(
+        &self,
+        doing: &'static str,
+        turn: Option<OwnedMutexGuard<()>>,
+        known: impl Fn() -> Option<Arc<View>>,
+    ) -> Result<Arc<View>> {
         let found = tokio::time::timeout(self.timeout, async {
             let _turn = match turn {
                 Some(turn) => turn,
-                None => self.finding.lock().await,
+                None => Arc::clone(&self.finding).lock_owned().await,
             };
-            match self.belief.trust(Instant::now()) {
-                Trust::Sure(view) => Ok(view),
-                Trust::Stale(_) | Trust::Unknown => self.find(doing).await,
+            match known() {
+                Some(view) => Ok(view),
+                None => self.find(doing).await,
             }
         });
         found.await.unwrap_or_else(|_| {
             let (place, reason) = (self.place.clone(), "nobody said in time which server to ask");
             Err(Error::NoConnection { doing, place, reason })
         })
+    }
+
+    /// Whether this is one of the masters, as far as it is known.
+    pub(crate) fn is_master(&self, node: &Node) -> bool {
+        self.belief.last().is_some_and(|view| view.node_at(node.place()).is_some())
     }
 
     /// A call by this view, and the way to it, took from `from` to `to`.
@@ -171,9 +201,9 @@ impl Servers {
         }
     }
 
-    /// The view after what a node said instead of doing the work: where the slot is now. Others may have moved as well,
-    /// so it is in doubt from the start; what it says of this slot is good for the call at hand.
-    pub(crate) fn moved(&self, view: &Arc<View>, error: &RedisError) -> Option<Arc<View>> {
+    /// The view after what node `asked` said instead of doing the work: where the slot is now. Others may have moved as
+    /// well, so it is in doubt from the start; what it says of this slot is good for the call at hand.
+    pub(crate) fn moved(&self, view: &Arc<View>, asked: &Node, error: &RedisError) -> Option<Arc<View>> {
         let Finder::Cluster { like, .. } = &self.finder else { return None };
         if error.kind() != ErrorKind::Server(ServerErrorKind::Moved) {
             return None;
@@ -182,7 +212,7 @@ impl Servers {
         let (host, port) = address.rsplit_once(':')?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
         // Without a host it is the one that was asked.
-        let host = if host.is_empty() { node::host_and_port(like)?.0 } else { host };
+        let host = if matches!(host, "" | "?") { asked.host()? } else { host };
         let info = at(like, host, port.parse().ok()?);
         let known = view.node_at(&node::place(info.addr())).cloned();
         let node = known.map_or_else(|| self.maker.node(info).ok(), Some)?;
@@ -192,10 +222,12 @@ impl Servers {
     }
 
     async fn find(&self, doing: &'static str) -> Result<Arc<View>> {
+        // What is said was so when it was asked for; by the time that the answer is here it may be so no more.
+        let asked = Instant::now();
         let view = match &self.finder {
             Finder::Nobody => return Err(self.nobody(doing)),
             Finder::Sentinels { name, sentinels, like } => {
-                match sentinels::ask(sentinels, name, self.timeout.min(ASK_LIMIT)).await {
+                match sentinels::ask(sentinels, name, self.ask_limit()).await {
                     sentinels::Said::Master(host, port) => {
                         View::one(self.node(doing, at(like, &host, port))?)
                     }
@@ -219,15 +251,19 @@ impl Servers {
                     };
                     seeds.iter().all(is_new).then(|| self.maker.client(at(like, host, *port)).ok()).flatten()
                 }));
-                match cluster::ask(&asked, self.timeout.min(ASK_LIMIT)).await {
+                match cluster::ask(&asked, self.ask_limit()).await {
                     cluster::Said::Layout(layout) => self.view_of(doing, like, layout)?,
                     cluster::Said::Silent(place, said) => return Err(silent(doing, place, said)),
                 }
             }
         };
         let view = Arc::new(view);
-        self.belief.confirm(Arc::clone(&view), Instant::now());
+        self.belief.confirm(Arc::clone(&view), asked);
         Ok(view)
+    }
+
+    fn ask_limit(&self) -> Duration {
+        ASK_LIMIT.min(self.timeout / 3)
     }
 
     fn seen(&self) -> Vec<(String, u16)> {
@@ -269,5 +305,37 @@ fn silent(doing: &'static str, place: String, said: Option<RedisError>) -> Error
     match said {
         Some(said) => Error::Redis { doing, place, said },
         None => Error::NoConnection { doing, place, reason: "timed out" },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailfleet_model::Secret;
+
+    use super::*;
+
+    fn moved_to(address: &str, asked: &str) -> Option<String> {
+        let config = Config { url: Secret::new("redis+cluster://a:1,b:2"), ..Config::default() };
+        let servers = Servers::new(&config).unwrap();
+        let Finder::Cluster { like, .. } = &servers.finder else { panic!() };
+        let (host, port) = asked.split_once(':').unwrap();
+        let asked = servers.maker.node(at(like, host, port.parse().unwrap())).unwrap();
+        let view = Arc::new(View::one(Arc::clone(&asked)));
+        let said = redis::parse_redis_value(format!("-MOVED 5 {address}\r\n").as_bytes()).unwrap();
+        let said = said.extract_error().unwrap_err();
+        let moved = servers.moved(&view, &asked, &said)?;
+        assert_eq!(moved.master(6).unwrap().place(), asked.place(), "that slot has not moved");
+        Some(moved.master(5).unwrap().place().to_owned())
+    }
+
+    #[test]
+    fn a_slot_has_moved_to_where_its_former_master_says_as_seen_from_that_one() {
+        assert_eq!(moved_to("c:7", "b:2").as_deref(), Some("c:7"));
+        assert_eq!(moved_to("::1:7", "b:2").as_deref(), Some("[::1]:7"));
+        assert_eq!(moved_to("b:2", "b:2").as_deref(), Some("b:2"));
+        // By Redis' `cluster-preferred-endpoint-type`: the host is the one that was asked, or not known.
+        assert_eq!(moved_to(":7", "b:2").as_deref(), Some("b:7"));
+        assert_eq!(moved_to("?:7", "b:2").as_deref(), Some("b:7"));
+        assert_eq!(moved_to("nonsense", "b:2"), None);
     }
 }

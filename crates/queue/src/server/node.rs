@@ -30,6 +30,11 @@ impl Node {
         &self.place
     }
 
+    /// Its host; none where it is the path of a socket.
+    pub(crate) fn host(&self) -> Option<&str> {
+        host_and_port(self.client.get_connection_info()).map(|(host, _)| host)
+    }
+
     /// A connection outside the pool, whose answers are waited for no longer than `timeout`.
     pub(crate) async fn connect(&self, timeout: Duration) -> RedisResult<MultiplexedConnection> {
         let config = connection_config(timeout);

@@ -78,3 +78,58 @@ async fn ask_one(sentinel: &Client, master: &str, limit: Duration) -> RedisResul
     let epoch = all.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
     Ok(Some(Answer { host, port, epoch }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::super::fake::{fake, list, silent};
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    /// One that answers after `delay`.
+    async fn sentinel(delay: u64, port: &'static str, epoch: &'static str) -> Client {
+        let (_, client) = fake(Duration::from_millis(delay), move |words| match words.get(1)?.as_str() {
+            "GET-MASTER-ADDR-BY-NAME" if words[2] == "M" => Some(list(&["h", port])),
+            "GET-MASTER-ADDR-BY-NAME" => Some("*-1\r\n".to_owned()),
+            "MASTER" => Some(list(&["name", "m", "config-epoch", epoch])),
+            _ => None,
+        })
+        .await;
+        client
+    }
+
+    async fn said(sentinels: &[Client]) -> (String, Duration) {
+        let asked = Instant::now();
+        let said = match ask(sentinels, "m", LIMIT).await {
+            Said::Master(_, port) => port.to_string(),
+            Said::Unknown => "unknown".to_owned(),
+            Said::Silent(place, _) => format!("silent {place}"),
+        };
+        (said, asked.elapsed())
+    }
+
+    #[tokio::test]
+    async fn the_highest_epoch_is_believed_whoever_answers_first() {
+        let (old, new, other) =
+            (sentinel(0, "1", "7").await, sentinel(10, "2", "8").await, sentinel(0, "1", "7").await);
+        assert_eq!(said(&[old.clone(), new.clone(), other.clone()]).await.0, "2");
+        assert_eq!(said(&[new, other, old]).await.0, "2");
+    }
+
+    #[tokio::test]
+    async fn one_that_hangs_costs_a_moment_and_one_that_knows_nothing_does_not_count_beside_one_that_does() {
+        let (one, other) = (sentinel(0, "1", "7").await, sentinel(0, "1", "7").await);
+        let (found, took) = said(&[silent().await.1, one.clone(), other.clone()]).await;
+        assert_eq!(found, "1");
+        assert!(took < LIMIT / 2, "{took:?}");
+        let unknown = ask(&[one.clone(), other.clone()], "n", LIMIT).await;
+        assert!(matches!(unknown, Said::Unknown), "{unknown:?}");
+        let (_, unaware) = fake(Duration::ZERO, |words| {
+            (words.get(1)? == "GET-MASTER-ADDR-BY-NAME").then(|| "*-1\r\n".to_owned())
+        })
+        .await;
+        assert_eq!(said(&[unaware, one, other]).await.0, "1");
+    }
+}

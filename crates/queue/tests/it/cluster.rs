@@ -152,13 +152,23 @@ async fn a_configuration_that_does_not_fit_the_server_is_named() {
     assert!(error.to_string().contains("redis+cluster://"), "{error}");
 }
 
+/// The partition of the only master that has a replica.
+fn partition_of_first_master(cluster: &RedisCluster) -> u16 {
+    let owner = |p: &u16| cluster.first_owner(&format!("mailfleet:{{email:processing:{p}}}:high")).unwrap();
+    (0..PARTITIONS).find(|p| owner(p) == 0).unwrap()
+}
+
+async fn promoted(replica: &RedisServer) {
+    eventually("the promoted replica", Duration::from_secs(30), || async {
+        replica.ask::<String>("INFO replication").unwrap().contains("role:master").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn when_a_master_dies_its_partitions_go_on_at_its_replica_within_five_seconds() {
     let cluster = RedisCluster::start(3, 1, &[]).unwrap();
-    // The partition of the only master that has a replica.
-    let partition = (0..PARTITIONS)
-        .find(|p| cluster.first_owner(&format!("mailfleet:{{email:processing:{p}}}:high")).unwrap() == 0)
-        .unwrap();
+    let partition = partition_of_first_master(&cluster);
     let of_it = |uids: std::ops::RangeInclusive<u32>| -> Vec<NewJob> {
         let mail = |uid| NewJob {
             envelope: envelope(at(u128::from(partition), uid), 4),
@@ -179,10 +189,7 @@ async fn when_a_master_dies_its_partitions_go_on_at_its_replica_within_five_seco
     master.kill();
     let outage = consumer.claim(1).await.unwrap_err();
     assert!(outage.is_outage(), "{outage}");
-    eventually("the promoted replica", Duration::from_secs(30), || async {
-        replica.ask::<String>("INFO replication").unwrap().contains("role:master").then_some(())
-    })
-    .await;
+    promoted(replica).await;
     cluster.wait_until_ok().unwrap();
     let since = Instant::now();
     let first = eventually("a claim", SOON, || async { consumer.claim(1).await.ok() }).await;
@@ -198,6 +205,39 @@ async fn when_a_master_dies_its_partitions_go_on_at_its_replica_within_five_seco
     }
     assert_eq!(all.len(), 19);
     assert_eq!(all.into_iter().collect::<BTreeSet<_>>().len(), 19, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_master_did_after_it_stood_still_is_not_believed_when_its_replica_was_promoted_meanwhile() {
+    let cluster = RedisCluster::start(3, 1, &[]).unwrap();
+    let partition = partition_of_first_master(&cluster);
+    let mail = |uid| {
+        let at = at(u128::from(partition), uid);
+        vec![NewJob { envelope: envelope(at, 4), lane: Lane::Normal, raw: "mail".into() }]
+    };
+    let patient = mailfleet_queue::Config {
+        partitions: PARTITIONS,
+        response_timeout_ms: 30_000,
+        ..config(cluster.url())
+    };
+    let queue = Queue::connect(&patient).unwrap();
+    queue.enqueue(mail(1)).await.unwrap();
+    let [master, _, _, replica] = cluster.nodes() else { panic!() };
+    master.wait_for_replica(replica).unwrap();
+    master.pause().unwrap();
+    let sent = tokio::spawn({
+        let (queue, mail) = (queue.clone(), mail(2));
+        async move { queue.enqueue(mail).await }
+    });
+    promoted(replica).await;
+    master.resume().unwrap();
+    if let Err(error) = sent.await.unwrap() {
+        assert!(error.is_outage(), "{error}");
+        let again = eventually("an answer", SOON, || async { queue.enqueue(mail(2)).await.ok() });
+        assert_eq!(again.await, [Enqueued::Queued]);
+    }
+    let live: u64 = replica.ask(&format!("HLEN mailfleet:{{email:processing:{partition}}}:live")).unwrap();
+    assert_eq!(live, 2, "what was said to be queued is where it is worked on");
 }
 
 #[tokio::test]

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use mailfleet_model::Lane;
-use mailfleet_testkit::eventually;
+use mailfleet_queue::{Config, Error, Queue};
+use mailfleet_testkit::{RedisServer, eventually};
 
-use crate::fixture::{Fixture, SOON, id};
+use crate::fixture::{Fixture, SOON, config, id};
 
 /// Opens as many connections as the pool may have, by as many calls at once.
 async fn fill(f: &Fixture) {
@@ -99,6 +100,62 @@ async fn a_server_that_hangs_costs_one_wait_and_not_one_for_each_connection() {
     eventually("an answer", SOON, || async { f.queue.ping().await.ok() }).await;
 }
 
+/// Calls by so many at once; how many of them were answered.
+async fn crowd(f: &Fixture, callers: usize) -> usize {
+    let call = |queue: Queue| async move {
+        let answer = queue.ping().await;
+        assert!(answer.as_ref().err().is_none_or(Error::is_outage), "{answer:?}");
+        answer.is_ok()
+    };
+    let calls: Vec<_> = (0..callers).map(|_| tokio::spawn(call(f.queue.clone()))).collect();
+    let mut answered = 0;
+    for call in calls {
+        answered += usize::from(call.await.unwrap());
+    }
+    answered
+}
+
+#[tokio::test]
+async fn more_callers_than_connections_wait_their_turn_and_a_server_that_hangs_holds_none_of_them_for_long() {
+    let redis = RedisServer::start().unwrap();
+    let config = Config { pool_size: 2, response_timeout_ms: 400, ..config(redis.url()) };
+    let f = Fixture { redis, others: Vec::new(), queue: Queue::connect(&config).unwrap() };
+    let connected = || {
+        let clients: String = f.redis.ask("CLIENT LIST TYPE normal").unwrap();
+        // Besides the one that asks.
+        clients.lines().count() - 1
+    };
+    assert_eq!((crowd(&f, 50).await, connected()), (50, 2));
+    f.redis.pause().unwrap();
+    let asked = Instant::now();
+    assert_eq!(crowd(&f, 50).await, 0);
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    f.redis.resume().unwrap();
+    eventually("all of them again", SOON, || async { (crowd(&f, 50).await == 50).then_some(()) }).await;
+    eventually("no more connections than before", SOON, || async { (connected() <= 2).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_never_accepted_is_an_outage_within_the_response_timeout() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Those that the listener's queue holds; the first one that it does not is left hanging, like all after it.
+    let mut queued = Vec::new();
+    while let Ok(stream) =
+        tokio::time::timeout(Duration::from_millis(200), tokio::net::TcpStream::connect(address)).await
+    {
+        queued.push(stream.unwrap());
+        assert!(queued.len() < 100);
+    }
+    let config = Config { response_timeout_ms: 300, ..config(format!("redis://{address}")) };
+    let queue = Queue::connect(&config).unwrap();
+    let asked = Instant::now();
+    assert!(queue.ping().await.unwrap_err().is_outage());
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+}
+
 #[tokio::test]
 async fn what_redis_refuses_costs_no_connection() {
     let f = Fixture::start();
@@ -137,7 +194,7 @@ async fn fifty_clients_of_a_server_that_is_away_do_not_come_back_in_step() {
     let door = tokio::spawn(closed_door(listener, std::sync::Arc::clone(&seen)));
     let consumers: Vec<_> = (0..CLIENTS)
         .map(|_| {
-            let queue = mailfleet_queue::Queue::connect(&crate::fixture::config(url.clone())).unwrap();
+            let queue = Queue::connect(&config(url.clone())).unwrap();
             queue.consumer(mailfleet_queue::ConsumerName::for_this_process())
         })
         .collect();

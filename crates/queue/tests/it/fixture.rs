@@ -7,7 +7,7 @@ use mailfleet_model::{
     AccountId, ENVELOPE_VERSION, Encoding, Envelope, JobId, Lane, MailRef, MailboxId, Secret, Uid,
     UidValidity, Work,
 };
-use mailfleet_queue::{Config, Consumer, ConsumerName, Delivery, Enqueued, NewJob, Queue};
+use mailfleet_queue::{Config, Consumer, ConsumerName, CountPlace, Delivery, Enqueued, NewJob, Queue};
 use mailfleet_testkit::{RedisCluster, RedisServer, eventually};
 use redis::FromRedisValue;
 
@@ -68,6 +68,16 @@ impl Fixture {
         let jobs: Vec<NewJob> = uids.into_iter().map(|uid| job(uid, lane, format!("mail {uid}"))).collect();
         let enqueued = self.queue.enqueue(jobs).await.unwrap();
         assert!(enqueued.iter().all(|enqueued| *enqueued == Enqueued::Queued), "{enqueued:?}");
+    }
+
+    /// Counts everything anew, in pages of so many entries.
+    pub async fn recount(&self, entries: usize) {
+        let (mut place, mut pages) = (Some(CountPlace::default()), 0);
+        while let Some(from) = place {
+            place = self.queue.recount_accounts(from, entries).await.unwrap();
+            pages += 1;
+            assert!(pages < 10_000, "a count never comes to its end");
+        }
     }
 
     /// Runs one command on every server.

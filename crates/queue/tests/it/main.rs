@@ -25,5 +25,6 @@ mod recounts;
 mod round_trips;
 mod sentinel;
 mod settle;
+mod takeover;
 mod tls;
 mod work;

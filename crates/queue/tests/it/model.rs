@@ -9,6 +9,7 @@ mod agree;
 mod clock;
 mod consume;
 mod jobs;
+mod look;
 mod produce;
 mod raw;
 mod recover;

@@ -1,9 +1,9 @@
 //! Entries that cannot be delivered as they should.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use mailfleet_model::{Lane, MailRef};
-use mailfleet_queue::{Settled, State};
+use mailfleet_model::{Class, Lane, MailRef};
+use mailfleet_queue::{Failure, Settled, State};
 use mailfleet_testkit::eventually;
 
 use crate::fixture::{
@@ -11,6 +11,10 @@ use crate::fixture::{
 };
 
 impl Fixture {
+    async fn normal_in_flight(&self) -> Option<u64> {
+        self.queue.depth().await.unwrap().lane(Lane::Normal).in_flight
+    }
+
     /// Writes an entry by hand, as another program would.
     async fn add_by_hand(&self, job: &str, envelope: &[u8], raw: &[u8]) {
         let mut connection = self.redis.connection().await;
@@ -137,40 +141,56 @@ async fn the_mail_of_an_unreadable_entry_is_unpacked_and_an_entry_without_one_is
 struct JobOf(Option<MailRef>);
 
 #[tokio::test]
-async fn an_entry_without_a_job_goes_to_the_dead_stream_as_it_is_and_stops_nobody() {
+async fn entries_without_a_job_stop_nobody_and_stay_until_whoever_found_them_has_kept_them() {
     let f = Fixture::start();
-    let _: String = f.redis("XADD K:normal * note hello").await;
+    let fields = (0..9_000).map(|n| format!("field{n} value{n}")).collect::<Vec<_>>().join(" ");
+    let many: String = f.redis(&format!("XADD K:normal * {fields}")).await;
     let _: String = f.redis("XADD K:normal * j nonsense e {} r x").await;
     f.enqueue(Lane::Normal, [1]).await;
     let consumer = f.consumer();
     let deliveries = consumer.claim(10).await.unwrap();
     assert_eq!(uids(&deliveries), [1]);
-    assert_eq!((consumer.stats().quarantined, consumer.held()), (2, 1));
-    let dead: redis::Value = f.redis("XRANGE K:dead - +").await;
-    let dead = format!("{dead:?}");
-    assert!(dead.contains("note") && dead.contains("hello") && dead.contains("nonsense"), "{dead}");
     consumer.done(deliveries).await.unwrap();
+
+    let found = consumer.take_strays();
+    assert!(consumer.take_strays().is_empty(), "told once");
+    let name = format!("u:{}:0:normal:{many}", f.queue.config().queue);
+    assert_eq!((found[0].name().as_str(), found[0].lane(), found.len()), (name.as_str(), Lane::Normal, 2));
+    assert_eq!(found[0].fields().len(), 9_000);
+    assert_eq!(found[0].fields()[8_999], (b"field8999".to_vec(), b"value8999".to_vec()));
+    assert_eq!(found[1].fields()[0], (b"j".to_vec(), b"nonsense".to_vec()));
+    assert_eq!(
+        (f.redis::<u64>("XLEN K:normal").await, consumer.held()),
+        (2, 2),
+        "nothing is kept of them yet"
+    );
+    consumer.put_away(found).await.unwrap();
+    assert_eq!(
+        (f.redis::<u64>("XLEN K:normal").await, consumer.held(), consumer.stats().quarantined),
+        (0, 0, 2)
+    );
+    assert_eq!(f.queue.depth().await.unwrap().lane(Lane::Normal).total(), Some(0));
 }
 
 #[tokio::test]
-async fn an_entry_of_any_number_of_fields_is_quarantined_whole() {
+async fn an_entry_without_a_job_whose_finder_dies_is_found_again_under_the_same_name_and_not_taken_from_whoever_has_it()
+ {
     let f = Fixture::start();
-    let fields =
-        |from: u32, to: u32| (from..to).map(|n| format!("field{n} value{n}")).collect::<Vec<_>>().join(" ");
-    let _: String = f.redis(&format!("XADD K:normal * {}", fields(0, 33))).await;
-    let _: String = f.redis(&format!("XADD K:normal * {}", fields(33, 9_000))).await;
-    let consumer = f.consumer();
-    assert!(consumer.claim(10).await.unwrap().is_empty());
-    assert_eq!((consumer.stats().quarantined, f.redis::<u64>("XLEN K:normal").await), (2, 0));
-    let lines: Vec<(String, std::collections::BTreeMap<String, String>)> = f.redis("XRANGE K:dead - +").await;
-    let mut kept: Vec<u32> = Vec::new();
-    for (field, value) in lines.iter().flat_map(|(_, fields)| fields) {
-        let number = field.strip_prefix("field").unwrap();
-        assert_eq!(value.strip_prefix("value"), Some(number));
-        kept.push(number.parse().unwrap());
-    }
-    kept.sort_unstable();
-    assert_eq!(kept, (0..9_000).collect::<Vec<_>>());
+    let _: String = f.redis("XADD K:normal * note hello").await;
+    let (dead, living) = (f.consumer(), f.consumer());
+    let _keeper = living.spawn_keeper().unwrap();
+    assert!(dead.claim(10).await.unwrap().is_empty());
+    let lost = dead.take_strays();
+    let found = eventually("it to be found again", SOON, || async {
+        assert!(living.reclaim(10).await.unwrap().is_empty());
+        living.take_strays().pop()
+    })
+    .await;
+    assert_eq!(found.name(), lost[0].name());
+    dead.put_away(lost).await.unwrap();
+    assert_eq!((dead.stats().quarantined, f.redis::<u64>("XLEN K:normal").await), (0, 1), "it is another's");
+    living.put_away(vec![found]).await.unwrap();
+    assert_eq!((living.stats().quarantined, f.redis::<u64>("XLEN K:normal").await), (1, 0));
 }
 
 #[tokio::test]
@@ -190,4 +210,78 @@ async fn an_entry_deleted_behind_our_back_harms_nobody_and_its_job_can_be_enqueu
     f.enqueue(Lane::Normal, [1]).await;
     assert_eq!(uids(&[claim_one(&living).await]), [3]);
     assert_eq!(uids(&[claim_one(&living).await]), [1]);
+}
+
+#[tokio::test]
+async fn what_hands_took_off_the_pending_list_runs_again_once_the_sweep_has_asked_for_it() {
+    let f = Fixture::start();
+    for way in ["XACK", "DELCONSUMER", "SETID"] {
+        let _: String = f.redis("FLUSHALL").await;
+        f.enqueue(Lane::Normal, 1..=3).await;
+        let (consumer, other) = (f.consumer(), f.consumer());
+        let held = consumer.claim(if way == "SETID" { 1 } else { 2 }).await.unwrap();
+        let name = consumer.name();
+        let (first, last) = (held[0].entry_id().to_owned(), held[held.len() - 1].entry_id().to_owned());
+        let _: redis::Value = match way {
+            "XACK" => f.redis(&format!("XACK K:normal consumers {first} {last}")).await,
+            "DELCONSUMER" => f.redis(&format!("XGROUP DELCONSUMER K:normal consumers {name}")).await,
+            _ => f.redis("XGROUP SETID K:normal consumers $").await,
+        };
+        let new = other.claim(10).await.unwrap();
+        assert_eq!(
+            uids(&new),
+            if way == "SETID" { vec![] } else { vec![3] },
+            "{way}: nobody gets the others"
+        );
+        assert_eq!(f.queue.live(&[id(1), id(2), id(3)]).await.unwrap(), [true; 3], "{way}");
+        let back = other.claim(10).await.unwrap();
+        assert_eq!(uids(&back), if way == "SETID" { vec![2, 3] } else { vec![1, 2] }, "{way}");
+        assert!(
+            back.iter().all(|delivery| !delivery.run_alone() && delivery.counters().crashes == 0),
+            "{way}"
+        );
+        // What is in somebody's hands or waits for its turn is left there.
+        assert_eq!(f.queue.live(&[id(1), id(2), id(3)]).await.unwrap(), [true; 3], "{way}");
+        assert_eq!((other.claim(10).await.unwrap().len(), f.normal_in_flight().await), (0, Some(3)), "{way}");
+        let old = consumer.done(held).await.unwrap();
+        let expected = if way == "SETID" { vec![Settled::Done] } else { vec![Settled::LostLease; 2] };
+        assert_eq!(old, expected, "{way}");
+        let rest: Vec<_> = new.into_iter().chain(back).collect();
+        assert!(other.done(rest).await.unwrap().iter().all(|settled| *settled == Settled::Done), "{way}");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_whose_due_time_was_lost_runs_once_the_sweep_has_asked_for_it_and_one_that_has_its_own_waits()
+{
+    let f = Fixture::start();
+    f.enqueue(Lane::Normal, 1..=3).await;
+    let consumer = f.consumer();
+    let mut held = consumer.claim(3).await.unwrap();
+    let entry = held[1].entry_id().to_owned();
+    let failure = Failure::new(Class::Transient, "no");
+    let an_hour = Duration::from_secs(3_600);
+    consumer.retry(held.remove(0), an_hour, &failure).await.unwrap();
+    consumer.crashed(held.remove(0), an_hour, &failure).await.unwrap();
+    let _: u64 = f.redis("DEL K:delayed").await;
+    consumer.retry(held.remove(0), an_hour, &failure).await.unwrap();
+    assert!(consumer.claim(10).await.unwrap().is_empty());
+    assert_eq!(f.queue.live(&[id(1), id(2), id(3)]).await.unwrap(), [true; 3]);
+    let back = consumer.claim(10).await.unwrap();
+    assert_eq!(uids(&back), [1, 2], "3 has its due time");
+    assert_eq!(back[0].counters().attempts, 1);
+    consumer.done(back).await.unwrap();
+
+    // Of what is known to have crashed, the mark by which it runs alone is lost with the pending list; the crash is not.
+    f.enqueue(Lane::Normal, [2]).await;
+    let again = claim_one(&consumer).await;
+    assert_ne!(again.entry_id(), entry);
+    consumer.crashed(again, Duration::ZERO, &failure).await.unwrap();
+    let again = eventually("it to be due", SOON, || async { consumer.claim(1).await.unwrap().pop() }).await;
+    let _: u64 = f.redis(&format!("XACK K:normal consumers {}", again.entry_id())).await;
+    f.queue.live(&[id(2)]).await.unwrap();
+    let alone = claim_one(&consumer).await;
+    assert!(alone.run_alone() && alone.counters().crashes == 1, "{alone:?}");
+    consumer.done(vec![alone]).await.unwrap();
+    drop(again);
 }

@@ -137,7 +137,8 @@ async fn large_mail_of_an_urgent_lane_keeps_no_other_lane_from_its_share() {
     let deliveries = consumer.claim(100).await.unwrap();
     let of = |lane| deliveries.iter().filter(|delivery| delivery.lane() == lane).count();
     // Of bytes the high lane has taken more than its share, the others have not.
-    assert_eq!(Lane::ALL.map(of), [2, 20, 10]);
+    assert_eq!((of(Lane::High), of(Lane::Normal)), (2, 20));
+    assert!(of(Lane::Low) >= 10, "{}", of(Lane::Low));
     consumer.done(deliveries).await.unwrap();
 }
 

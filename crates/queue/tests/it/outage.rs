@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use mailfleet_model::{Backoff, Class, Classify, Lane};
 use mailfleet_queue::{Queue, Settled};
-use mailfleet_testkit::eventually;
+use mailfleet_testkit::{Proxy, ProxyMode, RedisServer, eventually};
 
 use crate::fixture::{Fixture, LEASE, SOON, claim_one, config, id, uids};
+use crate::name::Name;
 
 #[tokio::test]
 async fn work_goes_on_within_five_seconds_of_redis_being_back() {
@@ -155,6 +156,31 @@ async fn whatever_happens_to_redis_consumption_goes_on_within_five_seconds_of_it
         println!("{trouble}: work went on after {took:?}");
         assert!(took < Duration::from_secs(5), "{trouble}: {took:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_fell_silent_are_given_up_and_consumption_goes_on_within_five_seconds() {
+    let redis = RedisServer::start().unwrap();
+    let old_way = Proxy::start(redis.port()).unwrap();
+    let name = Name::of(old_way.port()).await;
+    let queue = Queue::connect(&config(name.url())).unwrap();
+    let f = Fixture { redis, others: Vec::new(), queue };
+    let mut work = AtWork::start(&f);
+    work.goes_on_after().await;
+    eventually("the doorbell's connection beside those of the pool and the keeper", SOON, || async {
+        let listeners: String = f.redis.ask("CLIENT LIST TYPE pubsub").unwrap();
+        (!listeners.is_empty() && old_way.connections() >= 3).then_some(())
+    })
+    .await;
+    // As behind a firewall that was started anew: what is open gets no answer any more, and no word of that either.
+    old_way.set(ProxyMode::HalfOpen);
+    name.now_leads_to(f.redis.port());
+    let took = work.goes_on_after().await;
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    eventually("nobody holds on to the old ones", SOON, || async {
+        (old_way.connections() == 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use mailfleet_model::{Class, Lane};
-use mailfleet_queue::{Consumer, Delivery, Failure, Settled};
+use mailfleet_queue::{Consumer, Delivery, Enqueued, Failure, NewJob, Settled};
 use mailfleet_testkit::eventually;
 
-use crate::fixture::{Fixture, LEASE, SOON, claim_one, die_with, id, reclaimed, uids};
+use crate::fixture::{Fixture, LEASE, SOON, at, claim_one, die_with, envelope, id, reclaimed, uids};
 
 #[tokio::test]
 async fn what_a_dead_consumer_held_runs_elsewhere_soon_after_the_lease_one_by_one() {
@@ -245,9 +245,13 @@ async fn an_answer_that_was_lost_is_made_good_by_adoption_free_of_charge() {
 
 #[tokio::test]
 async fn a_claim_whose_future_is_dropped_loses_nothing() {
-    // With several partitions a claim that is dropped in their midst gives back what it has, as a handler does.
-    let f = Fixture::start_with(&[], |config| config.partitions = 1);
-    f.enqueue(Lane::Normal, 1..=500).await;
+    let f = Fixture::start_with(&[], |config| config.partitions = 3);
+    let mail = |uid| NewJob {
+        envelope: envelope(at(u128::from(uid % 3), uid), 4),
+        lane: Lane::Normal,
+        raw: "mail".into(),
+    };
+    assert_eq!(f.queue.enqueue((1..=500).map(mail).collect()).await.unwrap(), [Enqueued::Queued; 500]);
     let consumer = f.consumer();
     let mut seen = Vec::new();
     let mut micros = 0;

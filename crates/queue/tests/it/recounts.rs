@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use mailfleet_model::Lane;
-use mailfleet_queue::{Config, ConsumerName, Enqueued, NewJob, Queue};
+use mailfleet_queue::{Config, ConsumerName, CountPlace, Enqueued, NewJob, Queue};
 use mailfleet_testkit::{Cut, Proxy, RedisServer};
 
-use crate::fixture::{at, config, envelope};
+use crate::fixture::{Fixture, at, config, envelope};
 
 fn connect(queue: &str, port: u16) -> Queue {
     Queue::connect(&Config { queue: queue.to_owned(), ..config(format!("redis://127.0.0.1:{port}")) })
@@ -63,7 +63,10 @@ async fn die_counting(redis: &RedisServer, n: u64, cut: Cut) -> bool {
     let dying = connect(&name, proxy.port());
     dying.ping().await.unwrap();
     proxy.cut_at(n, cut);
-    while let Ok(false) = dying.recount_accounts(3).await {}
+    let mut place = Some(CountPlace::default());
+    while let Some(from) = place {
+        place = dying.recount_accounts(from, 3).await.unwrap_or(None);
+    }
     let died = !proxy.is_armed();
     // Entries go from before and behind the place that was reached, and others come.
     let consumer = queue.consumer(ConsumerName::for_this_process());
@@ -72,7 +75,9 @@ async fn die_counting(redis: &RedisServer, n: u64, cut: Cut) -> bool {
         consumer.done(taken).await.unwrap();
     }
     enqueue(&queue, 100..107).await;
-    while !queue.recount_accounts(5).await.unwrap() {
+    let mut place = Some(CountPlace::default());
+    while let Some(from) = place {
+        place = queue.recount_accounts(from, 5).await.unwrap();
         let taken = consumer.claim(1).await.unwrap();
         consumer.done(taken).await.unwrap();
     }
@@ -93,4 +98,34 @@ async fn a_count_whose_process_dies_anywhere_is_finished_by_another_and_is_exact
         }
         assert!(deaths >= 10, "{deaths} round trips of a count");
     }
+}
+
+#[tokio::test]
+async fn a_count_of_several_partitions_says_when_it_is_through_however_far_each_of_them_was() {
+    let f = Fixture::start_with(&[], |config| config.partitions = 3);
+    // Pages of two entries: the partitions have counts of different lengths, and one of them is in its midst already.
+    let mails = |account: u128, uids: std::ops::Range<u32>| {
+        uids.map(move |uid| NewJob {
+            envelope: envelope(at(account, uid), 3),
+            lane: Lane::Low,
+            raw: "raw".into(),
+        })
+    };
+    let jobs: Vec<NewJob> = mails(1, 1..10).chain(mails(2, 1..4)).chain(mails(3, 1..16)).collect();
+    let stored = |job: &NewJob| job.job_id().as_str().len() + job.envelope.encode().len() + job.raw.len();
+    let stored: usize = jobs.iter().map(stored).sum();
+    assert!(f.queue.enqueue(jobs).await.unwrap().iter().all(|answer| *answer == Enqueued::Queued));
+    f.queue.recount_accounts(CountPlace::default(), 2).await.unwrap();
+    for partition in 0..3 {
+        let _: i64 =
+            f.redis(&format!("HSET mailfleet:{{email:processing:{partition}}}:accounts #bytes|l 4711")).await;
+    }
+    let (mut place, mut calls) = (Some(CountPlace::default()), 0);
+    while let Some(from) = place {
+        place = f.queue.recount_accounts(from, 2).await.unwrap();
+        calls += 1;
+        assert!(calls < 50, "at {place:?}");
+    }
+    let depth = f.queue.depth().await.unwrap();
+    assert_eq!(depth.lane(Lane::Low).bytes, Some(stored as u64));
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use mailfleet_model::{Class, Classify, Lane};
-use mailfleet_queue::{Consumer, ConsumerName, Enqueued, Queue, Settled};
-use mailfleet_testkit::{RedisSentinel, RedisServer, eventually, free_port};
+use mailfleet_queue::{Config, Consumer, ConsumerName, Enqueued, Queue, Settled};
+use mailfleet_testkit::{Proxy, ProxyMode, RedisSentinel, RedisServer, eventually, free_port};
 
 use crate::fixture::{claim_one, config, job, uids};
 
@@ -29,7 +29,12 @@ impl Guarded {
     }
 
     fn url(&self) -> String {
-        let hosts: Vec<_> = self.sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port())).collect();
+        Self::url_of(self.sentinels.iter().map(RedisSentinel::port))
+    }
+
+    /// One with sentinels at these ports.
+    fn url_of(ports: impl Iterator<Item = u16>) -> String {
+        let hosts: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
         format!("redis+sentinel://:hunter2@{}/{}", hosts.join(","), RedisSentinel::MASTER)
     }
 
@@ -117,6 +122,54 @@ async fn when_the_master_stands_still_it_is_left_too_and_is_not_believed_when_it
 }
 
 #[tokio::test]
+async fn the_doorbell_is_heard_at_the_new_master_although_the_old_one_only_stands_still() {
+    let guarded = Guarded::start();
+    let (consumer, held) = at_work(&guarded).await;
+    // The first wait ends when the listener is there.
+    consumer.wait(FAILOVER).await;
+    guarded.master.pause().unwrap();
+    guarded.promoted().await;
+    let (mut rings, mut uids) = (0, 100..);
+    let until = Instant::now() + FAILOVER;
+    // The first ring may be that of the listener which has come back, so that two in a row are needed.
+    while rings < 2 {
+        assert!(Instant::now() < until, "no ring within {FAILOVER:?}");
+        let mail = vec![job(uids.next().unwrap(), Lane::Normal, "mail")];
+        let waited = Instant::now();
+        let ring = consumer.wait(Duration::from_secs(2));
+        let ((), enqueued) = tokio::join!(ring, consumer.queue().enqueue(mail));
+        rings = if enqueued.is_ok() && waited.elapsed() < Duration::from_secs(1) { rings + 1 } else { 0 };
+    }
+    drop(held);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_master_did_after_it_stood_still_is_not_believed_when_another_one_was_promoted_meanwhile() {
+    let guarded = Guarded::start();
+    let patient = Config { response_timeout_ms: 30_000, ..config(guarded.url()) };
+    let queue = Queue::connect(&patient).unwrap();
+    queue.enqueue(vec![job(1, Lane::Normal, "mail")]).await.unwrap();
+    guarded.master.wait_for_replica(&guarded.replica).unwrap();
+    guarded.master.pause().unwrap();
+    // By a connection that was used a moment ago: it is sent at once, and waits in the master's socket.
+    let sent = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.enqueue(vec![job(2, Lane::Normal, "mail")]).await }
+    });
+    guarded.promoted().await;
+    guarded.master.resume().unwrap();
+    if let Err(error) = sent.await.unwrap() {
+        assert!(error.is_outage(), "{error}");
+        let again = eventually("an answer", FAILOVER, || async {
+            queue.enqueue(vec![job(2, Lane::Normal, "mail")]).await.ok()
+        });
+        assert_eq!(again.await, [Enqueued::Queued]);
+    }
+    let live: u64 = guarded.replica.ask("HLEN mailfleet:{email:processing:0}:live").unwrap();
+    assert_eq!(live, 2, "what was said to be queued is where it is worked on");
+}
+
+#[tokio::test]
 async fn sentinels_that_are_away_do_not_stop_a_master_that_is_there() {
     let guarded = Guarded::start();
     let (consumer, held) = at_work(&guarded).await;
@@ -127,6 +180,55 @@ async fn sentinels_that_are_away_do_not_stop_a_master_that_is_there() {
     let deliveries = consumer.claim(1).await.unwrap();
     assert_eq!(uids(&deliveries), [11]);
     consumer.done(deliveries).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sentinels_that_hang_cost_one_wait_and_do_not_slow_down_what_works() {
+    let guarded = Guarded::start();
+    let doors: Vec<_> = guarded.sentinels.iter().map(|one| Proxy::start(one.port()).unwrap()).collect();
+    let url = Guarded::url_of(doors.iter().map(Proxy::port));
+    let queue = Queue::connect(&Config { response_timeout_ms: 1_800, ..config(url) }).unwrap();
+    queue.ping().await.unwrap();
+    for door in &doors {
+        door.set(ProxyMode::HalfOpen);
+    }
+    // A connection that breaks makes everybody ask who the master is.
+    let _: redis::Value = guarded.master.ask("CLIENT KILL TYPE normal").unwrap();
+    queue.ping().await.unwrap_err();
+    let at_once = (0..4).map(|_| {
+        tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.ping().await }
+        })
+    });
+    for ping in at_once.collect::<Vec<_>>() {
+        ping.await.unwrap().unwrap();
+    }
+    // What nobody confirmed is asked for again every second, by nobody who has something to do.
+    let (begun, mut slowest) = (Instant::now(), Duration::ZERO);
+    while begun.elapsed() < Duration::from_secs(3) {
+        let asked = Instant::now();
+        queue.ping().await.unwrap();
+        slowest = slowest.max(asked.elapsed());
+    }
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+}
+
+#[tokio::test]
+async fn sentinels_that_are_not_there_at_the_start_are_an_outage_until_they_come() {
+    let guarded = Guarded::start();
+    guarded.sentinels.iter().for_each(|sentinel| sentinel.stop().unwrap());
+    let consumer = Queue::connect(&config(guarded.url())).unwrap().consumer(ConsumerName::for_this_process());
+    let _keeper = consumer.spawn_keeper().unwrap();
+    for _ in 0..3 {
+        let error = consumer.claim(1).await.unwrap_err();
+        assert!(error.is_outage(), "{error}");
+    }
+    // One is enough.
+    guarded.sentinels[1].start_again().unwrap();
+    let since = Instant::now();
+    eventually("a claim", FAILOVER, || async { consumer.claim(1).await.ok() }).await;
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use mailfleet_model::{Class, Classify, Secret};
 use mailfleet_queue::{Config, Queue};
-use mailfleet_testkit::{Certificates, RedisServer};
+use mailfleet_testkit::{Certificates, RedisSentinel, RedisServer};
 
 use crate::fixture::{claim_one, config, job};
 
@@ -29,6 +29,28 @@ async fn a_private_authority_is_believed_when_it_is_named_and_work_goes_on_over_
     let delivery = claim_one(&consumer).await;
     assert_eq!(delivery.raw().len(), 100_000);
     consumer.done(vec![delivery]).await.unwrap();
+}
+
+#[tokio::test]
+async fn sentinels_and_the_master_that_they_name_are_spoken_to_by_tls_and_believed_by_the_same_authority() {
+    let certificates = Certificates::good().unwrap();
+    let redis = RedisServer::start_tls(&certificates).unwrap();
+    let sentinel = RedisSentinel::start_tls(&redis, &certificates).unwrap();
+    let at = |port: u16| format!("rediss+sentinel://127.0.0.1:{port}/{}", RedisSentinel::MASTER);
+    let named = Config { tls_ca_file: Some(certificates.ca()), ..config(at(sentinel.tls_port().unwrap())) };
+    let queue = Queue::connect(&named).unwrap();
+    queue.enqueue(vec![job(1, mailfleet_model::Lane::High, "mail")]).await.unwrap();
+    let consumer = queue.consumer(mailfleet_queue::ConsumerName::for_this_process());
+    let delivery = claim_one(&consumer).await;
+    consumer.done(vec![delivery]).await.unwrap();
+    let clients: String = redis.ask("CLIENT LIST TYPE normal").unwrap();
+    let tls_port = format!("laddr=127.0.0.1:{} ", redis.tls_port().unwrap());
+    // All but the one that asks, and the sentinel's own two.
+    assert!(clients.lines().filter(|line| line.contains(&tls_port)).count() >= 2, "{clients}");
+
+    let other = Certificates::good().unwrap();
+    let text = refusal(&at(sentinel.tls_port().unwrap()), Some(&other)).await;
+    assert!(text.contains("UnknownIssuer") && text.contains("queue.tls_ca_file"), "{text}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use mailfleet_model::TenantId;
 use uuid::Uuid;
 
 use super::made::MadeIds;
+use super::renamed::{Change, Renamed};
 use super::sql::{self, Key, Row, Stands};
 use super::{Imported, NewLead, RefusedLead};
 use crate::error::Result;
@@ -47,8 +48,7 @@ impl<'a> Batch<'a> {
         let keys: BTreeSet<Key> = lines.iter().map(|line| line.key.clone()).collect();
         let ids: BTreeSet<Uuid> = lines.iter().filter_map(|line| line.lead.lead_id).map(|id| id.0).collect();
         let (stand, odd) = sql::by_key(session, tenant, &keys).await?;
-        let mut owners: HashMap<Uuid, Key> =
-            sql::by_id(session, &ids).await?.into_iter().map(|lead| (lead.id, lead.key)).collect();
+        let mut owners: HashMap<Uuid, Key> = sql::by_id(session, &ids).await?.into_iter().collect();
         let mut leads = BTreeMap::new();
         for stands in stand {
             owners.insert(stands.id, stands.key.clone());
@@ -102,7 +102,7 @@ impl<'a> Batch<'a> {
         mut self,
         session: &mut Session,
         tenant: TenantId,
-        imported: &mut Imported,
+        (renamed_before, imported): (&mut Renamed, &mut Imported),
         refused: &mut Vec<RefusedLead>,
     ) -> Result<Vec<Line<'a>>> {
         self.leads.retain(|_, lead| !lead.lines.is_empty());
@@ -126,12 +126,13 @@ impl<'a> Batch<'a> {
         before.retain(|(id, _)| !added.contains(id));
         let before: Vec<Row<'_>> = before.into_iter().map(|(_, row)| row).collect();
         sql::insert(session, tenant, &before).await?;
-        Ok(self.account(&added, imported, refused))
+        Ok(self.account(&added, renamed_before, imported, refused))
     }
 
     fn account(
         self,
         added: &BTreeSet<Uuid>,
+        renamed: &mut Renamed,
         imported: &mut Imported,
         refused: &mut Vec<RefusedLead>,
     ) -> Vec<Line<'a>> {
@@ -150,15 +151,24 @@ impl<'a> Batch<'a> {
                 }
                 continue;
             }
-            let changed = match &lead.stands {
-                None => &mut imported.new_leads,
-                Some(stands) if moved || stands.name.as_deref() != lead.name.as_deref() => {
-                    &mut imported.changed_leads
+            let lines = lead.lines.len() as u64;
+            let change = lead.stands.as_ref().map(|stands| renamed.change(stands, lead.name.as_deref()));
+            // Each line is counted once: what it changed, or as unchanged.
+            imported.unchanged += match change {
+                None => {
+                    imported.new_leads += 1;
+                    lines.saturating_sub(1)
                 }
-                Some(_) => &mut imported.unchanged,
+                Some(Change::Renamed) => {
+                    imported.changed_leads += 1;
+                    lines.saturating_sub(1)
+                }
+                Some(Change::TakenBack) => {
+                    imported.changed_leads = imported.changed_leads.saturating_sub(1);
+                    lines + 1
+                }
+                Some(Change::None) => lines,
             };
-            *changed += 1;
-            imported.unchanged += lead.lines.len().saturating_sub(1) as u64;
         }
         again
     }

@@ -20,6 +20,8 @@ pub(super) struct Stands {
     pub(super) id: Uuid,
     pub(super) key: Key,
     pub(super) name: Option<String>,
+    /// Whether this import has written it.
+    pub(super) ours: bool,
 }
 
 /// A lead to be written.
@@ -32,15 +34,15 @@ pub(super) struct Row<'a> {
 
 /// Asked for in the order of the unique index, which [`PLANS`] leaves no other way to keep: of an empty table the planner thinks
 /// that an index over less than the whole key does as well.
-const BY_KEY: &str = "SELECT r.c AS campaign_id, r.e AS email, l.id, l.name, r.e = lower(r.e) AS lower \
+const BY_KEY: &str = "SELECT r.c AS campaign_id, r.e AS email, l.id, l.name, l.ours, r.e = lower(r.e) AS lower \
      FROM unnest($2::uuid[], $3::text[]) AS r(c, e) \
-     LEFT JOIN LATERAL (SELECT k.id, k.name FROM mailfleet.leads k WHERE k.tenant_id = $1 AND k.campaign_id = r.c \
+     LEFT JOIN LATERAL (SELECT k.id, k.name, k.xmin = pg_current_xact_id()::xid AS ours FROM mailfleet.leads k WHERE k.tenant_id = $1 AND k.campaign_id = r.c \
      AND k.email >= r.e AND k.email <= r.e ORDER BY k.email LIMIT 1) l ON true \
      WHERE l.id IS NOT NULL OR r.e <> lower(r.e)";
 
 /// Like [`BY_KEY`], by the primary key. The wall keeps other tenants' leads out.
-const BY_ID: &str = "SELECT l.campaign_id, l.email, l.id, l.name FROM unnest($1::uuid[]) AS r(i) \
-     CROSS JOIN LATERAL (SELECT k.id, k.campaign_id, k.email, k.name FROM mailfleet.leads k \
+const BY_ID: &str = "SELECT l.campaign_id, l.email, l.id FROM unnest($1::uuid[]) AS r(i) \
+     CROSS JOIN LATERAL (SELECT k.id, k.campaign_id, k.email FROM mailfleet.leads k \
      WHERE k.id >= r.i AND k.id <= r.i ORDER BY k.id LIMIT 1) l";
 
 /// Holds until the transaction ends: no table is read whole, and what is asked for in an order comes out of an index that has
@@ -69,14 +71,14 @@ pub(super) async fn by_key(
         if !get::<bool>(&row, "lower")? {
             odd.insert(key);
         } else if let Some(id) = get(&row, "id")? {
-            stand.push(Stands { id, key, name: get(&row, "name")? });
+            stand.push(Stands { id, key, name: get(&row, "name")?, ours: get(&row, "ours")? });
         }
     }
     Ok((stand, odd))
 }
 
-/// The tenant's leads of some ids.
-pub(super) async fn by_id(session: &mut Session, ids: &BTreeSet<Uuid>) -> Result<Vec<Stands>> {
+/// Whose some ids are among the tenant's leads.
+pub(super) async fn by_id(session: &mut Session, ids: &BTreeSet<Uuid>) -> Result<Vec<(Uuid, Key)>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
@@ -85,7 +87,7 @@ pub(super) async fn by_id(session: &mut Session, ids: &BTreeSet<Uuid>) -> Result
     rows.iter()
         .map(|row| {
             let key = (get(row, "campaign_id")?, get(row, "email")?);
-            Ok(Stands { id: get(row, "id")?, key, name: get(row, "name")? })
+            Ok((get(row, "id")?, key))
         })
         .collect()
 }

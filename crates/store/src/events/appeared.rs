@@ -10,7 +10,7 @@ use super::attach::said_before;
 use super::names::{Alias, Named, Target, lock_named, tell};
 use super::pending::{address, waiting_for_aliases, waiting_for_messages, waiting_for_recipients};
 use crate::error::Result;
-use crate::recipients::{self, Raise, Recipient};
+use crate::recipients::{self, Recipient};
 use crate::rows::get;
 use crate::session::Session;
 use crate::store::Store;
@@ -45,7 +45,7 @@ pub(crate) async fn appeared(session: &mut Session, store: &Store, messages: &[A
         .collect();
     let new = recipients::create(session, &added).await?;
     let said = said_before(session, &new).await?;
-    recipients::raise(session, &Raise::best(said)).await?;
+    recipients::raise(session, &said).await?;
     let sent: Vec<&str> = messages.iter().filter(|m| m.sent).map(|m| m.key.as_str()).collect();
     recipients::at_least_sent(session, &sent).await?;
     let keys: BTreeSet<&str> = messages.iter().map(|message| message.key.as_str()).collect();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use mailfleet_model::{StorageKey, TenantId};
+use tokio_postgres::types::ToSql;
 
 use super::FROM_MAIL;
 use super::names::{Target, by_alias};
@@ -13,8 +14,8 @@ use crate::rows::get;
 use crate::session::Session;
 use crate::store::Store;
 
-/// Most events that are read again for the recipients that one call adds.
-const MOST: i64 = 10_000;
+/// Events that are read again for recipients that are new come in pages of so many.
+const PAGE: usize = 10_000;
 
 /// What was attached.
 #[derive(Debug, Default)]
@@ -79,28 +80,40 @@ async fn believed(session: &mut Session, strict: Vec<Found>) -> Result<Vec<Found
     Ok(believed.collect())
 }
 
-/// What strict events that have their message by another recipient say of these new ones.
-pub(super) async fn said_before(session: &mut Session, new: &[Recipient]) -> Result<Vec<(Recipient, Raise)>> {
-    if new.is_empty() {
-        return Ok(Vec::new());
-    }
+/// What strict events that have their message by another recipient say of these new ones: the one to keep for each. The
+/// locks of the messages are held, so no event joins them meanwhile and the pages come to an end.
+pub(super) async fn said_before(
+    session: &mut Session,
+    new: &[Recipient],
+) -> Result<BTreeMap<Recipient, Raise>> {
     let sql = format!(
         "SELECT {COLUMNS}, e.storage_key, r.a FROM mailfleet.delivery_events e \
          JOIN unnest($1::text[], $2::text[]) AS r(k, a) ON e.storage_key = r.k AND r.a IN (e.recipient, e.original_recipient) \
-         WHERE e.original_recipient IS NOT NULL AND starts_with(e.source, '{FROM_MAIL}') ORDER BY e.id LIMIT $3"
+         WHERE e.original_recipient IS NOT NULL AND starts_with(e.source, '{FROM_MAIL}') AND (e.id, r.a) > ($3, $4::text) \
+         ORDER BY e.id, r.a LIMIT {PAGE}"
     );
     let (keys, addresses): (Vec<&str>, Vec<&str>) =
         new.iter().map(|(key, address)| (key.as_str(), address.as_str())).unzip();
-    let rows = session.query("reading events of new recipients", &sql, &[&keys, &addresses, &MOST]).await?;
-    let mut said = Vec::new();
-    for row in &rows {
-        let recipient = (StorageKey::from_stored(get(row, "storage_key")?), get(row, "a")?);
-        match Pending::read(row) {
-            Ok(event) => said.extend(event.raise.map(|raise| (recipient, raise))),
-            // A newer version has attached it.
-            Err(Error::Unreadable { .. }) => {}
-            Err(error) => return Err(error),
+    let mut said = BTreeMap::new();
+    let mut after = (!new.is_empty()).then(|| (0_i64, String::new()));
+    while let Some((id, address)) = after {
+        let params: [&(dyn ToSql + Sync); 4] = [&keys, &addresses, &id, &address];
+        let rows = session.query("reading events of new recipients", &sql, &params).await?;
+        let mut page = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let recipient = (StorageKey::from_stored(get(row, "storage_key")?), get(row, "a")?);
+            match Pending::read(row) {
+                Ok(event) => page.extend(event.raise.map(|raise| (recipient, raise))),
+                // A newer version has attached it.
+                Err(Error::Unreadable { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
+        said = Raise::best(said.into_iter().chain(page));
+        after = match rows.last() {
+            Some(last) if rows.len() >= PAGE => Some((get(last, "id")?, get(last, "a")?)),
+            _ => None,
+        };
     }
     Ok(said)
 }

@@ -1,4 +1,4 @@
-//! COUNT jobs of 1 KiB: added in bulk, then taken by one worker whose handler does nothing. Prints one line of JSON.
+//! COUNT jobs of 1 KiB: added in bulk, a few calls at once, then taken by one worker whose handler does nothing. Prints one line of JSON.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,8 +10,11 @@ use bullmq::worker::{CancellationToken, ProcessorFn};
 use bullmq::{BulkJob, Job, Queue, Worker};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 
 const BULK: usize = 1_000;
+/// As many as mailfleet has under way.
+const AT_ONCE: usize = 3;
 
 #[tokio::main]
 async fn main() -> bullmq::Result<()> {
@@ -24,10 +27,20 @@ async fn main() -> bullmq::Result<()> {
     let body = "x".repeat(1_024);
 
     let begun = Instant::now();
+    let mut under_way = JoinSet::new();
     for first in (0..count).step_by(BULK) {
         let jobs =
             (first..count.min(first + BULK)).map(|n| BulkJob::new("mail", json!({ "n": n, "body": body })));
-        queue.add_bulk(jobs.collect()).await?;
+        let (queue, jobs) = (queue.clone(), jobs.collect());
+        under_way.spawn(async move { queue.add_bulk(jobs).await });
+        if under_way.len() == AT_ONCE
+            && let Some(added) = under_way.join_next().await
+        {
+            added.expect("adding does not panic")?;
+        }
+    }
+    while let Some(added) = under_way.join_next().await {
+        added.expect("adding does not panic")?;
     }
     let added = count as f64 / begun.elapsed().as_secs_f64();
 

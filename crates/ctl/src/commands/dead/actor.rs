@@ -15,7 +15,8 @@ pub fn actor(by: Option<&str>) -> Actor {
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let os_user = uid.map_or_else(|| "unknown".to_owned(), |uid| user(&users, uid));
     let host = if host.is_empty() { "unknown" } else { host };
-    Actor { os_user, host: host.to_owned(), by: by.map(str::to_owned) }
+    let by = by.map(str::trim).filter(|by| !by.is_empty()).map(str::to_owned);
+    Actor { os_user, host: host.to_owned(), by }
 }
 
 /// The name of a user; without one, as in a container with a user of its own, the number.
@@ -37,5 +38,6 @@ mod tests {
         let users = "root:x:0:0:root:/root:/bin/sh\n# none\nann:x:1000:1000::/home/ann:/bin/sh\n";
         assert_eq!([0, 1_000, 65_532].map(|uid| user(users, uid)), ["root", "ann", "uid 65532"]);
         assert!(!actor(None).os_user.is_empty());
+        assert_eq!([" ", " ann "].map(|by| actor(Some(by)).by), [None, Some("ann".to_owned())]);
     }
 }

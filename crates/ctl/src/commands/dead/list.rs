@@ -18,7 +18,7 @@ pub struct Args {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
-    /// Those that were replayed or came through after all, too
+    /// Those that were replayed or discarded or came through after all, too
     #[arg(long)]
     all: bool,
     #[command(flatten)]

@@ -21,6 +21,7 @@ pub use actor::actor;
 pub use list::to_json;
 pub use lost::lost;
 pub use owners::Owners;
+pub use show::attempt_line;
 use which::Kind;
 
 /// Dead letters: mails and webhook calls that could not be worked off, with the reason

@@ -109,8 +109,9 @@ fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow:
     field("error", &letter.error)?;
     field("died", &text::time(letter.died))?;
     if letter.created != letter.died {
-        let former = letter.previous.as_array().map_or(0, Vec::len);
-        field("first died", &format!("{} ({former} former deaths)", text::time(letter.created)))?;
+        let former = letter.previous.as_array().map_or(0, Vec::len) as u64;
+        let former = text::count(former, "former death", "former deaths");
+        field("first died", &format!("{} ({former})", text::time(letter.created)))?;
     }
     if let Some(closed) = letter.closed {
         field(letter.state.as_str(), &text::time(closed))?;
@@ -123,11 +124,7 @@ fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow:
     }
     field("message-id", letter.message_id.as_deref().unwrap_or("unknown"))?;
     field("lane", letter.lane.as_str())?;
-    let counters = letter.counters;
-    field(
-        "counted",
-        &format!("{} attempts, {} crashes, {} drains", counters.attempts, counters.crashes, counters.drains),
-    )?;
+    field("counted", &text::counters(letter.counters))?;
     let attempts = |history: &serde_json::Value| {
         history
             .as_array()
@@ -147,6 +144,9 @@ fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow:
         attempts(&death["history"])?;
     }
     match &letter.raw {
+        None if letter.job.is_unnamed() => {
+            field("mail", "none: its entry named no job, so nothing can be replayed")
+        }
         None if letter.job.mail_ref().is_none() => {
             field("mail", "none: it stands for a webhook call, which is in mailfleet.webhook_inbox")
         }
@@ -159,7 +159,7 @@ fn print(letter: &DeadLetter, owners: &Owners, mailbox: Option<&str>) -> anyhow:
 }
 
 /// One failed attempt: when, who, why.
-fn attempt_line(attempt: &serde_json::Value) -> String {
+pub fn attempt_line(attempt: &serde_json::Value) -> String {
     let word = |name: &str| attempt[name].as_str().unwrap_or("?");
     match attempt["at_ms"].as_i64().and_then(DateTime::from_timestamp_millis) {
         Some(at) => {
@@ -226,6 +226,11 @@ fn body(mail: &Mail) -> Vec<String> {
 fn write_raw(letter: &DeadLetter, path: &std::path::Path) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
 
+    if path == std::path::Path::new("-") {
+        return Err(Usage::error(
+            "--raw wants the name of a file: standard output has the letter (./- is a file of this name)",
+        ));
+    }
     let raw = letter.raw.as_ref().context("this letter has no raw mail to write")?;
     let mut file = std::fs::OpenOptions::new()
         .write(true)

@@ -1,7 +1,7 @@
 //! `mailfleet queue pause` and `resume`.
 
 use mailfleet_model::Lane;
-use mailfleet_queue::{Paused, Queue};
+use mailfleet_queue::{Pause, Paused, Queue};
 use serde_json::{Value, json};
 
 use super::{Kind, Said, Which, pause_json, since};
@@ -98,9 +98,11 @@ pub(super) fn lines(kind: Kind, paused: &Paused) -> Vec<String> {
         let pause = paused.lane(lane)?;
         Some(format!("{}: the {lane} lane is paused {}", kind.as_str(), since(pause)))
     };
-    let closed = paused
-        .closed
-        .iter()
-        .map(|closed| format!("{}: closed {}; nothing new enters", kind.as_str(), since(closed)));
+    let closed = paused.closed.iter().map(|closed| closed_line(kind, closed));
     Lane::ALL.into_iter().filter_map(lane).chain(closed).collect()
+}
+
+/// That a queue is closed, for people.
+pub(in crate::commands) fn closed_line(kind: Kind, closed: &Pause) -> String {
+    format!("{}: closed {}; nothing new enters", kind.as_str(), since(closed))
 }

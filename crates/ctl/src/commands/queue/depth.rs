@@ -134,7 +134,7 @@ fn aged(entries: Option<u64>, oldest_ms: Option<u64>) -> String {
 }
 
 /// Why a lane refuses.
-fn words(why: Refuses) -> Vec<&'static str> {
+pub(in crate::commands) fn words(why: Refuses) -> Vec<&'static str> {
     let words = [(why.by_entries, "entries"), (why.by_memory, "memory")];
     words.into_iter().filter_map(|(holds, word)| holds.then_some(word)).collect()
 }

@@ -3,6 +3,7 @@
 use mailfleet_model::SecretSource;
 use mailfleet_store::NewEndpoint;
 
+use super::http::Client;
 use super::{SECRET, endpoint, endpoint_of, event, now, open, signature};
 use crate::world::{LONG, World};
 
@@ -55,6 +56,35 @@ async fn an_endpoint_that_cannot_verify_calls_tells_operators_why_until_one_is_v
     assert_eq!(good(9), 503);
     let note = to_do(&world).await.expect("a note");
     assert!(!note.contains("hunter2") && !note.contains("example.com"), "{note}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_word_that_one_of_several_producers_leaves_stands_although_others_verify_calls() {
+    let world = World::without_accounts().await;
+    let generic = endpoint(&world, "generic", SECRET).await;
+    let (_with, has) = open(&world, "");
+    let (_without, lacks) = open(&world, "");
+    let tell = |client: &Client, number| client.generic(&generic, &event(number)).code;
+    // One file system for both: what one cannot read is away for as long as it is asked.
+    let refuse = |number| {
+        std::fs::remove_file(&generic.file).unwrap();
+        assert_eq!(tell(&lacks, number), 503);
+        std::fs::write(&generic.file, SECRET).unwrap();
+    };
+    refuse(1);
+    assert!(to_do(&world).await.unwrap().contains("each of them"));
+    assert_eq!((tell(&has, 2), to_do(&world).await), (200, None), "it may be from before");
+    let version = || world.sql("SELECT xmin FROM mailfleet.webhook_endpoints");
+    refuse(3);
+    let written = version();
+    for number in 4..10 {
+        assert_eq!(tell(&has, number), 200);
+        refuse(100 + number);
+    }
+    assert!(to_do(&world).await.is_some());
+    assert_eq!(version(), written, "nor is it written again and again");
+    // Whoever left it takes it away.
+    assert_eq!((tell(&lacks, 10), to_do(&world).await), (200, None));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,11 +106,9 @@ async fn migrate(slot: u16, from: &RedisServer, to: &RedisServer, half_way: impl
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_that_moves_under_load_is_an_outage_while_it_moves_and_nothing_is_lost_or_doubled() {
-    let cluster = RedisCluster::start(3, 0, &[]).unwrap();
-    let f = Fixture::start_on(cluster, |config| config.lease_ms = 10_000);
-    let slot: u16 = f.redis.ask(&format!("CLUSTER KEYSLOT {}high", keys(f.queue.config()))).unwrap();
+/// Producer and consumer at work while `trouble` runs, which is told what they have met so far. Work goes on within five
+/// seconds of its end, and all that was taken is finished once.
+async fn at_work_during(f: &Fixture, trouble: impl AsyncFnOnce(&Met)) {
     let met = Arc::new(Met::default());
     let consumer = f.consumer();
     let _keeper = consumer.spawn_keeper().unwrap();
@@ -123,15 +121,7 @@ async fn a_slot_that_moves_under_load_is_an_outage_while_it_moves_and_nothing_is
         .await;
     };
     more_done(50).await;
-
-    migrate(slot, &f.redis, &f.others[0], async || {
-        let before = met.outages.load(Ordering::SeqCst);
-        eventually("outages of both", SOON, || async {
-            (met.outages.load(Ordering::SeqCst) > before + 10).then_some(())
-        })
-        .await;
-    })
-    .await;
+    trouble(&met).await;
     let (since, done) = (Instant::now(), met.done.load(Ordering::SeqCst));
     more_done(done).await;
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
@@ -142,8 +132,57 @@ async fn a_slot_that_moves_under_load_is_an_outage_while_it_moves_and_nothing_is
     assert!(finished.values().all(|times| *times == 1), "{finished:?}");
     assert_eq!(finished.len(), taken.len(), "what was taken was finished");
     assert!(taken.iter().all(|id| finished.contains_key(id)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_under_load_is_an_outage_while_it_moves_and_nothing_is_lost_or_doubled() {
+    let cluster = RedisCluster::start(3, 0, &[]).unwrap();
+    let f = Fixture::start_on(cluster, |config| config.lease_ms = 10_000);
+    let slot: u16 = f.redis.ask(&format!("CLUSTER KEYSLOT {}high", keys(f.queue.config()))).unwrap();
+    at_work_during(&f, async |met| {
+        migrate(slot, &f.redis, &f.others[0], async || {
+            let before = met.outages.load(Ordering::SeqCst);
+            eventually("outages of both", SOON, || async {
+                (met.outages.load(Ordering::SeqCst) > before + 10).then_some(())
+            })
+            .await;
+        })
+        .await;
+    })
+    .await;
     let left: Vec<String> = f.redis.ask(&format!("CLUSTER GETKEYSINSLOT {slot} 10")).unwrap();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_is_told_to_change_places_with_its_replica_loses_and_doubles_nothing() {
+    let cluster = RedisCluster::start(3, 3, &[]).unwrap();
+    let f = Fixture::start_on(cluster, |config| {
+        config.lease_ms = 10_000;
+        // The producer may be quicker than the consumer.
+        config.account_max_entries = config.normal_max_entries;
+    });
+    let replication = |node: &RedisServer| node.ask::<String>("INFO replication").unwrap();
+    let of_ours = format!("master_port:{}\r\n", f.redis.port());
+    let replica = f.others.iter().find(|node| replication(node).contains(&of_ours)).unwrap();
+    // There and back: each node is met as one that was a master, and is one again.
+    for (from, to) in [(&f.redis, replica), (replica, &f.redis)] {
+        let id: String = from.ask("CLUSTER MYID").unwrap();
+        eventually("a replica in step, and known to its master", SOON, || async {
+            let known: Vec<String> = from.ask(&format!("CLUSTER REPLICAS {id}")).unwrap();
+            (!known.is_empty() && replication(to).contains("master_link_status:up")).then_some(())
+        })
+        .await;
+        at_work_during(&f, async |_| {
+            to.ask::<()>("CLUSTER FAILOVER").unwrap();
+            eventually("both places changed", SOON, || async {
+                (replication(to).contains("role:master") && replication(from).contains("role:slave"))
+                    .then_some(())
+            })
+            .await;
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

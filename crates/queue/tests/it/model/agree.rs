@@ -15,20 +15,10 @@ use super::world::{Check, World, ensure, text};
 impl World {
     /// Model, raw keys and the answers of the queue say the same.
     pub async fn agree(&self) -> Check {
-        let looks = try_join!(
-            self.raw.state(),
-            self.depth(),
-            self.live(),
-            self.pauses(),
-            try_join_all(UIDS.map(|uid| self.locate(uid)))
-        );
-        // What Redis has matters more than what is said about it.
-        let raw = match &looks {
-            Ok((raw, ..)) => raw.clone(),
-            Err(_) => self.raw.state().await?,
-        };
+        // First, since the sweep's question for live jobs puts right what is stuck.
+        let raw = self.raw.state().await?;
         ensure!(raw == self.model, "Redis has\n  {raw:?}\nand the model\n  {:?}", self.model);
-        looks?;
+        try_join!(self.depth(), self.live(), self.pauses(), try_join_all(UIDS.map(|uid| self.locate(uid))))?;
         self.holdings()
     }
 

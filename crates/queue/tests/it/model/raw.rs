@@ -2,19 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use futures::try_join;
 use mailfleet_model::{Counters, JobId, Lane};
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 
 use super::jobs::{UIDS, account, has_blob, id};
+use super::look::{Fields, LOOK, Looked, PREFIX, Pending};
 use super::state::{Entry, Live, Place, State};
-
-const PREFIX: &str = "mailfleet:{email:processing:0}:";
-
-/// A row of the extended XPENDING: entry id, owner, idle time in ms, delivery count.
-type Pending = (String, String, u64, u32);
-type Fields = HashMap<String, Vec<u8>>;
 
 pub struct Raw {
     connection: MultiplexedConnection,
@@ -47,22 +41,20 @@ impl Raw {
         }
     }
 
-    /// Reads everything and checks what must always hold: every job is in exactly one place, and each of the keys says
-    /// the same about it.
+    /// Reads everything at one moment, and checks what must always hold: every job is in exactly one place, and each of the
+    /// keys says the same about it.
     pub async fn state(&self) -> Result<State, String> {
-        let (due, mut records, high, normal, low, lines) = try_join!(
-            self.due(),
-            self.run::<HashMap<String, String>>("HGETALL K:live"),
-            self.lane(Lane::High),
-            self.lane(Lane::Normal),
-            self.lane(Lane::Low),
-            self.run::<Vec<(String, Fields)>>("XRANGE K:dead - +"),
-        )?;
-        let mut state = State { due, ..State::default() };
+        let mut look = redis::cmd("EVAL");
+        look.arg(LOOK).arg(1).arg(PREFIX);
+        let looked = look.query_async(&mut self.connection.clone()).await;
+        let looked: Looked = looked.map_err(|error| format!("a look at everything: {error}"))?;
+        let (time, due, mut records, (high, normal, low), lines, blobs, counts) = looked;
+        let mut state = State { due: read_due(&due, time.0 * 1_000 + time.1 / 1_000)?, ..State::default() };
         let mut bytes = BTreeMap::new();
-        for lane in [high, normal, low] {
-            let field = format!("#bytes|{}", &lane.lane.as_str()[..1]);
-            bytes.insert(field, lane.read(self, &mut records, &mut state)?);
+        for (lane, (entries, pending, groups)) in Lane::ALL.into_iter().zip([high, normal, low]) {
+            let raw = RawLane { lane, entries, pending, groups };
+            let field = format!("#bytes|{}", &lane.as_str()[..1]);
+            bytes.insert(field, raw.read(self, &mut records, &mut state)?);
         }
         bytes.retain(|_, bytes| *bytes > 0);
         for (entry_id, fields) in lines {
@@ -81,59 +73,9 @@ impl Raw {
         if !records.is_empty() {
             return Err(format!("records without an entry: {records:?}"));
         }
-        try_join!(self.blobs(&state), self.counts(&state, bytes))?;
+        check_blobs(&blobs, &state)?;
+        check_counts(counts, &state, bytes)?;
         Ok(state)
-    }
-
-    async fn lane(&self, lane: Lane) -> Result<RawLane, String> {
-        let [entries, pending, groups] = [
-            format!("XRANGE K:{lane} - +"),
-            format!("XPENDING K:{lane} consumers - + 1000"),
-            format!("XINFO GROUPS K:{lane}"),
-        ];
-        let (entries, pending, groups) =
-            try_join!(self.run(&entries), self.rows(&pending), self.rows(&groups))?;
-        Ok(RawLane { lane, entries, pending, groups })
-    }
-
-    /// The delayed set, and what of it is due by the clock of Redis.
-    async fn due(&self) -> Result<BTreeMap<Entry, bool>, String> {
-        let lines: Vec<(String, u64)> = self.run("ZRANGE K:delayed 0 -1 WITHSCORES").await?;
-        let now = self.now_ms().await?;
-        let line = |(member, score): &(String, u64)| {
-            let (letter, entry_id) = member.split_once(':')?;
-            Some((Entry::parse(lane_of(letter)?, entry_id)?, *score <= now))
-        };
-        let read: Option<BTreeMap<_, _>> = lines.iter().map(line).collect();
-        read.ok_or_else(|| format!("odd lines in the delayed set: {lines:?}"))
-    }
-
-    /// Raw mail is there for exactly the live jobs that have theirs outside.
-    async fn blobs(&self, state: &State) -> Result<(), String> {
-        let keys: BTreeSet<String> = self.run("KEYS *:blob:*").await?;
-        let with_blob = state.live.keys().filter(|uid| has_blob(**uid));
-        let wanted: BTreeSet<String> = with_blob.map(|uid| format!("{PREFIX}blob:{}", id(*uid))).collect();
-        if keys == wanted { Ok(()) } else { Err(format!("blobs {keys:?}, but live jobs have {wanted:?}")) }
-    }
-
-    /// The numbers behind the cap of an account are those of its entries, and the bytes of each lane are theirs.
-    async fn counts(&self, state: &State, bytes: BTreeMap<String, u64>) -> Result<(), String> {
-        let told: BTreeMap<String, String> = self.run("HGETALL K:accounts").await?;
-        // Which lanes refuse, the depth is asked.
-        let told: BTreeMap<String, u64> =
-            told.into_iter().filter_map(|(field, number)| Some((field, number.parse().ok()?))).collect();
-        let mut counted = bytes;
-        for (uid, live) in state.live.iter().filter(|(_, live)| live.entry.lane != Lane::High) {
-            let letter = &live.entry.lane.as_str()[..1];
-            *counted.entry(format!("{:032x}|{letter}", account(*uid))).or_default() += 1;
-        }
-        // Set by a recount: its end, and bytes where there are none.
-        let kept = told.iter().filter(|(field, number)| *field != "#ended" && **number > 0);
-        if kept.clone().eq(&counted) {
-            Ok(())
-        } else {
-            Err(format!("entries by account and bytes by lane: told {told:?}, are {counted:?}"))
-        }
     }
 
     /// The time by the clock of Redis, in ms.
@@ -146,6 +88,46 @@ impl Raw {
         let job = fields.get("j").map(|job| String::from_utf8_lossy(job).into_owned()).unwrap_or_default();
         let known = JobId::parse(&job).ok().and_then(|job| self.jobs.get(job.as_str()).copied());
         known.ok_or_else(|| format!("an entry of an unknown job {job:?}"))
+    }
+}
+
+/// The delayed set, and what of it is due at this moment.
+fn read_due(lines: &[(String, u64)], now_ms: u64) -> Result<BTreeMap<Entry, bool>, String> {
+    let line = |(member, score): &(String, u64)| {
+        let (letter, entry_id) = member.split_once(':')?;
+        Some((Entry::parse(lane_of(letter)?, entry_id)?, *score <= now_ms))
+    };
+    let read: Option<BTreeMap<_, _>> = lines.iter().map(line).collect();
+    read.ok_or_else(|| format!("odd lines in the delayed set: {lines:?}"))
+}
+
+/// Raw mail is there for exactly the live jobs that have theirs outside.
+fn check_blobs(keys: &BTreeSet<String>, state: &State) -> Result<(), String> {
+    let with_blob = state.live.keys().filter(|uid| has_blob(**uid));
+    let wanted: BTreeSet<String> = with_blob.map(|uid| format!("{PREFIX}blob:{}", id(*uid))).collect();
+    if *keys == wanted { Ok(()) } else { Err(format!("blobs {keys:?}, but live jobs have {wanted:?}")) }
+}
+
+/// The numbers behind the cap of an account are those of its entries, and the bytes of each lane are theirs.
+fn check_counts(
+    told: BTreeMap<String, String>,
+    state: &State,
+    bytes: BTreeMap<String, u64>,
+) -> Result<(), String> {
+    // Which lanes refuse, the depth is asked.
+    let told: BTreeMap<String, u64> =
+        told.into_iter().filter_map(|(field, number)| Some((field, number.parse().ok()?))).collect();
+    let mut counted = bytes;
+    for (uid, live) in state.live.iter().filter(|(_, live)| live.entry.lane != Lane::High) {
+        let letter = &live.entry.lane.as_str()[..1];
+        *counted.entry(format!("{:032x}|{letter}", account(*uid))).or_default() += 1;
+    }
+    // Set by a recount: its end, and bytes where there are none.
+    let kept = told.iter().filter(|(field, number)| *field != "#ended" && **number > 0);
+    if kept.clone().eq(&counted) {
+        Ok(())
+    } else {
+        Err(format!("entries by account and bytes by lane: told {told:?}, are {counted:?}"))
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use mailfleet_model::{Class, Lane};
-use mailfleet_queue::{Consumer, ConsumerName, Delivery, Error, Failure, IndexPlace, Queue, Settled};
+use mailfleet_queue::{
+    Consumer, ConsumerName, CountPlace, Delivery, Error, Failure, IndexPlace, Queue, Settled,
+};
 use mailfleet_testkit::{Proxy, eventually};
 
 use super::books::{Books, Letter};
@@ -126,8 +128,10 @@ pub async fn live(case: &Case, queue: &Queue, proxy: &Proxy, books: &mut Books) 
     queue.ensure_groups().await?;
     hands.claim(4).await?;
     // A part of a count; there may be more to count.
-    for _ in 0..4 {
-        queue.recount_accounts(3).await?;
+    let mut place = Some(CountPlace::default());
+    for _ in 0..8 {
+        let Some(from) = place else { break };
+        place = queue.recount_accounts(from, 3).await?;
     }
     looks(queue).await?;
     hands.done(2, books).await?;

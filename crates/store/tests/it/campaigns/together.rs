@@ -161,3 +161,24 @@ async fn an_address_that_postgresql_does_not_take_for_lower_case_is_one_refused_
     assert!(refused.iter().all(|(_, why)| why.starts_with("email: ")), "{refused:?}");
     assert_eq!((done.new_leads, world.count("mailfleet.leads")), (3, 3));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_names_of_one_lead_count_once_however_far_apart_and_not_at_all_when_the_last_is_known() {
+    let ann = |name| named(lead("dup", "a@x.example"), name);
+    let ben = |name| id(named(lead("dup", "b@x.example"), name), 8);
+    let lines = [ann("Anna"), ben("Bob"), ann("Anne"), ben("Ben"), ann("Ann")];
+    let other = [ann("Anna"), ben("Ben"), ann("Ann"), ann("Anja")];
+    for at_once in [1, 2, 3, 100] {
+        let world = World::new().await;
+        let (refused, done) = import(&world, &lines, at_once).await;
+        let new = Imported { new_campaigns: 1, new_leads: 2, unchanged: 3, ..Imported::default() };
+        assert_eq!((refused, done), (vec![], new), "{at_once} at once");
+        let (refused, done) = import(&world, &lines, at_once).await;
+        let unchanged = Imported { unchanged: 5, ..Imported::default() };
+        assert_eq!((refused, done), (vec![], unchanged), "the same file again, {at_once} at once");
+        let (refused, done) = import(&world, &other, at_once).await;
+        let changed = Imported { changed_leads: 1, unchanged: 3, ..Imported::default() };
+        assert_eq!((refused, done), (vec![], changed), "another last name, {at_once} at once");
+        assert_eq!(world.sql("SELECT name FROM mailfleet.leads ORDER BY email"), "Anja\nBen");
+    }
+}

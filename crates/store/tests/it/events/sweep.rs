@@ -201,3 +201,18 @@ async fn a_forwarded_recipient_is_ours_by_either_address() {
         assert_eq!(standing(&world, &id), format!("bounced: {ANN}=5 x@elsewhere.example=5"));
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn however_much_was_said_before_of_a_new_recipient_all_of_it_is_heard() {
+    let world = World::new().await;
+    world.store.register_outbound(&[message(&world, "1@acme.example", &[ANN])]).await.unwrap();
+    // Returned by a server that forwards, again and again; only the last one is for good.
+    world.sql(&format!(
+        "INSERT INTO mailfleet.delivery_events (source, tenant_id, kind, message_id, recipient, original_recipient, \
+         permanence, occurred, storage_key) SELECT 'm:email_none_' || n || ':0', m.tenant_id, 'bounced', '1@acme.example', \
+         '{BEN}', '{ANN}', CASE WHEN n > 10000 THEN 'hard' ELSE 'soft' END, now(), m.storage_key \
+         FROM email_messages m, generate_series(1, 10001) AS n"
+    ));
+    world.store.register_outbound(&[message(&world, "1@acme.example", &[ANN, BEN])]).await.unwrap();
+    assert_eq!(standing(&world, "1@acme.example"), format!("bounced: {ANN}=0 {BEN}=5"));
+}

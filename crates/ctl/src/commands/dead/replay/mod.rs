@@ -35,7 +35,8 @@ const SHOWN: u32 = 20;
 ///
 /// A replayed letter has one attempt: what fails dies again at once. It is watched how the letters fare while others are still
 /// to come: once ten have run and more than half died again the replay stops by itself. What it has put into the queue by then
-/// goes on.
+/// goes on. The last ones are waited for a moment. Exit code 1 where letters are left, or most of those that have run died
+/// again.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example:\n  mailfleet tenant domain add acme acme.example\n  mailfleet dead replay --reason unknown_tenant --rate 50/s"
@@ -112,12 +113,13 @@ struct Ended {
 
 fn said(args: &Args, ended: &Ended, tally: &Tally) -> anyhow::Result<Exit> {
     let left = tally.left(ended.matched);
+    let died = format!(
+        "{} of the {} that have run died again; `mailfleet dead groups --since 1h` says why",
+        tally.died,
+        tally.ran()
+    );
     match ended.outcome {
-        ActionOutcome::Stopped => failure::say(&format!(
-            "stopped: {} of the {} that have run died again; `mailfleet dead groups --since 1h` says why",
-            tally.died,
-            tally.died + tally.stored
-        )),
+        ActionOutcome::Stopped => failure::say(&format!("stopped: {died}")),
         ActionOutcome::Refused => {
             failure::say("the queue takes no more (a lane is full, or it is closed); run this again later");
         }
@@ -126,6 +128,7 @@ fn said(args: &Args, ended: &Ended, tally: &Tally) -> anyhow::Result<Exit> {
                 "some accounts have their share of the queue already; run this again when it has drained",
             );
         }
+        ActionOutcome::Completed if tally.most_died() => failure::say(&died),
         ActionOutcome::Completed | ActionOutcome::Broken => {}
     }
     if args.output.json {
@@ -135,12 +138,17 @@ fn said(args: &Args, ended: &Ended, tally: &Tally) -> anyhow::Result<Exit> {
             "stored": tally.stored, "died_again": tally.died,
         }))?;
     } else {
+        let ran = match tally.ran() {
+            0 => String::new(),
+            ran => format!("; {ran} of them have run, {} died again", tally.died),
+        };
         output::line(format_args!(
-            "{} replayed, {} were in the queue already, {} cannot be replayed, {left} left",
+            "{} replayed, {} were in the queue already, {} cannot be replayed, {left} left{ran}",
             tally.replayed, tally.already_queued, tally.failed,
         ))?;
     }
-    Ok(Exit::clean_if(tally.failed == 0 && left == 0 && ended.outcome == ActionOutcome::Completed))
+    let gone_well = tally.failed == 0 && left == 0 && !tally.most_died();
+    Ok(Exit::clean_if(gone_well && ended.outcome == ActionOutcome::Completed))
 }
 
 /// Says what would be replayed: by group, and how many.

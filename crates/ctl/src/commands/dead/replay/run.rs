@@ -37,6 +37,16 @@ impl Tally {
         Progress { done: self.replayed, already_queued: self.already_queued, failed: self.failed }
     }
 
+    /// How many of the replayed were seen to run.
+    pub const fn ran(&self) -> u64 {
+        self.stored + self.died
+    }
+
+    /// Whether more than half of those that ran have died again.
+    pub const fn most_died(&self) -> bool {
+        self.died * 2 > self.ran()
+    }
+
     /// Of so many, those that nothing was done with.
     pub const fn left(&self, matched: u64) -> u64 {
         matched.saturating_sub(self.replayed + self.already_queued + self.failed)
@@ -83,9 +93,12 @@ impl<'a> Run<'a> {
     /// Goes through as many letters as there were when it began: those that come meanwhile are another run's.
     pub async fn go(&mut self, which: &DeadFilter) -> anyhow::Result<ActionOutcome> {
         let went = self.pages(which).await;
+        // What ran meanwhile is told as well; that it cannot be learned takes nothing back.
+        let _ = match went {
+            Ok(ActionOutcome::Completed) => self.watch.rest(self.store).await,
+            _ => self.watch.look(self.store).await,
+        };
         self.tell.finish();
-        // What ran meanwhile is told as well; nothing hangs on it.
-        let _ = self.watch.look(self.store).await;
         went
     }
 

@@ -15,6 +15,10 @@ const PROBE: usize = 10;
 const WINDOW: usize = 500;
 /// When nothing has run for so long, nobody waits for it any more.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The last ones are waited for no longer than this, and no longer than [`QUIET`] while nothing runs.
+const REST: Duration = Duration::from_secs(5);
+/// See [`REST`].
+const QUIET: Duration = Duration::from_secs(2);
 /// How often it is looked.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -75,6 +79,22 @@ impl Watch {
                     "what is in the queue has not run yet (do consumers run? is it paused?): the others follow all the same",
                 );
                 continue;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits a moment for the last ones, so that a few letters are not called replayed when they have died again by then.
+    pub async fn rest(&mut self, store: &Store) -> anyhow::Result<()> {
+        let end = Instant::now() + REST;
+        let (mut left, mut moved) = (usize::MAX, Instant::now());
+        loop {
+            self.look(store).await?;
+            if self.under_way.len() < left {
+                (left, moved) = (self.under_way.len(), Instant::now());
+            }
+            if left == 0 || !self.patient || moved.elapsed() >= QUIET || Instant::now() >= end {
+                return Ok(());
             }
             tokio::time::sleep(LOOK).await;
         }
