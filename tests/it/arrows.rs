@@ -51,7 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 /// Crates that only some of ours may name, in any kind of dependency.
 const WRAPPED: &[(&str, &[&str])] = &[
-    ("redis", &["mailfleet-queue", "mailfleet-testkit"]),
+    ("redis", &["mailfleet-queue", "mailfleet-testkit", "mailfleet-bench"]),
     ("deadpool-redis", &["mailfleet-queue"]),
     ("tokio-postgres", &["mailfleet-store"]),
     ("deadpool-postgres", &["mailfleet-store"]),

@@ -6,13 +6,13 @@ use mailfleet_testkit::{Process, RedisCluster, eventually_blocking};
 use mailfleet_tests::{Fleet, metrics, numbered};
 
 /// The fleet's queue is at this URL from now on.
-fn queue_at(fleet: &Fleet, url: &str, more: &str) {
+pub fn queue_at(fleet: &Fleet, url: &str, more: &str) {
     let text = std::fs::read_to_string(fleet.config()).unwrap();
     let text = text.replace(&fleet.redis.url(), url).replace("[queue]\n", &format!("[queue]\n{more}\n"));
     std::fs::write(fleet.config(), text).unwrap();
 }
 
-fn until_ready(process: &Process, status: u16) -> String {
+pub fn until_ready(process: &Process, status: u16) -> String {
     eventually_blocking(&format!("readiness {status}"), Duration::from_secs(30), || {
         let (found, body) = metrics::get(process, "/readyz");
         (found == status).then_some(body)

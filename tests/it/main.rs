@@ -9,6 +9,7 @@ mod connections;
 mod crashes;
 mod deploy;
 mod draining;
+mod failover;
 mod observability;
 mod one_place;
 mod outages;

@@ -4,6 +4,7 @@
 //! `appendonly yes` and `appendfsync everysec`, on the same machine as its clients.
 
 mod backlog;
+mod bare;
 mod cpu;
 mod jobs;
 mod pickup;
@@ -15,7 +16,7 @@ mod throughput;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
 
 use crate::report::Report;
@@ -42,6 +43,9 @@ struct Args {
     /// Leave out the pick-up and the backlogs.
     #[arg(long)]
     throughput_only: bool,
+    /// End with 1 and say which, if a bar is missed.
+    #[arg(long)]
+    check: bool,
     /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
@@ -50,20 +54,29 @@ struct Args {
 #[tokio::main]
 async fn main() -> Result<()> {
     let args = Args::parse();
-    let say = |text: &str| eprintln!("bench-queue: {text}");
     let rivals = rivals::installed(&args.rivals);
     let mut report = Report::new(args.jobs, args.rounds);
     for round in 1..=args.rounds {
         say(&format!("throughput, round {round} of {}: mailfleet", args.rounds));
         report.ours.push(throughput::measure(args.jobs).await?);
+        say(&format!("throughput, round {round} of {}: plain commands", args.rounds));
+        report.bare.push(bare::measure(args.jobs).await?);
         for rival in &rivals {
             say(&format!("throughput, round {round} of {}: {}", args.rounds, rival.name));
             report.add_rival(rival.name, rival.measure(args.jobs).await);
         }
     }
-    if args.throughput_only {
-        return report.print(args.json);
+    if !args.throughput_only {
+        measure_the_rest(&args, &mut report).await?;
     }
+    report.print(args.json)?;
+    let missed = report.missed();
+    ensure!(!args.check || missed.is_empty(), "missed: {}", missed.join("; "));
+    Ok(())
+}
+
+/// The pick-up, and the cost of a job with few and with many waiting.
+async fn measure_the_rest(args: &Args, report: &mut Report) -> Result<()> {
     say(&format!("pick-up at half load, {} s", args.pickup_seconds));
     report.pickup = Some(pickup::measure(report.half_load(), args.pickup_seconds).await?);
     for round in 1..=backlog::ROUNDS {
@@ -72,5 +85,9 @@ async fn main() -> Result<()> {
         report.large.push(backlog::measure(args.backlog).await?);
     }
     report.large_backlog = args.backlog;
-    report.print(args.json)
+    Ok(())
+}
+
+fn say(text: &str) {
+    eprintln!("bench-queue: {text}");
 }

@@ -10,11 +10,18 @@ use crate::pickup::Pickup;
 use crate::statistics::median;
 use crate::throughput::{CLAIM, Throughput};
 
+/// So many times as fast as each rival the queue is to be, each way.
+const RATIO: f64 = 5.0;
+/// A job with the large backlog may cost so many times what it costs with the small one.
+const BACKLOG_RATIO: f64 = 1.15;
+
 /// Everything of one run.
 pub(crate) struct Report {
     jobs: u64,
     rounds: u64,
     pub(crate) ours: Vec<Throughput>,
+    /// What Redis itself carries.
+    pub(crate) bare: Vec<Throughput>,
     rivals: Vec<(&'static str, Vec<Throughput>, Option<String>)>,
     pub(crate) pickup: Option<Pickup>,
     pub(crate) small: Vec<f64>,
@@ -36,6 +43,7 @@ impl Report {
             jobs,
             rounds,
             ours: Vec::new(),
+            bare: Vec::new(),
             rivals: Vec::new(),
             pickup: None,
             small: Vec::new(),
@@ -64,6 +72,33 @@ impl Report {
         0.5 / (1.0 / ours.add + 1.0 / ours.process)
     }
 
+    /// The bars that were missed, each with what was measured; a rival that failed is one.
+    pub(crate) fn missed(&self) -> Vec<String> {
+        let ours = medians(&self.ours);
+        let mut missed = Vec::new();
+        for (name, rounds, failed) in &self.rivals {
+            if let Some(error) = failed {
+                missed.push(format!("{name} failed: {error}"));
+                continue;
+            }
+            let theirs = medians(rounds);
+            for (way, ratio) in
+                [("enqueued", ours.add / theirs.add), ("claimed and done", ours.process / theirs.process)]
+            {
+                if ratio < RATIO {
+                    missed.push(format!("{way}: {ratio:.2} times {name}, of {RATIO}"));
+                }
+            }
+        }
+        let ratio = median(self.large.iter().copied()) / median(self.small.iter().copied());
+        if ratio > BACKLOG_RATIO {
+            missed.push(format!(
+                "a job with the large backlog costs {ratio:.2} times as much, of {BACKLOG_RATIO}"
+            ));
+        }
+        missed
+    }
+
     /// Prints it.
     pub(crate) fn print(&self, as_json: bool) -> Result<()> {
         if as_json {
@@ -75,7 +110,7 @@ impl Report {
     }
 
     fn json(&self) -> serde_json::Value {
-        let ours = medians(&self.ours);
+        let (ours, bare) = (medians(&self.ours), medians(&self.bare));
         let rivals = self.rivals.iter().map(|(name, rounds, failed)| {
             let theirs = medians(rounds);
             json!({ "name": name, "add_per_second": theirs.add, "process_per_second": theirs.process,
@@ -89,6 +124,8 @@ impl Report {
             "jobs": self.jobs, "rounds": self.rounds,
             "mailfleet": { "add_per_second": ours.add, "process_per_second": ours.process,
                 "redis_micros_per_job": ours.redis_micros },
+            "plain_commands": { "add_per_second": bare.add, "process_per_second": bare.process,
+                "redis_micros_per_job": bare.redis_micros },
             "rivals": rivals,
             "pickup": self.pickup.map(|p| json!({ "jobs_per_second": p.load, "p50_ms": p.p50, "p99_ms": p.p99, "late_share": p.late })),
             "cpu_micros_per_job": { "small_backlog": SMALL, "small": small, "large_backlog": self.large_backlog,
@@ -105,25 +142,17 @@ impl Report {
         );
         let mut table =
             new_table(["", "enqueued/s", "ratio", "claimed and done/s", "ratio", "Redis' µs a job", "ratio"]);
-        let redis = |round: Throughput| format!("{:.1}", round.redis_micros);
         let none = String::new;
         let us = "mailfleet".to_owned();
-        table.add_row([us, whole(ours.add), none(), whole(ours.process), none(), redis(ours), none()]);
+        let redis = format!("{:.1}", ours.redis_micros);
+        table.add_row([us, whole(ours.add), none(), whole(ours.process), none(), redis, none()]);
         for (name, rounds, failed) in &self.rivals {
-            let theirs = medians(rounds);
             match failed {
                 Some(error) => table.add_row([(*name).to_owned(), format!("failed: {error}")]),
-                None => table.add_row([
-                    (*name).to_owned(),
-                    whole(theirs.add),
-                    times(ours.add / theirs.add),
-                    whole(theirs.process),
-                    times(ours.process / theirs.process),
-                    redis(theirs),
-                    times(theirs.redis_micros / ours.redis_micros),
-                ]),
+                None => table.add_row(row(name, ours, medians(rounds))),
             };
         }
+        table.add_row(row("plain commands, no promise", ours, medians(&self.bare)));
         println!("{table}");
         if self.rivals.is_empty() {
             println!("No rival is installed: scripts/rivals.sh installs them.");
@@ -154,6 +183,19 @@ impl Report {
         table.add_row([self.large_backlog.to_string(), format!("{large:.2}"), times(large / small)]);
         println!("{table}");
     }
+}
+
+/// A line of the first table.
+fn row(name: &str, ours: Throughput, theirs: Throughput) -> [String; 7] {
+    [
+        name.to_owned(),
+        whole(theirs.add),
+        times(ours.add / theirs.add),
+        whole(theirs.process),
+        times(ours.process / theirs.process),
+        format!("{:.1}", theirs.redis_micros),
+        times(theirs.redis_micros / ours.redis_micros),
+    ]
 }
 
 fn new_table<const N: usize>(header: [&str; N]) -> Table {

@@ -78,7 +78,7 @@ pub(crate) async fn finish(owner: Consumer, deliveries: Vec<Delivery>) -> Result
     Ok(())
 }
 
-fn per_second(jobs: u64, took: Duration) -> f64 {
+pub(crate) fn per_second(jobs: u64, took: Duration) -> f64 {
     // Precision: counts of jobs are far below 2^52.
     #[expect(clippy::cast_precision_loss)]
     let jobs = jobs as f64;

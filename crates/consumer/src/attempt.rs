@@ -54,6 +54,10 @@ impl<K: Kind> Context<K> {
             let before = self.suspects.mark();
             let mut undecided = Vec::new();
             for (index, row) in rows {
+                // The rows before it have taken their time.
+                if !cases.get_mut(index).is_some_and(Case::is_ours) {
+                    continue;
+                }
                 let began = self.suspects.mark();
                 match self.write_once(std::slice::from_ref(&row)).await {
                     Ok(fates) => {

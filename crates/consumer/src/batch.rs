@@ -31,6 +31,8 @@ pub trait Kind: Sized + Send + Sync + 'static {
     type Row: Send + Sync;
     /// What PostgreSQL answers of one entry.
     type Fate: Send;
+    /// What is made of a batch without asking anybody.
+    type Read: Send;
 
     /// Whether work on it may take long although nothing is wrong with the servers, so that it must keep no worker from the
     /// others.
@@ -46,9 +48,17 @@ pub trait Kind: Sized + Send + Sync + 'static {
         std::future::ready(None)
     }
 
+    /// Does what is work for the processor alone. It is bounded by the size of the mails and not given up in the middle,
+    /// since a thread cannot be: a batch that went on without it would leave it running beside whatever comes next.
+    fn read(context: &Context<Self>, cases: &mut [Case<'_>]) -> impl Future<Output = Self::Read> + Send;
+
     /// Brings the entries that go on to their verdicts, through [`Context::write`]. One that gets none comes again,
-    /// uncounted.
-    fn decide(context: &Context<Self>, cases: &mut [Case<'_>]) -> impl Future<Output = ()> + Send;
+    /// uncounted. May be dropped at any moment.
+    fn decide(
+        context: &Context<Self>,
+        cases: &mut [Case<'_>],
+        read: Self::Read,
+    ) -> impl Future<Output = ()> + Send;
 
     /// One call of the store, safe to repeat; answers in the order of `rows`.
     fn write(
@@ -128,12 +138,18 @@ impl<'a> Case<'a> {
         Self { delivery, tenant: None, verdict }
     }
 
-    /// Whether work on it goes on. An entry whose lease was lost runs elsewhere; it is left to that run.
+    /// Whether work on it goes on.
     pub fn goes_on(&mut self) -> bool {
+        self.is_ours() && self.verdict.is_none()
+    }
+
+    /// Whether its lease is still there. An entry whose lease was lost runs elsewhere; it is left to that run, unless
+    /// PostgreSQL has its effect already.
+    pub fn is_ours(&mut self) -> bool {
         if self.delivery.lease_lost() && !matches!(self.verdict, Some(Verdict::Done(_))) {
             self.verdict = Some(Verdict::Lost);
         }
-        self.verdict.is_none()
+        !matches!(self.verdict, Some(Verdict::Lost))
     }
 }
 
@@ -150,16 +166,36 @@ impl<K: Kind> Context<K> {
     ///
     /// Only borrows the deliveries: a caller that stops polling still has them and can hand them back. What was
     /// committed by then is found by the next run. The turn is to be kept until the entries are settled: as long as they are
-    /// not, a death of the process is put down to what had its turn by itself.
-    pub async fn decide(&self, batch: &[Delivery]) -> (Vec<Verdict>, Turn<'_>) {
+    /// not, a death of the process is put down to what had its turn by itself. There is none where all leases were lost, since
+    /// nothing of the batch is ours any more.
+    pub async fn decide(&self, batch: &[Delivery]) -> (Vec<Verdict>, Option<Turn<'_>>) {
         self.metrics.batch_entries.observe(wide(batch.len()));
         let mut cases: Vec<Case<'_>> = batch.iter().map(Case::new).collect();
-        self.end_replayed_crashes(&mut cases).await;
-        let turn = self.turn(&mut cases).await;
-        K::decide(self, &mut cases).await;
-        cases.iter_mut().for_each(last_attempt);
-        self.bury(&mut cases).await;
+        let turn = self.work(batch, &mut cases).await;
+        if turn.is_none() {
+            // What PostgreSQL has answered is known; what was under way runs elsewhere and is counted there.
+            for case in &mut cases {
+                case.is_ours();
+            }
+        }
         (cases.into_iter().map(|case| case.verdict.unwrap_or(Verdict::Later)).collect(), turn)
+    }
+
+    /// The steps of a batch. `None` when they were given up because all leases were lost.
+    async fn work(&self, batch: &[Delivery], cases: &mut [Case<'_>]) -> Option<Turn<'_>> {
+        let turn = unless_lost(batch, async {
+            self.end_replayed_crashes(cases).await;
+            self.turn(cases).await
+        })
+        .await?;
+        let read = K::read(self, cases).await;
+        unless_lost(batch, async {
+            K::decide(self, cases, read).await;
+            cases.iter_mut().for_each(last_attempt);
+            self.bury(cases).await;
+        })
+        .await?;
+        Some(turn)
     }
 
     /// Waits for the batch's turn. A suspect, which is a batch of its own, is tried first, and begins by itself.
@@ -261,6 +297,21 @@ impl<K: Kind> Context<K> {
 
     fn count(&self, outcome: Outcome, lane: Lane) {
         self.processed.get((outcome, lane)).inc();
+    }
+}
+
+/// Runs a step to its end, or until every lease of the batch is lost: the step is dropped then, in the middle of whatever it
+/// waits for. A statement under way takes its connection along, and the server rolls back.
+async fn unless_lost<T>(batch: &[Delivery], step: impl Future<Output = T>) -> Option<T> {
+    let all_lost = async {
+        for delivery in batch {
+            delivery.lost().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        ended = step => Some(ended),
+        () = all_lost => None,
     }
 }
 

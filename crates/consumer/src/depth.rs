@@ -57,7 +57,7 @@ pub async fn show(queues: Vec<Shown>, metrics: Arc<ConsumerMetrics>, shutdown: S
             let gauges = &metrics.queue;
             gauges.show(name, depth.series(), depth.ages(), depth.backlog());
             gauges.show_fill(name, |lane| depth.lane(lane).bytes, |lane| depth.lane(lane).refusing());
-            gauges.show_dead(name, depth.dead, depth.oldest_dead());
+            gauges.show_dead(name, depth.dead, |lane| depth.lane(lane).dead, depth.oldest_dead());
             gauges.show_paused(name, |lane| depth.lane(lane).paused, depth.closed);
             stats += consumer.stats();
         }

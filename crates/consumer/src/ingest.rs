@@ -48,13 +48,15 @@ pub struct Rejection {
     pub class: Class,
     /// One line for people.
     pub error: String,
-    /// What this very run adds to what the entry has been through; the letter counts and remembers it.
+    /// What this very run adds to what the entry has been through.
     pub charge: Charge,
 }
 
-/// What a run that ends in a dead letter is counted as.
+/// What a run that ends in a dead letter is counted as. Whatever it is, the letter's history tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Charge {
+    /// Nothing: it was not run. What ended it is in its history already.
+    NotRun,
     /// Nothing: it could not end in another way.
     Free,
     /// The last of the attempts.
@@ -64,7 +66,7 @@ pub enum Charge {
 }
 
 impl Rejection {
-    /// A rejection that counts as nothing.
+    /// A rejection of a run that counts as nothing.
     pub fn new(reason: &'static str, class: Class, error: impl Into<String>) -> Self {
         Self { reason, class, error: error.into(), charge: Charge::Free }
     }

@@ -1,7 +1,7 @@
 //! Dead letters: written to PostgreSQL, each with all that is needed to see why and to do the job again.
 
 use mailfleet_model::{Class, Unreadable};
-use mailfleet_queue::{Attempt, Delivery, Failure};
+use mailfleet_queue::{Delivery, Failure};
 use mailfleet_store::{DeadOutcome, Error, NewDeadLetter};
 
 use crate::batch::{Case, Context, Kind, Verdict};
@@ -16,7 +16,7 @@ impl<K: Kind> Context<K> {
     pub async fn bury(&self, cases: &mut [Case<'_>]) {
         let (mut indexes, mut letters) = (Vec::new(), Vec::new());
         for (index, case) in cases.iter_mut().enumerate() {
-            case.goes_on();
+            case.is_ours();
             if let Some(Verdict::Dead(why)) = &case.verdict {
                 indexes.push(index);
                 letters.push(self.letter(case, why));
@@ -45,13 +45,15 @@ impl<K: Kind> Context<K> {
         }
     }
 
-    /// Each letter by itself, so that one that cannot be written keeps none of the others.
+    /// Each letter by itself, so that one that cannot be written keeps none of the others. Its entry comes again after a
+    /// while, for as long as that lasts; nothing of it is lost meanwhile, and an alert tells of it.
     pub async fn write_letters_each(&self, letters: &[NewDeadLetter]) -> Vec<Option<DeadOutcome>> {
         let mut outcomes = Vec::with_capacity(letters.len());
         for letter in letters {
             outcomes.push(match self.write_letters(std::slice::from_ref(letter)).await {
                 Ok(outcome) => outcome.into_iter().next(),
                 Err(error) => {
+                    self.metrics.letters_refused.inc();
                     if let Some(suppressed) = self.log.open() {
                         tracing::error!(job = %letter.job, %error, suppressed, "a dead letter could not be written; tried again");
                     }
@@ -72,28 +74,25 @@ impl<K: Kind> Context<K> {
     fn letter(&self, case: &Case<'_>, why: &Rejection) -> NewDeadLetter {
         let delivery = case.delivery;
         let at = delivery.envelope().work.mail();
-        let (mut counters, mut history) = (delivery.counters(), delivery.history().to_vec());
+        let mut counters = delivery.counters();
         let failure = match &why.charge {
-            Charge::Free => None,
+            Charge::NotRun => None,
+            Charge::Free => Some(Failure::new(why.class, &*why.error)),
             Charge::Attempt(failure) => {
                 counters.attempts = counters.attempts.saturating_add(1);
-                Some(failure)
+                Some(failure.clone())
             }
             Charge::Crash(failure) => {
                 counters.crashes = counters.crashes.saturating_add(1);
-                Some(failure)
+                Some(failure.clone())
             }
         };
+        let history = match failure {
+            Some(failure) => delivery.history_with(self.clock.now_ms(), self.consumer.name(), &failure),
+            None => delivery.history().to_vec(),
+        };
         // What ends processes is not looked at again, not even for its Message-ID.
-        let deadly = why.reason == CRASHES_EXHAUSTED || matches!(why.charge, Charge::Crash(_));
-        if let Some(failure) = failure {
-            history.push(Attempt {
-                at_ms: self.clock.now_ms(),
-                worker: self.consumer.name().to_string(),
-                class: failure.class,
-                error: failure.text.clone(),
-            });
-        }
+        let deadly = matches!(why.charge, Charge::NotRun | Charge::Crash(_));
         self.suspects.forget(delivery.job_id());
         NewDeadLetter {
             job: delivery.job_id().clone(),
@@ -134,7 +133,7 @@ impl Rejection {
         if delivery.exhausted_crashes() {
             let crashes = delivery.counters().crashes;
             let error = format!("its process died on it {crashes} times while it ran alone");
-            return Some(Self::new(CRASHES_EXHAUSTED, Class::Hostile, error));
+            return Some(Self::not_run(error));
         }
         let malformed = delivery.malformed()?;
         Some(Self::new(MALFORMED, Class::Fault, malformed.to_owned()))
@@ -158,8 +157,12 @@ impl Rejection {
 
     /// A process died on the replay of it.
     pub fn crashed_again(crashes: u32) -> Self {
-        let error = format!("replayed, and its process died on it while it ran alone ({crashes} times)");
-        Self::new(CRASHES_EXHAUSTED, Class::Hostile, error)
+        Self::not_run(format!("replayed, and its process died on it while it ran alone ({crashes} times)"))
+    }
+
+    /// Processes have died on it, and it is not run once more.
+    fn not_run(error: String) -> Self {
+        Self { reason: CRASHES_EXHAUSTED, class: Class::Hostile, error, charge: Charge::NotRun }
     }
 
     /// An error of the store that is about this entry and would be the same the next time.

@@ -69,6 +69,8 @@ impl Label for Outcome {
 pub struct ConsumerMetrics {
     /// Dead letters by class of the failure.
     pub dead: CounterFamily<Class>,
+    /// Dead letters that PostgreSQL did not take.
+    pub letters_refused: IntCounter,
     /// Entries taken over from consumers that let their lease run out.
     pub reclaimed: IntCounter,
     /// Entries whose raw mail was gone from Redis; the sweep fetches them again.
@@ -99,6 +101,10 @@ impl ConsumerMetrics {
         Ok(Self {
             dead: metrics
                 .counters("mailfleet_dead_lettered_total", "Dead letters by class of the failure.")?,
+            letters_refused: metrics.counter(
+                "mailfleet_dead_letters_refused_total",
+                "Dead letters that PostgreSQL did not take; their entries stay in the queue and come again.",
+            )?,
             reclaimed: metrics.counter(
                 "mailfleet_reclaimed_total",
                 "Entries taken over from a consumer whose lease ran out.",

@@ -1,12 +1,14 @@
 //! Mails, from entries to rows in PostgreSQL: rehearse what is a suspect, parse, attach to a tenant, persist.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mailfleet_mime::Limits;
 use mailfleet_model::{Envelope, TenantId};
 use mailfleet_queue::Delivery;
 use mailfleet_store::{Error, MailRow, Persisted};
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
 
 use crate::attempt::{Placed, end};
 use crate::batch::{Case, Context, Kind, Verdict};
@@ -14,6 +16,18 @@ use crate::ingest::{Prepared, Rejection, prepare};
 use crate::metrics::{Outcome, wide};
 use crate::rehearsal::Rehearsal;
 use crate::tenants::Directory;
+
+/// No batch takes so long to be read: it is bounded in bytes, and the parser is linear in them.
+const READ_WITHIN: Duration = Duration::from_secs(600);
+
+/// Waits for a reader, whose thread cannot be ended, for so long; one that goes on is a mistake of ours that one of its mails
+/// has met. Then the process ends, like after any panic of a worker: the entries run elsewhere, one by one, and the mail is
+/// found by the child that reads it first, which has a limit of processor time. Kept waiting it would hold its worker and
+/// its lease for ever.
+async fn within<T>(limit: Duration, reader: JoinHandle<T>) -> Result<T, JoinError> {
+    let read = timeout(limit, reader).await;
+    read.unwrap_or_else(|_| panic!("reading a batch of mails takes longer than {} s", limit.as_secs()))
+}
 
 /// What work on mails needs.
 #[derive(Debug)]
@@ -29,6 +43,7 @@ pub struct Mails {
 impl Kind for Mails {
     type Row = MailRow;
     type Fate = Persisted;
+    type Read = Vec<Placed<Prepared>>;
 
     fn takes_long(delivery: &Delivery) -> bool {
         delivery.is_suspect()
@@ -38,8 +53,11 @@ impl Kind for Mails {
         context.rehearse(delivery).await
     }
 
-    async fn decide(context: &Context<Self>, cases: &mut [Case<'_>]) {
-        let mails = context.read(cases).await;
+    async fn read(context: &Context<Self>, cases: &mut [Case<'_>]) -> Self::Read {
+        context.parse(cases).await
+    }
+
+    async fn decide(context: &Context<Self>, cases: &mut [Case<'_>], mails: Self::Read) {
         let rows = context.attach(cases, mails).await;
         context.write(cases, rows).await;
     }
@@ -72,7 +90,7 @@ impl Kind for Mails {
 
 impl Context<Mails> {
     /// Parses every mail that is to be read.
-    async fn read(&self, cases: &mut [Case<'_>]) -> Vec<Placed<Prepared>> {
+    async fn parse(&self, cases: &mut [Case<'_>]) -> Vec<Placed<Prepared>> {
         let inputs: Vec<Placed<(Envelope, Bytes)>> = cases
             .iter_mut()
             .enumerate()
@@ -94,7 +112,7 @@ impl Context<Mails> {
             inputs.into_iter().map(parse).collect::<Vec<_>>()
         });
         // A task that fails here was cancelled with the runtime: nothing is settled, the entries stay pending.
-        let Ok(parsed) = parsed.await else { return Vec::new() };
+        let Ok(parsed) = within(READ_WITHIN, parsed).await else { return Vec::new() };
         timer.observe_duration();
         let mut mails = Vec::with_capacity(parsed.len());
         for (index, result) in parsed {
@@ -107,7 +125,9 @@ impl Context<Mails> {
     }
 
     /// Resolves the tenants. Gives the rows that can be persisted.
-    async fn attach(&self, cases: &mut [Case<'_>], mails: Vec<Placed<Prepared>>) -> Vec<Placed<MailRow>> {
+    async fn attach(&self, cases: &mut [Case<'_>], mut mails: Vec<Placed<Prepared>>) -> Vec<Placed<MailRow>> {
+        // Reading takes its time, and some may run elsewhere by now.
+        mails.retain(|(index, _)| cases.get_mut(*index).is_some_and(Case::goes_on));
         if mails.is_empty() {
             return Vec::new();
         }
@@ -147,5 +167,23 @@ impl Context<Mails> {
 
     async fn tenants(&self, mails: &[&Prepared]) -> Result<Vec<Result<TenantId, Rejection>>, Error> {
         self.gate.through(|| self.kind.directory.tenants(mails)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_end_ends_its_worker() {
+        let (over, ends) = mpsc::channel::<()>();
+        let reader = tokio::task::spawn_blocking(move || ends.recv().is_err());
+        let worker = tokio::spawn(within(Duration::from_millis(20), reader));
+        assert!(worker.await.unwrap_err().is_panic());
+        drop(over);
+        let reader = tokio::task::spawn_blocking(|| 7);
+        assert_eq!(within(READ_WITHIN, reader).await.unwrap(), 7);
     }
 }

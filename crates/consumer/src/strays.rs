@@ -2,7 +2,7 @@
 //! all that stands in it, under a name made from its place, and then leaves Redis.
 
 use mailfleet_model::{Class, Counters, Unreadable};
-use mailfleet_queue::Stray;
+use mailfleet_queue::{Attempt, Stray};
 use mailfleet_runtime::Shutdown;
 use mailfleet_store::NewDeadLetter;
 
@@ -44,6 +44,14 @@ impl<K: Kind> Context<K> {
 
     fn letter_of(&self, stray: &Stray) -> NewDeadLetter {
         let (queue, lane) = (&self.consumer.queue().config().queue, stray.lane());
+        let error =
+            format!("an entry without a job id stood in the {lane} lane of {queue}; find out who writes it");
+        let found = Attempt {
+            at_ms: self.clock.now_ms(),
+            worker: self.consumer.name().to_string(),
+            class: Class::Fault,
+            error: error.clone(),
+        };
         NewDeadLetter {
             job: stray.name().clone(),
             at: None,
@@ -52,11 +60,9 @@ impl<K: Kind> Context<K> {
             raw: None,
             reason: MALFORMED.to_owned(),
             class: Class::Fault,
-            error: format!(
-                "an entry without a job id stood in the {lane} lane of {queue}; find out who writes it"
-            ),
+            error,
             counters: Counters::default(),
-            history: serde_json::json!([]),
+            history: serde_json::json!([found]),
             tenant: None,
             account: None,
             message_id: None,

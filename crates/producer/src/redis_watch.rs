@@ -105,7 +105,7 @@ fn show(services: &Services, depth: &Depth, memory: Memory) {
     let gauges = &services.metrics.queue;
     gauges.show(queue, depth.series(), depth.ages(), depth.backlog());
     gauges.show_fill(queue, |lane| depth.lane(lane).bytes, |lane| depth.lane(lane).refusing());
-    gauges.show_dead(queue, depth.dead, depth.oldest_dead());
+    gauges.show_dead(queue, depth.dead, |lane| depth.lane(lane).dead, depth.oldest_dead());
     gauges.show_paused(queue, |lane| depth.lane(lane).paused, depth.closed);
     services.metrics.memory.show(memory.used_bytes, memory.max_bytes);
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use mailfleet_model::{AccountId, Class, Classify, Envelope, JobId, Lane, Work};
 use mailfleet_queue::{Enqueued, IndexPlace, NewJob, Queue, Queues};
 use mailfleet_runtime::Shutdown;
-use mailfleet_store::{DeadFilter, DeadLetter, DeadState, Store};
+use mailfleet_store::{DeadFilter, DeadLetter, DeadState, Store, UnreadLetter};
 
 use crate::looks::{self, Found, Look, Pace};
 use crate::plan::Range;
@@ -107,14 +107,15 @@ async fn restore(services: &Services, queues: &Queues) -> Result<Found, Problem>
     loop {
         // Letters first, queue second: what is settled in between has left the state by the time it is read again.
         let page = services.store.replayed_letters(GRACE, after, PAGE).await?;
-        let Some(highest) = page.last() else {
+        let Some(highest) = page.highest else {
             return Ok(if full.is_empty() { Found::Complete } else { Found::Full });
         };
-        after = highest.id;
-        let jobs: Vec<JobId> = page.iter().map(|letter| letter.job.clone()).collect();
+        after = highest;
+        tell_unread(&page.unread);
+        let jobs: Vec<JobId> = page.letters.iter().map(|letter| letter.job.clone()).collect();
         let live = queues.live(&jobs).await?;
         let lost: Vec<&DeadLetter> =
-            page.iter().zip(live).filter_map(|(letter, live)| (!live).then_some(letter)).collect();
+            page.letters.iter().zip(live).filter_map(|(letter, live)| (!live).then_some(letter)).collect();
         let mut tally = Tally::default();
         let outcome = restore_page(services, queues, &lost, &mut full, &mut tally).await;
         // Told also where the page was not finished.
@@ -145,12 +146,21 @@ struct Page {
 async fn open_page(store: &Store, after: i64) -> Result<Option<Page>, Problem> {
     let open = DeadFilter { limit: PAGE, ..DeadFilter::default() };
     let letters = store.dead_letters_page(&open, after).await?;
-    let Some(highest) = letters.last().map(|letter| letter.id) else { return Ok(None) };
+    let Some(highest) = letters.highest else { return Ok(None) };
+    tell_unread(&letters.unread);
     // What named no job is none that the queue could know anything about.
-    let jobs = letters.into_iter().filter(|letter| !letter.job.is_unnamed());
+    let jobs = letters.letters.into_iter().filter(|letter| !letter.job.is_unnamed());
     let lines = jobs.map(|letter| (letter.job, letter.lane, letter.reason));
     let (mails, events) = lines.partition(|(job, ..)| job.mail_ref().is_some());
     Ok(Some(Page { highest, mails, events }))
+}
+
+/// A newer version's letters, or somebody's hand: that version's producers look after them. A line for each page.
+fn tell_unread(unread: &[UnreadLetter]) {
+    if let Some(first) = unread.first() {
+        let UnreadLetter { id, job, place, value } = first;
+        tracing::warn!(letters = unread.len(), first = id, %job, %place, %value, "some dead letters cannot be read here");
+    }
 }
 
 /// Takes off lines of letters that are closed for good. A letter that was discarded after its page was read, and before its

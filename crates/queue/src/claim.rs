@@ -1,6 +1,8 @@
 //! Claiming: taking entries by lane, and taking in again what was claimed without our knowing.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use redis::Value;
 
@@ -63,12 +65,9 @@ impl Consumer {
     async fn claim_by_quota(&self, max: usize) -> Result<Vec<Delivery>> {
         let config = self.0.queue.config();
         let wanted = u32::try_from(max).unwrap_or(u32::MAX);
-        let ticket = self.0.ticket.fetch_add(u64::from(wanted), Ordering::Relaxed);
-        let mut room = Room {
-            quotas: config.weights.quotas(ticket, wanted),
-            bytes: config.max_claim_bytes,
-            was_late: false,
-        };
+        let turns = || self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let (quotas, first) = turns().next(config.weights, config.partitions, wanted);
+        let mut room = Room { quotas, bytes: config.max_claim_bytes, was_late: false };
         if config.partitions == 1 {
             for _ in 0..TRIES {
                 let deliveries = self.claim_from(0, &mut room, true).await?;
@@ -79,10 +78,7 @@ impl Consumer {
             return Ok(Vec::new());
         }
         // Lanes before partitions: every partition is asked for the lanes' own shares before any lane may use another's.
-        // Which partition is first is drawn by lot: any rhythm could beat with that of the tickets, and then one lane of one
-        // partition would never have its turn.
-        let start = fastrand::u16(..config.partitions);
-        let partitions: Vec<u16> = (start..config.partitions).chain(0..start).collect();
+        let partitions: Vec<u16> = (first..config.partitions).chain(0..first).collect();
         let mut deliveries = Vec::new();
         for &partition in &partitions {
             self.claim_more(partition, &mut room, &mut deliveries).await?;
@@ -131,15 +127,16 @@ impl Consumer {
             script.arg(quota);
         }
         script.arg(u8::from(share)).arg(room.bytes).arg(self.0.held.alone_left()).arg(PROMOTE_MAX);
-        let (mut rows, grant) = Grant::of(self.0.queue.link().run(DOING, &script).await?)?;
+        let (mut rows, grant, vanished) = Grant::of(self.0.queue.link().run(DOING, &script).await?)?;
+        self.have_vanished(vanished);
         let mut bytes = Bytes::new(room.bytes, room.quotas);
         for row in &rows {
             bytes.take(row);
         }
         if !grant.is_nothing() {
             rows.extend(self.read_new(partition, &grant, &mut bytes).await?);
-            room.was_late = rows.is_empty();
         }
+        room.was_late = rows.is_empty() && !grant.is_nothing();
         for row in &rows {
             if let Some(quota) = room.quotas.get_mut(row.lane.index()) {
                 *quota = quota.saturating_sub(1);
@@ -191,9 +188,11 @@ impl Consumer {
         }
         self.0.held.set_adopt_due(more);
         count(&self.0.stats.adopted, deliveries.len());
-        if !deliveries.is_empty() {
+        let told = !deliveries.is_empty();
+        if let Some(held_back) = told.then(|| self.0.gate.pass(Instant::now())).flatten() {
             tracing::info!(
                 entries = deliveries.len(),
+                held_back,
                 "entries whose claim was not answered were taken in again"
             );
         }
@@ -209,8 +208,10 @@ impl Consumer {
         script.arg(self.0.name.as_str()).arg(room).arg(bytes);
         script.arg(held.alone_left()).arg(known.len()).arg(known);
         let answer: Value = queue.link().run(DOING, &script).await?;
-        let odd = |_| Error::Answer { doing: DOING, found: "not two parts".to_owned() };
-        let [unfinished, rows]: [Value; 2] = reply::array(DOING, answer)?.try_into().map_err(odd)?;
+        let odd = |_| Error::Answer { doing: DOING, found: "not three parts".to_owned() };
+        let [unfinished, rows, vanished]: [Value; 3] =
+            reply::array(DOING, answer)?.try_into().map_err(odd)?;
+        self.have_vanished(reply::count(DOING, &vanished)?);
         let more = reply::number(DOING, &unfinished)? == 1;
         Ok((self.open(partition, reply::rows(DOING, rows)?).await?, more))
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailfleet_model::Lane;
 
@@ -13,6 +13,7 @@ use crate::log_gate::LogGate;
 use crate::name::ConsumerName;
 use crate::queue::Queue;
 use crate::stray::Stray;
+use crate::turns::Turns;
 
 /// What new entries are taken to have weighed before any was read: mails with a picture.
 const WEIGHT_AT_FIRST: u64 = 32 << 10;
@@ -29,8 +30,8 @@ pub(crate) struct Shared {
     /// Claim, adoption and reclaim exclude each other: an adoption beside a claim whose answer is still under way would
     /// take the same entries, and they would run twice in one process.
     pub(crate) taking: tokio::sync::Mutex<()>,
-    /// Grows with every claim; decides whose turn it is, see `LaneWeights::quotas`.
-    pub(crate) ticket: AtomicU64,
+    /// Whose turn it is. Changed whole, so usable even after a panic.
+    pub(crate) turns: Mutex<Turns>,
     pub(crate) left: AtomicBool,
     /// What the last new entries of each lane weighed on average, in bytes of raw mail.
     pub(crate) weights: [AtomicU64; 3],
@@ -51,6 +52,7 @@ pub(crate) struct Stats {
     pub(crate) reclaimed: AtomicU64,
     pub(crate) adopted: AtomicU64,
     pub(crate) leases_lost: AtomicU64,
+    pub(crate) vanished: AtomicU64,
 }
 
 /// What a consumer has met since it started; feeds counters of metrics.
@@ -70,13 +72,23 @@ pub struct ConsumerStats {
     pub adopted: u64,
     /// Deliveries that were lost while they were held.
     pub leases_lost: u64,
+    /// Pending entries that somebody else deleted or trimmed from their lanes; the sweep fetches their mail again.
+    pub vanished: u64,
 }
 
 impl std::ops::AddAssign for ConsumerStats {
     /// The sum over consumers of several queues.
     fn add_assign(&mut self, other: Self) {
-        let Self { blob_gone, unknown_version, malformed, quarantined, reclaimed, adopted, leases_lost } =
-            other;
+        let Self {
+            blob_gone,
+            unknown_version,
+            malformed,
+            quarantined,
+            reclaimed,
+            adopted,
+            leases_lost,
+            vanished,
+        } = other;
         self.blob_gone += blob_gone;
         self.unknown_version += unknown_version;
         self.malformed += malformed;
@@ -84,6 +96,7 @@ impl std::ops::AddAssign for ConsumerStats {
         self.reclaimed += reclaimed;
         self.adopted += adopted;
         self.leases_lost += leases_lost;
+        self.vanished += vanished;
     }
 }
 
@@ -102,14 +115,14 @@ impl fmt::Debug for Consumer {
 
 impl Consumer {
     pub(crate) fn new(queue: Queue, name: ConsumerName) -> Self {
+        let first = fastrand::u16(..queue.config().partitions);
         Self(Arc::new(Shared {
             queue,
             name,
             held: Arc::default(),
             stats: Stats::default(),
             taking: tokio::sync::Mutex::new(()),
-            // Consumers that start together do not all begin with the same lane's turn.
-            ticket: AtomicU64::new(fastrand::u64(0..1 << 32)),
+            turns: Mutex::new(Turns::starting_at(fastrand::u64(0..1 << 32), first)),
             left: AtomicBool::new(false),
             weights: Lane::ALL.map(|_| AtomicU64::new(WEIGHT_AT_FIRST)),
             gate: LogGate::default(),
@@ -149,6 +162,23 @@ impl Consumer {
             reclaimed: read(&stats.reclaimed),
             adopted: read(&stats.adopted),
             leases_lost: read(&stats.leases_lost),
+            vanished: read(&stats.vanished),
+        }
+    }
+
+    /// Entries were pending and are in their lanes no more.
+    pub(crate) fn have_vanished(&self, entries: usize) {
+        count(&self.0.stats.vanished, entries);
+        if entries > 0
+            && let Some(held_back) = self.0.gate.pass(Instant::now())
+        {
+            let queue = &self.0.queue.config().queue;
+            tracing::warn!(
+                entries,
+                queue,
+                held_back,
+                "somebody deleted pending entries from the queue; the sweep fetches their mail again"
+            );
         }
     }
 

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use mailfleet_model::{Counters, Envelope, JobId, Lane};
 
 use crate::held::Lease;
-use crate::record::Attempt;
+use crate::name::ConsumerName;
+use crate::record::{self, Attempt, Failure};
 
 /// A claimed entry. It is consumed by exactly one of done, retry, dead-letter, hand back and delay of its
 /// [`Consumer`](crate::Consumer). While it exists its lease is kept alive; dropped without being settled it runs again
@@ -115,6 +116,14 @@ impl Delivery {
         &self.0.history
     }
 
+    /// The history with a further attempt, within the bounds of a history: for the dead letter that tells of this very run.
+    #[must_use]
+    pub fn history_with(&self, at_ms: i64, worker: &ConsumerName, failure: &Failure) -> Vec<Attempt> {
+        let mut history = self.0.history.clone();
+        record::remember(&mut history, at_ms, worker.as_str(), failure);
+        history
+    }
+
     /// Whether it must not share a batch or a transaction with others: its consumer died on it, or beside it, before.
     /// A consumer never holds more than one such delivery, except those out of crashes, which are not to be run.
     #[must_use]
@@ -160,6 +169,12 @@ impl Delivery {
     #[must_use]
     pub fn lease_lost(&self) -> bool {
         self.0.lease.is_lost()
+    }
+
+    /// Comes when the [lease is lost](Self::lease_lost), at once if it was before: to give up what is under way on it. May be
+    /// dropped and called again.
+    pub async fn lost(&self) {
+        self.0.lease.lost().await;
     }
 }
 

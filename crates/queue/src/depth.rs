@@ -24,6 +24,9 @@ pub struct LaneDepth {
     pub paused: Option<bool>,
     /// Why it refuses what is new; with several partitions, in any of them.
     pub refuses: Option<Refuses>,
+    /// Lines of the index of dead letters whose jobs had this lane; not known with more than 1,000 lines in a partition,
+    /// where [`Depth::dead`] still is. They are none of the lane's entries.
+    pub dead: Option<u64>,
 }
 
 /// Ages of the oldest entries by state, in milliseconds since they came into the lane; 0 where there is none, `None` where
@@ -195,6 +198,7 @@ impl LaneDepth {
                 by_entries: a.by_entries || b.by_entries,
                 by_memory: a.by_memory || b.by_memory,
             }),
+            dead: sum(self.dead, other.dead),
         }
     }
 }
@@ -235,6 +239,7 @@ mod tests {
             bytes: Some(7),
             paused: Some(false),
             refuses: Some(Refuses::default()),
+            dead: Some(2),
         };
         let refuses = Refuses { by_entries: false, by_memory: true };
         let oldest = Oldest { waiting: None, ..known.oldest };
@@ -244,6 +249,7 @@ mod tests {
         assert_eq!((sum.waiting, sum.in_flight, sum.total(), sum.bytes), (None, Some(4), None, None));
         assert_eq!((sum.oldest_age_ms(), sum.oldest.in_flight, sum.refuses), (None, Some(9), Some(refuses)));
         assert_eq!((known.oldest_age_ms(), known.merge(known).bytes), (Some(6), Some(14)));
+        assert_eq!(known.merge(known).dead, Some(4), "and none of the entries");
     }
 
     #[test]
@@ -257,6 +263,7 @@ mod tests {
             bytes: Some(7),
             paused: Some(false),
             refuses: Some(Refuses::default()),
+            dead: Some(2),
         };
         let depth = Depth {
             lanes: [lane; 3],

@@ -90,28 +90,6 @@ impl Queue {
         };
         replies.into_iter().map(enqueued).collect()
     }
-
-    /// Which of these jobs are in a lane, held or delayed, in the order asked. A dead job is not live.
-    pub async fn live(&self, jobs: &[JobId]) -> Result<Vec<bool>> {
-        let mut results = vec![false; jobs.len()];
-        for (partition, keys) in (0u16..).zip(self.partitions()) {
-            let ours = |(_, job): &(usize, &JobId)| self.partition_of(job) == partition;
-            let indexed: Vec<(usize, &JobId)> = jobs.iter().enumerate().filter(ours).collect();
-            for chunk in indexed.chunks(500) {
-                let mut script = script(&SCRIPTS.live, keys);
-                for (_, job) in chunk {
-                    script.arg(job.as_str());
-                }
-                let replies: Vec<i64> = self.link().run("look up live jobs", &script).await?;
-                for ((index, _), reply) in chunk.iter().zip(replies) {
-                    if let Some(result) = results.get_mut(*index) {
-                        *result = reply == 1;
-                    }
-                }
-            }
-        }
-        Ok(results)
-    }
 }
 
 struct Prepared {

@@ -14,7 +14,7 @@ use crate::reply::{self, Row};
 use crate::room::Bytes;
 use crate::scripts::SCRIPTS;
 
-const DOING: &str = "claim";
+const DOING: &str = "read new entries";
 /// One claim reads in no more pieces than this; what they leave is the next one's.
 const PIECES: usize = 8;
 
@@ -28,12 +28,12 @@ pub(crate) struct Grant {
 }
 
 impl Grant {
-    /// Reads the answer of `lua/claim.lua`: what was taken, and what is granted besides.
-    pub(crate) fn of(answer: Value) -> Result<(Vec<Row>, Self)> {
+    /// Reads the answer of `lua/claim.lua`: what was taken, what is granted besides, and how many entries have vanished.
+    pub(crate) fn of(answer: Value) -> Result<(Vec<Row>, Self, usize)> {
+        const DOING: &str = "claim";
         let odd = |found: &str| Error::Answer { doing: DOING, found: found.to_owned() };
-        let parts: [Value; 3] =
-            reply::array(DOING, answer)?.try_into().map_err(|_| odd("not three parts"))?;
-        let [rows, entries, remade] = parts;
+        let parts: [Value; 4] = reply::array(DOING, answer)?.try_into().map_err(|_| odd("not four parts"))?;
+        let [rows, entries, remade, vanished] = parts;
         let number = |value: &Value| Ok(u32::try_from(reply::number(DOING, value)?).unwrap_or(0));
         let entries: Vec<u32> = reply::array(DOING, entries)?.iter().map(number).collect::<Result<_>>()?;
         let text = |value| reply::text(DOING, value);
@@ -41,7 +41,7 @@ impl Grant {
             reply::array(DOING, remade)?.into_iter().map(text).collect::<Result<_>>()?;
         let entries = entries.try_into().map_err(|_| odd("not three lanes"))?;
         let remade = remade.try_into().map_err(|_| odd("not three lanes"))?;
-        Ok((reply::rows(DOING, rows)?, Self { entries, remade }))
+        Ok((reply::rows(DOING, rows)?, Self { entries, remade }, reply::count(DOING, &vanished)?))
     }
 
     pub(crate) fn is_nothing(&self) -> bool {
@@ -206,7 +206,8 @@ impl Consumer {
         for row in &remade {
             command.arg(row.get(b"j").unwrap_or_default());
         }
-        let records: Vec<Option<Vec<u8>>> = self.0.queue.link().command(DOING, &command).await?;
+        let records: Vec<Option<Vec<u8>>> =
+            self.0.queue.link().command("read the records of new entries", &command).await?;
         for (row, record) in remade.iter_mut().zip(records) {
             row.record = record.and_then(|record| String::from_utf8(record).ok()).unwrap_or_default();
         }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use mailfleet_model::{JobId, Lane};
+use tokio::sync::Notify;
 
 use crate::keys::lane_letter;
 use crate::log_gate::LogGate;
@@ -43,7 +44,13 @@ struct Entry {
 
 /// Which delivery of an entry, and whether it was lost.
 #[derive(Debug, Clone, Default)]
-struct Mark(Arc<AtomicBool>);
+struct Mark(Arc<Loss>);
+
+#[derive(Debug, Default)]
+struct Loss {
+    lost: AtomicBool,
+    waiting: Notify,
+}
 
 impl Mark {
     fn is_of(&self, other: &Self) -> bool {
@@ -51,11 +58,21 @@ impl Mark {
     }
 
     fn is_lost(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.lost.load(Ordering::Acquire)
     }
 
     fn lose(&self) {
-        self.0.store(true, Ordering::Release);
+        self.0.lost.store(true, Ordering::Release);
+        self.0.waiting.notify_waiters();
+    }
+
+    /// Comes when it is lost, at once if it was before.
+    async fn lost(&self) {
+        // Made before the look: whoever loses it after that wakes it, though it has not been polled yet.
+        let waiting = self.0.waiting.notified();
+        if !self.is_lost() {
+            waiting.await;
+        }
     }
 }
 
@@ -216,6 +233,11 @@ impl Lease {
         self.mark.is_lost()
     }
 
+    /// Comes when it is lost, never while it is held.
+    pub(crate) async fn lost(&self) {
+        self.mark.lost().await;
+    }
+
     /// Whether this very delivery is the one that holds the entry.
     pub(crate) fn is_held(&self) -> bool {
         self.held.table().of(&self.key, &self.mark).is_some()
@@ -266,5 +288,30 @@ impl Drop for Lease {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_the_loss_of_a_lease_is_woken_by_it_and_by_no_other() {
+        let held = Arc::new(Held::default());
+        let open = |id: &str| {
+            let key = EntryKey { partition: 0, lane: Lane::High, id: id.to_owned() };
+            Lease::open(&held, key, None, false)
+        };
+        let (lease, other) = (open("1-0"), open("2-0"));
+        let mut waiting = Box::pin(lease.lost());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        other.settled();
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let holding = held.snapshot(0).pop().unwrap();
+        assert!(held.lose(&holding));
+        waiting.await;
+        assert!(lease.is_lost() && lease.lost().now_or_never().is_some(), "later as well");
     }
 }

@@ -1,6 +1,6 @@
 //! Where one job is, and what it has been through: the question behind `explain`.
 
-use mailfleet_model::{Counters, JobId, Lane};
+use mailfleet_model::{Counters, Envelope, EnvelopeError, JobId, Lane};
 use redis::Value;
 
 use crate::error::{Error, Result};
@@ -33,6 +33,18 @@ pub enum State {
     Dead,
 }
 
+/// When a job that waits is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Turn {
+    /// After what came into its lane before it; nobody has had it yet.
+    #[default]
+    New,
+    /// Before all that is new: it was handed back, its time came, or its consumer died.
+    Next,
+    /// The same, but it runs alone, since a consumer died with it in hand.
+    Alone,
+}
+
 /// Where a job is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
@@ -40,6 +52,10 @@ pub struct Location {
     pub lane: Lane,
     /// What it is doing.
     pub state: State,
+    /// When it is taken, for one that waits.
+    pub turn: Turn,
+    /// The version of its envelope where this build does not know it: only a newer consumer can work on it.
+    pub unknown_version: Option<u16>,
     /// What it has been through; zeros for a dead job, whose story is in PostgreSQL.
     pub counters: Counters,
     /// Its failed attempts so far.
@@ -61,11 +77,19 @@ impl Queue {
             return Ok(None);
         }
         let odd = |found: &str| Error::Answer { doing: DOING, found: found.to_owned() };
-        let [record, state, detail, idle, paused]: [Value; 5] =
-            reply::array(DOING, answer)?.try_into().map_err(|_| odd("not five parts"))?;
+        let [record, state, detail, idle, envelope, paused]: [Value; 6] =
+            reply::array(DOING, answer)?.try_into().map_err(|_| odd("not six parts"))?;
         let record = Record::parse(&reply::text(DOING, record)?).ok_or_else(|| odd("not a record"))?;
+        let mut turn = Turn::New;
         let state = match reply::text(DOING, state)?.as_str() {
-            "waiting" => State::Waiting,
+            "waiting" => {
+                turn = match reply::text(DOING, detail)?.as_str() {
+                    "released" => Turn::Next,
+                    "alone" => Turn::Alone,
+                    _ => Turn::New,
+                };
+                State::Waiting
+            }
             "in_flight" => State::InFlight {
                 consumer: reply::text(DOING, detail)?,
                 idle_ms: u64::try_from(reply::number(DOING, &idle)?).unwrap_or(0),
@@ -79,6 +103,10 @@ impl Queue {
             Value::Nil => None,
             said => Some(Pause::read(&reply::text(DOING, said)?)),
         };
-        Ok(Some(Location { lane, state, counters, history, entry_id, paused }))
+        let unknown_version = match Envelope::decode(&reply::bytes(DOING, envelope)?) {
+            Err(EnvelopeError::UnknownVersion { found }) => Some(found),
+            Ok(_) | Err(EnvelopeError::Malformed(_)) => None,
+        };
+        Ok(Some(Location { lane, state, turn, unknown_version, counters, history, entry_id, paused }))
     }
 }

@@ -37,8 +37,8 @@ fn read(answer: Value) -> Result<Depth> {
         ..Depth::default()
     };
     for (lane, answer) in depth.lanes.iter_mut().zip(lanes) {
-        let parts: [Value; 11] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
-        let [entries @ .., bytes, paused, refuses] = &parts;
+        let parts: [Value; 12] = reply::array(DOING, answer)?.try_into().map_err(|_| odd())?;
+        let [entries @ .., bytes, paused, refuses, dead] = &parts;
         let [waiting, in_flight, delayed, released, ages @ ..] = entries;
         let [waiting_ms, in_flight_ms, delayed_ms, released_ms] = ages;
         *lane = LaneDepth {
@@ -55,6 +55,7 @@ fn read(answer: Value) -> Result<Depth> {
             bytes: known(bytes)?,
             paused: flag(paused)?,
             refuses: known(refuses)?.map(|why| Refuses { by_entries: why & 1 == 1, by_memory: why & 2 == 2 }),
+            dead: known(dead)?,
         };
     }
     Ok(depth)

@@ -8,7 +8,7 @@ use redis::Value;
 use crate::claim::raw_bytes;
 use crate::consumer::{Consumer, count};
 use crate::delivery::Delivery;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::keys::Keys;
 use crate::queue::script;
 use crate::reply;
@@ -112,7 +112,10 @@ impl Consumer {
         let was_due = held.adopt_due();
         held.set_adopt_due(true);
         let answer: Value = queue.link().run(DOING, &script).await?;
-        let reclaimed = self.open(partition, reply::rows(DOING, answer)?).await?;
+        let odd = |_| Error::Answer { doing: DOING, found: "not two parts".to_owned() };
+        let [rows, vanished]: [Value; 2] = reply::array(DOING, answer)?.try_into().map_err(odd)?;
+        self.have_vanished(reply::count(DOING, &vanished)?);
+        let reclaimed = self.open(partition, reply::rows(DOING, rows)?).await?;
         held.set_adopt_due(was_due);
         Ok(Some(reclaimed))
     }

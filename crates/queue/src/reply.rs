@@ -71,6 +71,11 @@ pub(crate) fn number(doing: &'static str, value: &Value) -> Result<i64> {
     }
 }
 
+/// How many there are.
+pub(crate) fn count(doing: &'static str, value: &Value) -> Result<usize> {
+    usize::try_from(number(doing, value)?).map_err(|_| odd(doing, "fewer than none"))
+}
+
 /// Bytes.
 pub(crate) fn bytes(doing: &'static str, value: Value) -> Result<Vec<u8>> {
     match value {

@@ -16,6 +16,7 @@ pub struct QueueGauges {
     bytes: DepthGauges,
     refusing: DepthGauges,
     dead: DepthGauges,
+    dead_by_lane: DepthGauges,
     dead_oldest_age: AgeGauges,
     backlog: DepthGauges,
     paused: DepthGauges,
@@ -24,7 +25,7 @@ pub struct QueueGauges {
 
 impl QueueGauges {
     /// Registers `mailfleet_queue_entries`, `_oldest_age_seconds`, `_bytes`, `_refusing`, `_dead_entries`,
-    /// `_dead_oldest_age_seconds`, `_backlog_entries`, `_paused` and `_closed`; nothing is known yet, so no series exists
+    /// `_dead_lane_entries`, `_dead_oldest_age_seconds`, `_backlog_entries`, `_paused` and `_closed`; nothing is known yet, so no series exists
     /// yet.
     pub fn register(metrics: &Metrics) -> prometheus::Result<Self> {
         Ok(Self {
@@ -56,6 +57,12 @@ impl QueueGauges {
                 "Lines of the index of dead letters, of which PostgreSQL has the truth; absent while unknown; use max over \
                  replicas.",
                 &["queue"],
+            )?,
+            dead_by_lane: metrics.depths(
+                "mailfleet_queue_dead_lane_entries",
+                "Lines of the index of dead letters by the lane that the job had; absent while unknown, and with more than \
+                 1000 lines in a partition; use max over replicas.",
+                &["queue", "lane"],
             )?,
             dead_oldest_age: metrics.ages(
                 "mailfleet_queue_dead_oldest_age_seconds",
@@ -120,8 +127,17 @@ impl QueueGauges {
     }
 
     /// Shows the index of a queue's dead letters. What is `None` is taken away.
-    pub fn show_dead(&self, queue: &str, entries: Option<u64>, oldest_age: Option<Duration>) {
+    pub fn show_dead(
+        &self,
+        queue: &str,
+        entries: Option<u64>,
+        of_lane: impl Fn(Lane) -> Option<u64>,
+        oldest_age: Option<Duration>,
+    ) {
         self.dead.set(&[queue], entries);
+        for lane in Lane::ALL {
+            self.dead_by_lane.set(&[queue, lane.as_str()], of_lane(lane));
+        }
         self.dead_oldest_age.set(&[queue], oldest_age);
     }
 
@@ -146,7 +162,7 @@ mod tests {
         let age = Some(Duration::from_secs(2));
         gauges.show("mail", [(Lane::Low, "waiting", Some(0))], [(Lane::High, "released", age)], Some(9));
         gauges.show_fill("mail", |_| Some(77), |lane| Some((lane == Lane::Low, false)));
-        gauges.show_dead("mail", Some(3), age);
+        gauges.show_dead("mail", Some(3), |lane| (lane == Lane::Low).then_some(2), age);
         gauges.show_paused("mail", |lane| Some(lane == Lane::Low), Some(false));
         let known = text();
         for series in [
@@ -156,6 +172,7 @@ mod tests {
             "mailfleet_queue_refusing{lane=\"low\",queue=\"mail\",why=\"entries\"} 1",
             "mailfleet_queue_refusing{lane=\"low\",queue=\"mail\",why=\"memory\"} 0",
             "mailfleet_queue_dead_entries{queue=\"mail\"} 3",
+            "mailfleet_queue_dead_lane_entries{lane=\"low\",queue=\"mail\"} 2",
             "mailfleet_queue_dead_oldest_age_seconds{queue=\"mail\"} 2",
             "mailfleet_queue_backlog_entries{queue=\"mail\"} 9",
             "mailfleet_queue_paused{lane=\"high\",queue=\"mail\"} 0",
@@ -166,7 +183,7 @@ mod tests {
         }
         gauges.show("mail", [(Lane::Low, "waiting", None)], [(Lane::High, "released", None)], None);
         gauges.show_fill("mail", |_| None, |_| None);
-        gauges.show_dead("mail", None, None);
+        gauges.show_dead("mail", None, |_| None, None);
         gauges.show_paused("mail", |_| None, None);
         assert_eq!(text(), "");
     }

@@ -51,7 +51,7 @@ pub use check::{Finding, Level};
 pub use config::{Config, ConfigError};
 pub use dead::{
     Action, ActionKind, ActionOutcome, Actor, Came, DeadFilter, DeadGroup, DeadLetter, DeadOutcome,
-    DeadState, Discarded, NewDeadLetter, Progress,
+    DeadState, Discarded, Letters, NewDeadLetter, Progress, UnreadLetter,
 };
 pub use delivery::{Delivery, Said, Standing};
 pub use endpoints::{Endpoint, ListedEndpoint, NewEndpoint};

@@ -175,6 +175,13 @@ impl RedisServer {
             .ok_or_else(|| anyhow!("the replica did not get to offset {written} in {STARTUP_LIMIT:?}"))
     }
 
+    /// Lets no replica hear of anything that is written from now on.
+    pub fn cut_replicas(&self) -> Result<()> {
+        // Who is asked for the rights again is the replica that connects again.
+        self.ask::<()>("ACL SETUSER default -psync -sync")?;
+        self.ask::<u64>("CLIENT KILL TYPE replica").map(drop)
+    }
+
     /// Runs one command, its words separated by spaces, on a connection of its own.
     pub fn ask<T: FromRedisValue>(&self, line: &str) -> Result<T> {
         ask(self.port, self.password(), line)

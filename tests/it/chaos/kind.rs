@@ -3,7 +3,7 @@
 /// What is done to the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// `kill -9`, and another one in its place; four times.
+    /// `kill -9`, and another one in its place; twice.
     ConsumerKilled,
     /// `kill -9`, and another one in its place.
     ProducerKilled,

@@ -3,6 +3,8 @@
 
 pub mod sweep;
 
+use std::time::Instant;
+
 use mailfleet_model::{Class, EventKind, InboxId, Work};
 use mailfleet_runtime::{CounterFamily, Label, Metrics};
 use mailfleet_store::{Applied, Error, EventFate, InboxFate};
@@ -23,8 +25,12 @@ pub struct Events {
 impl Kind for Events {
     type Row = InboxId;
     type Fate = Applied;
+    type Read = ();
 
-    async fn decide(context: &Context<Self>, cases: &mut [Case<'_>]) {
+    /// An event is a number: there is nothing to read.
+    async fn read(_context: &Context<Self>, _cases: &mut [Case<'_>]) {}
+
+    async fn decide(context: &Context<Self>, cases: &mut [Case<'_>], (): ()) {
         let mut rows: Vec<Placed<InboxId>> = Vec::with_capacity(cases.len());
         for index in 0..cases.len() {
             let Some(case) = cases.get_mut(index).filter(|case| case.verdict.is_none()) else { continue };
@@ -41,17 +47,10 @@ impl Kind for Events {
     }
 
     async fn write(context: &Context<Self>, rows: &[InboxId]) -> Result<Vec<Applied>, Error> {
-        let timer = context.kind.metrics.apply_seconds.start_timer();
-        match context.store.apply_inbox(rows).await {
-            Ok(applied) => {
-                timer.observe_duration();
-                Ok(applied)
-            }
-            Err(error) => {
-                timer.stop_and_discard();
-                Err(error)
-            }
-        }
+        let started = Instant::now();
+        let applied = context.store.apply_inbox(rows).await?;
+        context.kind.metrics.apply_seconds.observe(started.elapsed().as_secs_f64());
+        Ok(applied)
     }
 
     fn is_new(applied: &Applied) -> bool {

@@ -1,7 +1,5 @@
 //! A rehearsal as a step of the work on mails: what its end means for the entry.
 
-use std::time::Duration;
-
 use mailfleet_model::Class;
 use mailfleet_queue::{Delivery, Failure};
 
@@ -10,18 +8,11 @@ use crate::batch::{Context, Verdict};
 use crate::ingest::Rejection;
 use crate::persist::Mails;
 
-/// How often it is asked whether the lease is still there.
-const ASK_EVERY: Duration = Duration::from_millis(200);
-
 impl Context<Mails> {
     /// Lets a child process read a suspect first. A verdict is given where the work must not go on.
     pub async fn rehearse(&self, delivery: &Delivery) -> Option<Verdict> {
-        let ending = tokio::select! {
-            ending = self.kind.rehearsal.perform(delivery.envelope(), delivery.raw()) => ending,
-            () = lost(delivery) => return Some(Verdict::Lost),
-        };
         let job = delivery.job_id();
-        match ending {
+        match self.kind.rehearsal.perform(delivery.envelope(), delivery.raw()).await {
             Ending::Well => {
                 tracing::info!(%job, "a mail that a consumer died on was read by a child process; it runs here now");
                 None
@@ -48,12 +39,5 @@ impl Context<Mails> {
                 Some(Verdict::Dead(Rejection::rehearsed(crashes, failure)))
             }
         }
-    }
-}
-
-/// Comes when the lease is lost: then somebody else runs it, and what is begun here is given up.
-async fn lost(delivery: &Delivery) {
-    while !delivery.lease_lost() {
-        tokio::time::sleep(ASK_EVERY).await;
     }
 }

@@ -14,12 +14,14 @@ async fn an_entry_that_kills_its_process_three_times_alone_is_dead_lettered_unre
     // Once in a batch and once alone, which proves nothing; then by itself.
     let victim = world.victim();
     die_with(victim.claim(10).await.unwrap());
+    let mut died = Vec::new();
     for round in 0..4 {
         let victim = world.victim();
         let taken = reclaimed(&victim).await;
         assert!(taken.run_alone() && !taken.exhausted_crashes() && taken.is_suspect() == (round > 0));
         if taken.is_suspect() {
             assert!(victim.begin(&taken).await.unwrap());
+            died.push(victim.name().to_string());
         }
         die_with(vec![taken]);
     }
@@ -29,6 +31,13 @@ async fn an_entry_that_kills_its_process_three_times_alone_is_dead_lettered_unre
     world.until_empty().await;
     assert_eq!((letter.reason.as_str(), letter.class), ("crashes_exhausted", Class::Hostile));
     assert_eq!((letter.counters.crashes, letter.counters.attempts), (3, 0));
+    let history = letter.history.as_array().unwrap();
+    let told: Vec<&str> = history.iter().map(|attempt| attempt["worker"].as_str().unwrap()).collect();
+    assert_eq!(told, died, "who died of it, and nobody else");
+    assert!(
+        history.iter().all(|attempt| attempt["class"] == "hostile" && attempt["at_ms"].is_i64()),
+        "{history:?}"
+    );
     assert_eq!(letter.raw.as_deref(), Some(&mail("deadly", "")[..]));
     assert_eq!(world.subjects(), ["mail 2", "mail 3", "mail 4", "mail 5"]);
     assert_eq!(consumer.metric("mailfleet_reclaimed_total", &[]), 0, "read every few seconds");

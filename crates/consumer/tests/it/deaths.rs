@@ -1,8 +1,12 @@
 //! What can never be stored becomes a dead letter with its reason, and takes nobody along.
 
+use std::time::UNIX_EPOCH;
+
 use mailfleet_model::{Class, Counters, JobId, Lane, Unreadable};
 use mailfleet_store::DeadState;
+use mailfleet_testkit::eventually;
 
+use crate::rehearsal::entry;
 use crate::world::{LONG, World, job, mail, mails};
 
 #[tokio::test]
@@ -94,6 +98,18 @@ async fn what_cannot_be_read_or_belongs_to_nobody_is_dead_lettered_and_the_rest_
         stray.error
     );
     assert_eq!(stray.message_id.as_deref(), Some("stray@acme.example"));
+    // Though it cost none of its attempts, it was one: who made it, and when.
+    let told = consumer.0.wait_for_line("claims as ", LONG).unwrap();
+    let now_ms = i64::try_from(UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
+    for letter in world.letters().await {
+        let [attempt] = &letter.history.as_array().unwrap()[..] else { panic!("{}", letter.history) };
+        assert!(told.contains(attempt["worker"].as_str().unwrap()), "{attempt}: {told}");
+        assert!((now_ms - attempt["at_ms"].as_i64().unwrap()).abs() < 60_000, "{attempt}");
+        assert_eq!(
+            (&attempt["class"], &attempt["error"]),
+            (&letter.class.as_str().into(), &letter.error.into())
+        );
+    }
     assert_eq!((consumer.processed("persisted"), consumer.processed("dead_lettered")), (2, 4));
 
     // Replay once the domain is somebody's: the letter is resolved by the mail that is stored.
@@ -142,6 +158,59 @@ async fn entries_without_a_job_become_dead_letters_with_every_byte_before_they_l
         "they are no mail"
     );
     assert!(consumer.0.is_running());
+}
+
+#[tokio::test]
+async fn a_letter_that_postgresql_refuses_holds_nobody_is_counted_and_is_written_once_it_is_taken() {
+    let world = World::new().await;
+    world.sql("ALTER TABLE email_messages ADD CONSTRAINT no_curses CHECK (subject NOT LIKE 'curse%')");
+    let mut batch: Vec<(u32, Vec<u8>)> = mails(1..=10).collect();
+    batch.insert(3, (101, mail("curse one", "")));
+    batch.insert(6, (102, mail("curse two", "")));
+    let jobs = world.enqueue(batch).await;
+    let (refused, buried) = (&jobs[3], &jobs[6]);
+    world.sql(&format!(
+        "ALTER TABLE mailfleet.dead_letters ADD CONSTRAINT not_this CHECK (job_id <> '{refused}')"
+    ));
+    let consumer = world.consumer("");
+    consumer.until_ready(200).await;
+    assert!(
+        consumer.get("/metrics").1.contains("\nmailfleet_dead_letters_refused_total "),
+        "there before anything was refused"
+    );
+    world.until_stored(10).await;
+    world.until_dead(buried).await;
+    // What was stored and buried has left the queue before this one is put off.
+    eventually("it to be put off", LONG, || async { (consumer.processed("put_off") > 0).then_some(()) })
+        .await;
+    let id = entry(&world);
+    // It need not be waited for in real time.
+    let hurry = || world.redis(&format!("ZADD K:delayed XX 1 n:{id}"));
+    for tries in 1..=2 {
+        eventually(&format!("try {tries} of its letter"), LONG, || async {
+            let refused = consumer.metric("mailfleet_dead_letters_refused_total", &[]);
+            (refused >= tries && consumer.processed("put_off") >= tries).then_some(())
+        })
+        .await;
+        assert_eq!(world.queue.live(std::slice::from_ref(refused)).await.unwrap(), [true], "not lost");
+        hurry();
+    }
+    let counters = world.queue.locate(refused).await.unwrap().unwrap().counters;
+    assert_eq!(counters, Counters::default());
+    consumer.0.wait_for_line("a dead letter could not be written", LONG).unwrap();
+    consumer.until_ready(200).await;
+
+    world.sql("ALTER TABLE mailfleet.dead_letters DROP CONSTRAINT not_this");
+    eventually("its letter", LONG, || async {
+        let letter = world.store.dead_letter_by_job(refused).await.unwrap();
+        if letter.is_none() {
+            hurry();
+        }
+        letter
+    })
+    .await;
+    world.until_empty().await;
+    assert_eq!((consumer.processed("persisted"), consumer.processed("dead_lettered")), (10, 2));
 }
 
 #[tokio::test]

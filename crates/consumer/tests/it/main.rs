@@ -4,6 +4,8 @@ mod attempts;
 mod crashes;
 mod deaths;
 mod events;
+mod lanes;
+mod leases;
 mod mails;
 mod memory;
 mod outages;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mailfleet_model::{Class, JobId};
 use mailfleet_queue::{Settled, State};
 use mailfleet_testkit::eventually;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
 use crate::crashes::{die_with, reclaimed};
 use crate::world::{Consumer, LONG, World, mail, mails};
@@ -85,6 +85,23 @@ async fn a_child_out_of_time_is_a_crash_by_the_clock_as_well_as_by_its_processor
 }
 
 #[tokio::test]
+async fn a_child_that_gets_no_more_memory_is_a_crash_of_its_mail() {
+    let world = world().await;
+    let job = deadly(&world, long()).await;
+    let (consumer, child) = frozen(&world, "child_seconds = 60\n").await;
+    // Its own limit, which it set itself, met in the middle: what it asks for next it does not get.
+    let met = Rlimit { current: Some(1 << 20), maximum: Some(1 << 20) };
+    let before = prlimit(Pid::from_raw(child), Resource::As, met).unwrap();
+    assert_eq!(before.maximum, Some(640 << 20));
+    signal(child, Signal::CONT);
+    consumer.0.wait_for_line("ended by signal 6 (aborted: out of memory", LONG).unwrap();
+    consumer.until_metric("mailfleet_processed_total", &["outcome=\"crashed\""], 1).await;
+    let counters = world.queue.locate(&job).await.unwrap().unwrap().counters;
+    assert_eq!((counters.crashes, counters.attempts), (1, 0));
+    assert!(consumer.0.is_running() && world.letters().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_child_has_no_secrets_and_dies_with_its_consumer_and_with_a_drain() {
     let world = world().await;
     let job = deadly(&world, long()).await;
@@ -159,7 +176,7 @@ async fn somebody_who_ends_the_child_costs_the_mail_nothing_once_and_an_attempt_
 }
 
 /// The id of the one entry there is.
-fn entry(world: &World<'_>) -> String {
+pub fn entry(world: &World<'_>) -> String {
     let answer = world.redis("XRANGE K:normal - + COUNT 1");
     answer.lines().find(|line| line.contains('-') && !line.starts_with(['*', '$'])).unwrap().trim().to_owned()
 }

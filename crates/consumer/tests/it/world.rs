@@ -157,7 +157,7 @@ impl<'a> World<'a> {
     /// All dead letters, in the order of their jobs.
     pub async fn letters(&self) -> Vec<DeadLetter> {
         let filter = DeadFilter { state: None, ..DeadFilter::default() };
-        let mut letters = self.store.dead_letters(&filter).await.unwrap();
+        let mut letters = self.store.dead_letters(&filter).await.unwrap().letters;
         letters.sort_by_key(|letter| letter.at.map(|at| at.uid));
         letters
     }

@@ -14,7 +14,7 @@ pub const MAIL: &[u8] = b"From: Ann <ann@elsewhere.example>\r\nTo: box@nobody.ex
     Message-ID: <one@elsewhere.example>\r\n\r\nReset: https://elsewhere.example/reset?token=T0KEN99\r\n";
 
 /// A fleet with one shared account whose user has `mails` mails.
-async fn fleet(user: &str, mails: usize) -> (Fleet, Vec<MailRef>) {
+pub async fn fleet(user: &str, mails: usize) -> (Fleet, Vec<MailRef>) {
     let fleet = Fleet::new();
     fleet.add_account("catchall", user, &["--shared"]).with_code(0);
     for _ in 0..mails {
@@ -45,11 +45,16 @@ pub fn envelope(at: MailRef) -> Envelope {
     }
 }
 
+/// The lane of a mail's letter: all three come in turn.
+pub fn lane(at: MailRef) -> Lane {
+    Lane::ALL[at.uid.get() as usize % Lane::ALL.len()]
+}
+
 pub fn letter(at: MailRef, reason: &str) -> NewDeadLetter {
     NewDeadLetter {
         job: JobId::mail(&at),
         at: Some(at),
-        lane: Lane::High,
+        lane: lane(at),
         envelope_json: serde_json::to_value(envelope(at)).expect("JSON"),
         raw: Some(Bytes::from_static(MAIL)),
         reason: reason.to_owned(),
@@ -101,11 +106,11 @@ async fn a_dead_letter_is_listed_shown_without_secrets_and_replayed_once() {
     fleet.run(&["dead", "replay", &id]).with_code(0);
     let location =
         fleet.queue().locate(&JobId::mail(&places[0])).await.expect("asked").expect("in the queue");
-    assert_eq!((location.lane, location.counters), (Lane::High, Counters::default()));
+    assert_eq!((location.lane, location.counters), (lane(places[0]), Counters::default()));
     let again = fleet.run(&["dead", "replay", &id]).with_code(0);
     assert!(again.err.contains("in the queue already"), "{}", again.err);
     let depth = &fleet.run(&["queue", "depth", "--json"]).with_code(0).json()[0];
-    assert_eq!(depth["lanes"]["high"]["waiting"], 1, "{depth}");
+    assert_eq!(depth["lanes"][lane(places[0]).as_str()]["waiting"], 1, "{depth}");
 
     let consumer = fleet.queue().consumer(ConsumerName::for_this_process());
     let claimed = consumer.claim(10).await.expect("claimed");
@@ -126,12 +131,15 @@ async fn a_replay_that_was_killed_or_forgotten_by_redis_is_made_good_by_the_next
     // Killed after the mark and before the queue had it: marked, not live.
     store.mark_replayed(&[id(0).await], None).await.expect("marked");
     // The queue has it already (a consumer died before the entry left its lane): open, live.
-    let live = NewJob { envelope: envelope(places[1]), lane: Lane::High, raw: Bytes::from_static(MAIL) };
+    let live = NewJob { envelope: envelope(places[1]), lane: lane(places[1]), raw: Bytes::from_static(MAIL) };
     fleet.queue().enqueue(vec![live]).await.expect("enqueued");
 
     let said = fleet.run(&["dead", "replay", "--all"]).with_code(0).out;
     assert!(said.contains("2 replayed, 1 were in the queue already"), "{said}");
-    assert_eq!(fleet.queue().live(&jobs).await.expect("asked"), [true, true, true]);
+    for at in &places {
+        let location = fleet.queue().locate(&JobId::mail(at)).await.expect("asked").expect("in the queue");
+        assert_eq!(location.lane, lane(*at), "the lane that it died on");
+    }
     let said = fleet.run(&["dead", "replay", "--all"]).with_code(0).out;
     assert!(said.contains("0 replayed, 0 were"), "{said}");
 }

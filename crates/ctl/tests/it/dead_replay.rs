@@ -8,7 +8,7 @@ use mailfleet_queue::{ConsumerName, Delivery, Queue};
 use mailfleet_store::{NewDeadLetter, Store};
 use mailfleet_testkit::{RedisServer, eventually};
 
-use crate::dead::{bury, letter};
+use crate::dead::{bury, lane, letter};
 use crate::fleet::Fleet;
 use crate::support::command;
 
@@ -75,6 +75,8 @@ async fn killed_half_way(flush: bool) {
     let consumer = queue.consumer(ConsumerName::for_this_process());
     let mut claimed: Vec<JobId> = Vec::new();
     for delivery in consumer.claim(100).await.expect("claimed") {
+        let at = delivery.job_id().mail_ref().expect("a mail");
+        assert_eq!(delivery.lane(), lane(at), "each on the lane that it died on");
         claimed.push(delivery.job_id().clone());
     }
     claimed.sort_by_key(|job| job.mail_ref().map(|at| at.uid));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailfleet_model::{Class, JobId, Lane};
+use mailfleet_model::{Class, ENVELOPE_VERSION, JobId, Lane};
 use mailfleet_queue::{Config, ConsumerName, Enqueued, Failure, Queues};
 use serde_json::json;
 
@@ -66,6 +66,80 @@ async fn a_job_in_the_queue_is_told_what_is_before_it_and_what_it_failed_of() {
     let why = fleet.run(&["explain", job_id(1).as_str()]).with_code(0).out;
     line(&why, &["waits for its retry at 20", "1 attempt, 0 crashes, 0 drains"]);
     line(&why, &["attempt", " by ", "PostgreSQL: deadlock detected (transient)"]);
+}
+
+#[tokio::test]
+async fn a_job_in_hand_handed_back_or_dead_is_told_so() {
+    let fleet = Fleet::new();
+    let queue = fleet.queue();
+    queue.enqueue((1..=2).map(|uid| job(mail(uid), Lane::Normal)).collect()).await.expect("enqueued");
+    let consumer = queue.consumer(ConsumerName::for_this_process());
+    let mut held = consumer.claim(2).await.expect("claimed");
+    let (why, json) = explain(&fleet, 1);
+    let hands = format!("is in the hands of {} (normal lane, last sign of life ", consumer.name().as_str());
+    line(&why, &["queue", job_id(1).as_str(), &hands, "0 attempts, 0 crashes, 0 drains"]);
+    assert_eq!((&json["state"], &json["consumer"]), (&json!("in_flight"), &json!(consumer.name().as_str())));
+
+    let second = held.pop().expect("two");
+    consumer.hand_back(held).await.expect("handed back");
+    let (why, json) = explain(&fleet, 1);
+    line(&why, &["waits in the normal lane, before what is new (handed back", "0 crashes, 1 drain"]);
+    line(&why, &["1 wait in its lane, consumers have 1 entry in hand"]);
+    assert_eq!(
+        (&json["state"], &json["turn"], &json["counters"]["drains"]),
+        (&json!("waiting"), &json!("next"), &json!(1))
+    );
+
+    consumer.dead_letter(vec![(second, "refused".to_owned())]).await.expect("moved");
+    let (why, json) = explain(&fleet, 2);
+    line(&why, &["is in the index of dead letters (normal lane)"]);
+    assert_eq!(json["state"], "dead");
+}
+
+#[tokio::test]
+async fn a_job_that_only_a_newer_consumer_can_read_is_told_to_wait_for_it_with_the_version() {
+    let fleet = Fleet::new();
+    let queue = fleet.queue();
+    let mut newer = job(mail(1), Lane::Normal);
+    newer.envelope.v = 9;
+    queue.enqueue(vec![newer]).await.expect("enqueued");
+    let version = format!(
+        "its envelope is of version 9, which only a newer consumer can read (this version knows {ENVELOPE_VERSION})"
+    );
+    let (why, json) = explain(&fleet, 1);
+    line(&why, &["waits in the normal lane"]);
+    line(&why, &[&version]);
+    assert_eq!((&json["state"], &json["unknown_version"]), (&json!("waiting"), &json!(9)));
+
+    let consumer = queue.consumer(ConsumerName::for_this_process());
+    assert!(consumer.claim(1).await.expect("claimed").is_empty());
+    let (why, json) = explain(&fleet, 1);
+    line(&why, &["waits for a newer consumer (normal lane), offered again at 20", "0 attempts"]);
+    line(&why, &[&version]);
+    assert!(!why.contains("retry"), "{why}");
+    assert_eq!((&json["state"], &json["unknown_version"]), (&json!("delayed"), &json!(9)));
+}
+
+/// What is said of the job of this number to people, and as JSON of its place.
+fn explain(fleet: &Fleet, uid: u32) -> (String, serde_json::Value) {
+    let id = job_id(uid);
+    let said = fleet.run(&["explain", id.as_str()]).with_code(0).out;
+    let json = fleet.run(&["explain", id.as_str(), "--json"]).with_code(0).json();
+    (said, json[0]["queue"][0].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_done_is_told_with_its_outcome() {
+    let (fleet, places) = crate::dead::fleet("explain-c", 1).await;
+    let at = places[0];
+    fleet.sql(&format!(
+        "INSERT INTO mailfleet.mailbox_messages (mailbox_id, uidvalidity, uid, outcome) VALUES ({}, {}, {}, 3)",
+        at.mailbox, at.uidvalidity, at.uid
+    ));
+    let id = JobId::mail(&at);
+    let said = fleet.run(&["explain", id.as_str()]).with_code(0).out;
+    line(&said, &["ledger", "persisted 20", &format!("UID {} of INBOX", at.uid), id.as_str()]);
+    line(&said, &["queue", "no job of it is there"]);
 }
 
 #[tokio::test]

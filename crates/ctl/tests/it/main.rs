@@ -8,6 +8,7 @@ mod config;
 mod dead;
 mod dead_book;
 mod dead_killed;
+mod dead_owners;
 mod dead_replay;
 mod delivery;
 mod demo;

@@ -104,11 +104,40 @@ async fn the_depth_says_how_old_and_how_large_everything_is_and_which_lane_refus
     assert_eq!((&said[0]["oldest_dead_ms"], &said[0]["backlog"]), (&json!(0), &json!(3)));
 
     let table = fleet.run(&["queue", "depth"]).with_code(0).out;
-    line(&table, &["QUEUE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "BYTES", "REFUSES"]);
+    line(&table, &["QUEUE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "DEAD", "BYTES", "REFUSES"]);
     line(&table, &["mails", "low", "2 (", "entries"]);
     assert_eq!((&lanes["low"]["refuses"], &lanes["normal"]["refuses"]), (&json!(["entries"]), &json!([])));
     line(&table, &["mails", "normal", "1 ("]);
     consumer.hand_back(held).await.expect("handed back");
+}
+
+#[tokio::test]
+async fn the_dead_are_told_by_lane_as_long_as_they_are_not_too_many() {
+    let fleet = Fleet::new();
+    let queue = fleet.queue();
+    let lane_of = |uid: u32| if uid > 3 { Lane::Low } else { Lane::ALL[uid as usize % 2] };
+    let dead = |uids: std::ops::RangeInclusive<u32>| -> Vec<_> {
+        let id = |uid| mailfleet_model::JobId::mail(&mail(uid).mail().expect("a mail"));
+        uids.map(|uid| (id(uid), lane_of(uid), "refused".to_owned())).collect()
+    };
+    let told = || {
+        let said = fleet.run(&["queue", "depth", "--json"]).with_code(0).json();
+        let lanes = ["high", "normal", "low"].map(|lane| said[0]["lanes"][lane]["dead"].as_u64());
+        (lanes, said[0]["dead"].as_u64())
+    };
+    assert_eq!(told(), ([Some(0), Some(0), Some(0)], Some(0)));
+    queue.rebuild_dead_index(&dead(1..=7)).await.expect("indexed");
+    assert_eq!(told(), ([Some(1), Some(2), Some(4)], Some(7)));
+    let table = fleet.run(&["queue", "depth"]).with_code(0).out;
+    let row = line(&table, &["mails", "low"]).split_whitespace().nth(6);
+    assert_eq!(row, Some("4"), "{table}");
+    queue.forget_dead(&[dead(7..=7)[0].0.clone()]).await.expect("forgotten");
+    assert_eq!(told(), ([Some(1), Some(2), Some(3)], Some(6)));
+    // What is not looked at one by one is not guessed, and the number of all is still told.
+    queue.rebuild_dead_index(&dead(8..=1_001)).await.expect("indexed");
+    assert_eq!(told(), ([Some(1), Some(2), Some(997)], Some(1_000)));
+    queue.rebuild_dead_index(&dead(1_002..=1_002)).await.expect("indexed");
+    assert_eq!(told(), ([None, None, None], Some(1_001)));
 }
 
 #[test]
@@ -200,13 +229,13 @@ async fn a_drain_closes_the_queue_and_ends_well_only_when_it_is_empty() {
     assert!(queues.mails.paused().await.expect("read").closed.is_some(), "only the lane goes on");
 
     let consumer = queues.mails.consumer(ConsumerName::for_this_process());
-    let emptied = async {
-        // Done a few at a time, while the command looks on.
-        while consumer.queue().depth().await.expect("depth").lane(Lane::Normal).total() != Some(0) {
-            let some = consumer.claim(5).await.expect("claimed");
-            consumer.done(some).await.expect("done");
-        }
-    };
+    // Done a few at a time, while the command looks on.
+    let emptied = eventually("an empty lane", SOON, || async {
+        let some = consumer.claim(5).await.expect("claimed");
+        consumer.done(some).await.expect("done");
+        let left = consumer.queue().depth().await.expect("depth").lane(Lane::Normal).total();
+        (left == Some(0)).then_some(())
+    });
     let drain = async {
         let config = fleet.config.clone();
         let drain =

@@ -15,7 +15,7 @@ use crate::looks::{self, Found, Look, Pace};
 use crate::problem::Problem;
 
 /// A younger row is on its way.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(3);
 /// Rows looked at in one step.
 const PAGE: u32 = 500;
 /// How often the waiting rows are counted.

@@ -65,20 +65,20 @@ async fn until_swept(producer: &Producer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_that_redis_loses_goes_on_from_postgresql_on_its_own_lane() {
-    let (world, places) = world_with(4).await;
+    let (world, places) = world_with(5).await;
     // One that waits for a person.
-    world.store.dead_letter(&[letter(places[3], Lane::High, None)]).await.unwrap();
+    world.store.dead_letter(&[letter(places[4], Lane::High, None)]).await.unwrap();
     let raw = |number: usize| mail(&format!("mail {number}"), "");
-    let letters: Vec<_> = (1..=2).map(|n| letter(places[n - 1], Lane::High, Some(&raw(n)))).collect();
+    let lanes = || (1..).zip(Lane::ALL);
+    let letters: Vec<_> = lanes().map(|(n, lane)| letter(places[n - 1], lane, Some(&raw(n)))).collect();
     bury_and_mark_replayed(&world, &letters).await;
-    let jobs = (1..=2).map(|n| job(places[n - 1], Lane::High, &raw(n))).collect();
+    let jobs = lanes().map(|(n, lane)| job(places[n - 1], lane, &raw(n))).collect();
     world.queue.replay(jobs).await.unwrap();
-    long_ago(&world, 1);
-    long_ago(&world, 2);
+    (1..=3).for_each(|uid| long_ago(&world, uid));
 
     let producer = world.producer("");
     until_swept(&producer).await;
-    world.until_waiting(3).await;
+    world.until_waiting(4).await;
     assert_eq!(
         producer.metric("mailfleet_lost_replays_total"),
         Some(0.0),
@@ -86,8 +86,8 @@ async fn a_replay_that_redis_loses_goes_on_from_postgresql_on_its_own_lane() {
     );
     world.redis.flushall().await;
     producer.process.wait_for_line(WARNING, LONG).unwrap();
-    world.until_waiting(3).await;
-    assert_eq!(producer.metric("mailfleet_lost_replays_total"), Some(2.0));
+    world.until_waiting(4).await;
+    assert_eq!(producer.metric("mailfleet_lost_replays_total"), Some(3.0));
     assert_eq!(producer.logged(WARNING), 1);
     for letter in &letters {
         assert_eq!(state(&world, letter).await, DeadState::Replayed);
@@ -100,10 +100,10 @@ async fn a_replay_that_redis_loses_goes_on_from_postgresql_on_its_own_lane() {
     })
     .await;
     let taken: Vec<_> = world.drain().await.into_values().collect();
-    for number in 1..=2 {
-        assert!(taken.contains(&(Lane::High, format!("mail {number}"))), "{taken:?}");
+    for (number, lane) in lanes() {
+        assert!(taken.contains(&(lane, format!("mail {number}"))), "{taken:?}");
     }
-    assert!(taken.contains(&(Lane::Low, "mail 3".to_owned())), "{taken:?}");
+    assert!(taken.contains(&(Lane::Low, "mail 4".to_owned())), "{taken:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,13 +142,15 @@ async fn a_replay_that_was_killed_half_way_is_made_good_and_one_under_way_is_lef
 async fn a_letter_that_nobody_can_read_keeps_no_other_from_the_index() {
     let (world, places) = world_with(1).await;
     world.store.dead_letter(&[letter(places[0], Lane::High, None)]).await.unwrap();
-    // Somebody's hands: the look for lost replays fails with it, each time.
+    // A newer version's, or somebody's hands.
     world.sql(
         "INSERT INTO mailfleet.dead_letters (job_id, lane, envelope, reason, class, error, attempts, crashes, drains, state, \
          closed) VALUES ('nonsense', 'high', '{}', 'odd', 'fault', 'odd', 0, 0, 0, 'replayed', now() - interval '1 h')",
     );
     let producer = world.producer("");
-    producer.process.wait_for_line("cannot look for lost replays of dead letters", LONG).unwrap();
+    producer.process.wait_for_line("some dead letters cannot be read here", LONG).unwrap();
+    until_swept(&producer).await;
+    assert_eq!(producer.logged("cannot look for lost replays"), 0);
     eventually("the open letter in the index", LONG, || async {
         let depth = world.queue.depth().await.ok()?;
         (depth.dead == Some(1)).then_some(())

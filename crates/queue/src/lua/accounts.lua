@@ -5,7 +5,8 @@
 --     field means none;
 --   "#bytes|<lane letter>" -> bytes that the lane's entries store (see `size_of`); no field means none where the lane is
 --     empty, and else that it is not known;
---   "#full|<lane letter>" -> why the lane refuses what is new, see `marks`; "#ended" -> see `recount`.
+--   "#full|<lane letter>" -> why the lane refuses what is new, see `marks`; "#ended" -> see `recount`;
+--   "#remade|<lane letter>" -> see `make_group`.
 -- It is right as long as nobody else touches the lanes. A recount puts right what was wrong all the same; while it is on
 -- its way, its own hash KEYS[9] is moved too for the entries that it has passed.
 

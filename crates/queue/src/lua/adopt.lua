@@ -5,7 +5,7 @@
 -- ARGV: 1 consumer, 2 max, 3 bytes (stop once this much raw mail is taken; 0: take nothing), 4 alone (how many that must
 --   run alone may be taken), 5 number of entries to pass over (those it holds, and those it let go on purpose, which are
 --   the reclaim's); then those as "<lane letter>:<id>".
--- Reply: { 1 where there may be more, taken entries (see `report`) }.
+-- Reply: { 1 where there may be more, taken entries (see `report`), how many pending entries have vanished }.
 -- Safe: the name is unique to one process incarnation, so nobody else can hold these. The delivery count is kept. It is
 --   in hand already, so a pause of its lane does not hold it back.
 local me, max, budget, alone_left = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -28,9 +28,11 @@ for lane = 1, 3 do
           if count >= 2 then alone_left = alone_left - 1 end
           bytes = bytes + weight(entry[2])
           taken[#taken + 1] = { lane = lane, id = id, count = count, fields = entry[2] }
+        else
+          vanished = vanished + 1
         end
       end
     end
   end
 end
-return { more, report(taken) }
+return { more, report(taken), vanished }

@@ -7,7 +7,8 @@
 --   keep the others from their turn), 7 alone (how many entries that must run alone may be taken), 8 promote (at most
 --   this many due entries are made ripe).
 -- Reply: { the taken entries (see `report` in the prelude), for each lane how many new entries may be read, for each lane
---   the id up to which new entries may have a record that says more than where they are, or '' (see `make_group`) }.
+--   the id up to which new entries may have a record that says more than where they are, or '' (see `make_group`), and how
+--   many pending entries have vanished }.
 -- Safe: nothing here blocks; an entry whose reply is lost stays pending under this consumer's name, which adopts it.
 --   Within a lane what was handed back or fell due goes first: it is taken here, and the caller reads what is new after
 --   that, by XREADGROUP, straight from the stream to its socket: mail that went through Lua would be copied four times more,
@@ -34,7 +35,8 @@ local function promote(limit)
     local count = lane and pending(lane, id, 'delayed')
     -- Without that owner the group was lost and made anew: the entry then comes as a new one by itself.
     if count then
-      redis.call('XCLAIM', KEYS[lane], GROUP, waiting_owner(count), 0, id, 'IDLE', RIPE_MS, 'JUSTID')
+      local ripe = redis.call('XCLAIM', KEYS[lane], GROUP, waiting_owner(count), 0, id, 'IDLE', RIPE_MS, 'JUSTID')
+      if #ripe == 0 then vanished = vanished + 1 end
     end
   end
 end
@@ -50,6 +52,8 @@ local function take_from(owner, lane, limit)
     if entry then
       take(lane, entry[1], tonumber(row[4]), entry[2])
       got = got + 1
+    else
+      vanished = vanished + 1
     end
   end
   return got
@@ -65,7 +69,9 @@ local function is_at_least(id, other)
 end
 
 -- How many entries of a lane nobody has read. What somebody deleted by hand while it was pending stays pending, so that
--- fewer seem unread than are; where none seem to be, the stream itself is asked.
+-- fewer seem unread than are; what was passed over by hand (XACK, XGROUP SETID) is neither pending nor to be read, so that
+-- more seem unread, and a lane that has nothing would use up the turns of the others. Where none seem to be, or the
+-- server sees none, the stream itself is asked.
 local MANY = 2 ^ 31
 local function unread(lane)
   local length = redis.call('XLEN', KEYS[lane])
@@ -81,7 +87,7 @@ local function unread(lane)
     return length
   end
   local count = length - group.pending
-  if count > 0 then return count end
+  if count > 0 and group.lag ~= 0 then return count end
   local first = redis.call('XRANGE', KEYS[lane], '(' .. group['last-delivered-id'], '+', 'COUNT', 1)
   return #first > 0 and MANY or 0
 end
@@ -121,4 +127,4 @@ if ARGV[5] == '1' then
     end
   end
 end
-return { report(taken), granted, { remade[1] or '', remade[2] or '', remade[3] or '' } }
+return { report(taken), granted, { remade[1] or '', remade[2] or '', remade[3] or '' }, vanished }

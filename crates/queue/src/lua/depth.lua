@@ -4,7 +4,7 @@
 -- ARGV: 1-13 the marks (see `marks`).
 -- Reply: { dead, age of the oldest dead letter, due retries over all lanes, closed (0/1), then for each lane { waiting, in
 --   flight, delayed, released, then the age of the oldest of each of these four, bytes, paused (0/1), refuses (0; 1 for
---   too many entries, 2 for too little memory, 3 for both) } }. Ages are in ms since the entry came into its lane (a dead
+--   too many entries, 2 for too little memory, 3 for both), dead } }. Ages are in ms since the entry came into its lane (a dead
 --   letter: since it died), 0 where there is none. -1 stands for unknown, which is never shown as 0.
 -- Since whatever is done is deleted, what is not pending in the stream is what nobody has read yet. XINFO's lag is not
 --   used: it is nil after any deletion.
@@ -60,6 +60,22 @@ local function believed(due, delayed)
   return math.min(due, delayed)
 end
 
+-- Lines of the index by the lane that the job had. They are looked at one by one, which is bounded, instead of being
+-- counted where they move: that would be a number more to be kept right, for a question of people. A line that is not of
+-- a job of ours has no lane.
+local DEAD_MAX = 1000
+local function dead_by_lane(lines)
+  if type(lines) ~= 'number' or lines > DEAD_MAX then return { -1, -1, -1 } end
+  local by_lane = { 0, 0, 0 }
+  for _, line in ipairs(lines > 0 and redis.call('XRANGE', KEYS[5], '-', '+', 'COUNT', DEAD_MAX) or {}) do
+    for i = 1, #line[2], 2 do
+      local lane = line[2][i] == 'l' and INDEX[line[2][i + 1]]
+      if lane then by_lane[lane] = by_lane[lane] + 1 end
+    end
+  end
+  return by_lane
+end
+
 local dead = redis.pcall('XLEN', KEYS[5])
 local first_dead = redis.pcall('XRANGE', KEYS[5], '-', '+', 'COUNT', 1)
 -- What is delayed and due: claimable, although no claim has made it ripe yet.
@@ -84,11 +100,11 @@ end
 
 local replies = { type(dead) == 'number' and dead or -1, first_dead.err and -1 or age_of(first_dead[1]),
   type(due) == 'number' and due or -1, is_set(5) }
-local delayed = 0
+local delayed, dead_of = 0, dead_by_lane(dead)
 for lane = 1, 3 do
   local length = redis.pcall('XLEN', KEYS[lane])
   if type(length) ~= 'number' then
-    replies[#replies + 1] = { -1, -1, -1, -1, -1, -1, -1, -1, -1, is_set(lane, 4), -1 }
+    replies[#replies + 1] = { -1, -1, -1, -1, -1, -1, -1, -1, -1, is_set(lane, 4), -1, dead_of[lane] }
     delayed = nil
   else
     local states, total = pending_states(lane)
@@ -96,7 +112,7 @@ for lane = 1, 3 do
     delayed = delayed and delayed + states.delayed.entries
     replies[#replies + 1] = { waiting, states.in_flight.entries, states.delayed.entries, states.released.entries,
       waiting_age, states.in_flight.age, states.delayed.age, states.released.age,
-      bytes(lane, length), is_set(lane, 4), refuses(lane, length) }
+      bytes(lane, length), is_set(lane, 4), refuses(lane, length), dead_of[lane] }
   end
 end
 if delayed and replies[3] > 0 then replies[3] = believed(replies[3], delayed) end

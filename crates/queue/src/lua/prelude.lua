@@ -176,6 +176,10 @@ local function weight(fields)
   return 0
 end
 
+-- Pending entries that were no longer in their stream when somebody was to take them: deleted or trimmed by somebody else.
+-- XCLAIM gives nothing for such a one, and takes it off the pending list.
+local vanished = 0
+
 -- The taken entries as the client reads them: lane, entry id, delivery count, exhausted (0/1), record, fields.
 local function report(taken)
   local jobs, replies = {}, {}

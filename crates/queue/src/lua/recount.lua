@@ -6,7 +6,7 @@
 -- Safe: the new numbers grow in a hash of their own, with the place that was reached in it ("<lane number>|<entry id>").
 --   Whatever comes or goes at or before that place meanwhile is counted there by the script that moves it, so at the end
 --   the new numbers are exact and take the old ones' place. Any process goes on where another one stopped. What is noted
---   of lanes that refuse goes over with them.
+--   of lanes that refuse, and of groups that were made anew, goes over with them.
 local most, now = tonumber(ARGV[1]), now_ms()
 local lane, from = string.match(redis.call('HGET', KEYS[9], '#at') or '', '^(%d)|(.+)$')
 lane = tonumber(lane)
@@ -30,9 +30,10 @@ elseif lane < 3 then
 else
   redis.call('HDEL', KEYS[9], '#at')
   redis.call('HSET', KEYS[9], '#ended', now)
-  local refuses = redis.call('HMGET', KEYS[8], FULL[1], FULL[2], FULL[3])
+  local notes = redis.call('HMGET', KEYS[8], FULL[1], FULL[2], FULL[3], REMADE[1], REMADE[2], REMADE[3])
   for i = 1, 3 do
-    if refuses[i] then redis.call('HSET', KEYS[9], FULL[i], refuses[i]) end
+    if notes[i] then redis.call('HSET', KEYS[9], FULL[i], notes[i]) end
+    if notes[3 + i] then redis.call('HSET', KEYS[9], REMADE[i], notes[3 + i]) end
     -- Entries that store nothing of ours leave no field, which would say that their number is lost.
     redis.call('HSETNX', KEYS[9], BYTES[i], 0)
   end

@@ -21,6 +21,7 @@ async fn the_depth_says_how_much_of_everything_there_is() {
         bytes: Some(0),
         paused: Some(false),
         refuses: Some(Refuses::default()),
+        dead: Some(0),
     };
     assert_eq!(
         (empty.lanes, empty.dead, empty.due, empty.closed),
@@ -57,7 +58,7 @@ async fn what_cannot_be_known_is_unknown_and_not_zero() {
     let _: u64 = f.redis("DEL K:low").await;
     let _: String = f.redis("SET K:low rubbish").await;
     let depth = f.queue.depth().await.unwrap();
-    let nothing = LaneDepth { paused: Some(false), ..LaneDepth::default() };
+    let nothing = LaneDepth { paused: Some(false), dead: Some(0), ..LaneDepth::default() };
     assert_eq!(depth.lane(Lane::Low), &nothing);
     assert_eq!((depth.lane(Lane::Normal).waiting, depth.backlog()), (None, None));
     assert_eq!(depth.lane(Lane::High).waiting, Some(0));

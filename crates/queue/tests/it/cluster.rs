@@ -10,7 +10,9 @@ use mailfleet_model::{Class, Classify, JobId, Lane};
 use mailfleet_queue::{Consumer, Delivery, Enqueued, Failure, NewJob, Queue, Settled};
 use mailfleet_testkit::{RedisCluster, RedisServer, eventually};
 
-use crate::fixture::{Fixture, LEASE, PARTITIONS, SOON, at, claim_one, config, die_with, envelope};
+use crate::fixture::{
+    Fixture, LEASE, PARTITIONS, SOON, at, claim_one, config, die_with, envelope, until_it_listens,
+};
 
 /// Mails of accounts in all partitions.
 fn mails(uids: std::ops::RangeInclusive<u32>, lane: Lane, bytes: usize) -> Vec<NewJob> {
@@ -29,13 +31,14 @@ fn ids(deliveries: &[Delivery]) -> Vec<JobId> {
 /// Claims until nothing comes.
 async fn claim_all(consumer: &Consumer) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
-    loop {
+    for _ in 0..100 {
         let more = consumer.claim(100).await.unwrap();
         if more.is_empty() {
             return deliveries;
         }
         deliveries.extend(more);
     }
+    panic!("there is no end of it");
 }
 
 #[tokio::test]
@@ -65,9 +68,10 @@ async fn a_queue_of_three_partitions_on_three_masters_does_all_that_one_server_d
     let mut held = claim_all(&one).await;
     assert_eq!(held.len(), 30);
     assert!(held.iter().all(|delivery| delivery.raw().len() == 9_000));
-    one.wait(Duration::from_millis(100)).await;
+    until_it_listens(&one).await;
     for uid in 31..=33 {
-        one.wait(Duration::from_millis(50)).await;
+        // No ring is left that this wait could be ended by.
+        one.wait(Duration::ZERO).await;
         let rung = tokio::spawn({
             let one = one.clone();
             async move { one.wait(Duration::from_secs(20)).await }
@@ -90,16 +94,16 @@ async fn a_queue_of_three_partitions_on_three_masters_does_all_that_one_server_d
     assert_eq!(one.done(held).await.unwrap(), [Settled::Done; 18]);
     assert_eq!(f.queue.depth().await.unwrap().dead, Some(3));
     assert_eq!(f.queue.live(&letters).await.unwrap(), [false; 3]);
-    let again = eventually("what fell due", SOON, || async {
-        let mut again = other.claim(9).await.unwrap();
-        again.extend(other.claim(9).await.unwrap());
-        (!again.is_empty()).then_some(again)
-    });
-    let mut again = again.await;
-    while again.len() < 6 {
-        again.extend(other.claim(9).await.unwrap());
+    let mut again = 0;
+    while again < 6 {
+        let some = eventually("what fell due or was handed back", SOON, || async {
+            Some(other.claim(9).await.unwrap()).filter(|some| !some.is_empty())
+        })
+        .await;
+        again += some.len();
+        other.done(some).await.unwrap();
     }
-    other.done(again).await.unwrap();
+    assert_eq!(again, 6);
 
     // Reclaim: each runs alone, one after the other.
     let mut lost = ids(&died_with);
@@ -181,7 +185,7 @@ async fn when_a_master_dies_its_partitions_go_on_at_its_replica_within_five_seco
         Queue::connect(&mailfleet_queue::Config { partitions: PARTITIONS, ..config(cluster.url()) }).unwrap();
     let consumer = queue.consumer(mailfleet_queue::ConsumerName::for_this_process());
     let _keeper = consumer.spawn_keeper().unwrap();
-    consumer.wait(Duration::from_millis(100)).await;
+    until_it_listens(&consumer).await;
     queue.enqueue(of_it(1..=20)).await.unwrap();
     let held = claim_one(&consumer).await;
     let [master, _, _, replica] = cluster.nodes() else { panic!() };
@@ -249,6 +253,18 @@ async fn a_master_that_stands_still_costs_no_lease_on_the_others() {
     let consumer = f.consumer();
     let held = claim_all(&consumer).await;
     let _keeper = consumer.spawn_keeper().unwrap();
+    let (other, end) = (f.consumer(), tokio::sync::watch::Sender::new(false));
+    let _other_keeper = other.spawn_keeper().unwrap();
+    let eager = tokio::spawn({
+        let end = end.subscribe();
+        async move {
+            while !*end.borrow() {
+                let taken = other.reclaim(9).await.unwrap_or_default();
+                assert!(taken.is_empty(), "{taken:?}");
+                other.wait(Duration::from_millis(5)).await;
+            }
+        }
+    });
     // The one that is asked first.
     let mut nodes: Vec<&RedisServer> = [&f.redis].into_iter().chain(&f.others).collect();
     nodes.sort_by_key(|node| node.port());
@@ -270,5 +286,14 @@ async fn a_master_that_stands_still_costs_no_lease_on_the_others() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     still.resume().unwrap();
-    assert_eq!(held.iter().filter(|delivery| delivery.lease_lost()).count(), 0);
+    // Nor when it moves again: somebody takes whatever has run out, and has been at it all the time.
+    let moves_since = Instant::now();
+    eventually("three leases since then", SOON, || async {
+        assert!(!eager.is_finished(), "something was taken");
+        (moves_since.elapsed() > LEASE * 3).then_some(())
+    })
+    .await;
+    end.send_replace(true);
+    eager.await.unwrap();
+    assert_eq!(consumer.done(held).await.unwrap(), [Settled::Done; 9]);
 }

@@ -6,7 +6,7 @@ use mailfleet_model::Lane;
 use mailfleet_queue::{ConsumerName, Enqueued, Queue, Settled};
 use mailfleet_testkit::{RedisServer, eventually};
 
-use crate::fixture::{SOON, claim_one, config, job, uids};
+use crate::fixture::{SOON, claim_one, config, job, uids, until_it_listens};
 use crate::name::Name;
 
 fn pair(settings: &[(&str, &str)]) -> (RedisServer, RedisServer) {
@@ -25,7 +25,7 @@ async fn a_master_that_became_a_replica_is_left_for_the_promoted_one_and_nothing
     let queue = Queue::connect(&config(name.url())).unwrap();
     let consumer = queue.consumer(ConsumerName::for_this_process());
     let _keeper = consumer.spawn_keeper().unwrap();
-    consumer.wait(Duration::from_millis(100)).await;
+    until_it_listens(&consumer).await;
     let mails = || (1..=20).map(|uid| job(uid, Lane::Normal, "mail")).collect();
     queue.enqueue(mails()).await.unwrap();
     let held = claim_one(&consumer).await;

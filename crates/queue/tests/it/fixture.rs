@@ -1,6 +1,6 @@
 //! A Redis and a queue on it, and short words for what the tests do with them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mailfleet_model::{
@@ -19,6 +19,20 @@ pub const LEASE: Duration = Duration::from_secs(1);
 const WHERE: &str = "MAILFLEET_TEST_REDIS";
 /// The partitions of a fixture on a cluster. Their slots are on three different masters.
 pub const PARTITIONS: u16 = 3;
+
+/// Ends a loop that never comes to its end, with a word of what it is about.
+pub struct Patience(Instant, &'static str);
+
+impl Patience {
+    pub fn with(what: &'static str) -> Self {
+        Self(Instant::now(), what)
+    }
+
+    /// To be asked in each turn.
+    pub fn lasts(&self) {
+        assert!(self.0.elapsed() < SOON * 3, "never comes to its end: {}", self.1);
+    }
+}
 
 pub struct Fixture {
     /// The server; of a cluster, the one that has the partition of [`id`]'s account.
@@ -88,6 +102,11 @@ impl Fixture {
     /// Starts the server again; of a cluster, waits until all nodes have noticed.
     pub async fn start_again(&self) {
         self.redis.start_again().unwrap();
+        self.until_it_works().await;
+    }
+
+    /// Until all nodes of a cluster have noticed that its server is back.
+    pub async fn until_it_works(&self) {
         eventually("a cluster that works", SOON, || async {
             let infos: Vec<String> =
                 if self.is_cluster() { self.everywhere("CLUSTER INFO") } else { Vec::new() };
@@ -166,6 +185,26 @@ pub async fn claim_one(consumer: &Consumer) -> Delivery {
     let mut deliveries = consumer.claim(1).await.unwrap();
     assert_eq!(deliveries.len(), 1);
     deliveries.remove(0)
+}
+
+/// Until the doorbell of a consumer who has not waited yet listens: the first wait ends when it does.
+pub async fn until_it_listens(consumer: &Consumer) {
+    let asked = Instant::now();
+    consumer.wait(SOON).await;
+    assert!(asked.elapsed() < SOON, "nobody listens");
+}
+
+/// Until the doorbell is heard again: an enqueue ends a wait that would be longer. `mail` makes one that is not there yet.
+pub async fn until_it_rings(consumer: &Consumer, within: Duration, mut mail: impl FnMut() -> NewJob) {
+    let (begun, mut rings) = (Instant::now(), 0);
+    // The first ring may be that of the listener which has come back, so that two in a row are needed.
+    while rings < 2 {
+        assert!(begun.elapsed() < within, "no ring within {within:?}");
+        let waited = Instant::now();
+        let ((), enqueued) = tokio::join!(consumer.wait(within), consumer.queue().enqueue(vec![mail()]));
+        let rang = enqueued.is_ok() && waited.elapsed() < Duration::from_secs(1);
+        rings = if rang { rings + 1 } else { 0 };
+    }
 }
 
 /// Reclaims until something comes.

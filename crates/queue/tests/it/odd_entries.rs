@@ -59,10 +59,9 @@ async fn an_entry_whose_mail_is_gone_is_closed_and_counted_and_not_delivered() {
 async fn an_envelope_of_an_unknown_version_is_given_back_for_a_lease_and_costs_nothing() {
     let f = Fixture::start();
     f.add_by_hand(id(1).as_str(), br#"{"v":2,"news":true}"#, b"raw").await;
-    let consumer = f.consumer();
+    let (consumer, given_back) = (f.consumer(), Instant::now());
     assert!(consumer.claim(10).await.unwrap().is_empty());
     assert_eq!((consumer.stats().unknown_version, consumer.held()), (1, 0));
-    let given_back = Instant::now();
     let location = f.queue.locate(&id(1)).await.unwrap().unwrap();
     assert!(matches!(location.state, State::Delayed { .. }), "{location:?}");
     assert_eq!(location.counters, mailfleet_model::Counters::default());
@@ -73,7 +72,7 @@ async fn an_envelope_of_an_unknown_version_is_given_back_for_a_lease_and_costs_n
         (newer.stats().unknown_version == 1).then_some(())
     })
     .await;
-    assert!(given_back.elapsed() > LEASE * 9 / 10, "{:?}", given_back.elapsed());
+    assert!(given_back.elapsed() > LEASE, "{:?}", given_back.elapsed());
     let counters = f.queue.locate(&id(1)).await.unwrap().unwrap().counters;
     assert_eq!(counters, mailfleet_model::Counters::default(), "however often it is given back");
 }
@@ -154,7 +153,8 @@ async fn entries_without_a_job_stop_nobody_and_stay_until_whoever_found_them_has
 
     let found = consumer.take_strays();
     assert!(consumer.take_strays().is_empty(), "told once");
-    let name = format!("u:{}:0:normal:{many}", f.queue.config().queue);
+    let config = f.queue.config();
+    let name = format!("u:{}:{}:normal:{many}", config.queue, 1 % config.partitions);
     assert_eq!((found[0].name().as_str(), found[0].lane(), found.len()), (name.as_str(), Lane::Normal, 2));
     assert_eq!(found[0].fields().len(), 9_000);
     assert_eq!(found[0].fields()[8_999], (b"field8999".to_vec(), b"value8999".to_vec()));

@@ -6,7 +6,9 @@ use mailfleet_model::{Class, Lane};
 use mailfleet_queue::{Consumer, Delivery, Enqueued, Failure, NewJob, Settled};
 use mailfleet_testkit::eventually;
 
-use crate::fixture::{Fixture, LEASE, SOON, at, claim_one, die_with, envelope, id, reclaimed, uids};
+use crate::fixture::{
+    Fixture, LEASE, Patience, SOON, at, claim_one, die_with, envelope, id, reclaimed, uids,
+};
 
 #[tokio::test]
 async fn what_a_dead_consumer_held_runs_elsewhere_soon_after_the_lease_one_by_one() {
@@ -18,7 +20,9 @@ async fn what_a_dead_consumer_held_runs_elsewhere_soon_after_the_lease_one_by_on
     let died = Instant::now();
     let mut seen = Vec::new();
     let mut first = reclaimed(&living).await;
+    let patience = Patience::with("twenty that run alone");
     while seen.len() < 20 {
+        patience.lasts();
         assert_eq!(first.len(), 1, "only one that must run alone is in hand at a time");
         assert!(first[0].run_alone() && first[0].counters().crashes == 0 && !first[0].exhausted_crashes());
         seen.extend(uids(&first));
@@ -172,7 +176,9 @@ async fn a_reclaim_that_was_sent_before_redis_stood_still_takes_nothing_after_it
     let eager = tokio::spawn({
         let end = end.subscribe();
         async move {
+            let patience = Patience::with("reclaims beside a server that stands still");
             while !*end.borrow() {
+                patience.lasts();
                 let taken = other.reclaim(100).await.unwrap();
                 assert!(taken.is_empty(), "{taken:?}");
             }
@@ -211,7 +217,9 @@ async fn old_entries_are_found_behind_any_number_of_fresh_ones() {
     })
     .await;
     let mut seen = Vec::new();
+    let patience = Patience::with("twenty of the dead");
     while seen.len() < 20 {
+        patience.lasts();
         seen.extend(uids(&found));
         other.done(found).await.unwrap();
         found = other.reclaim(5).await.unwrap();
@@ -255,7 +263,9 @@ async fn a_claim_whose_future_is_dropped_loses_nothing() {
     let consumer = f.consumer();
     let mut seen = Vec::new();
     let mut micros = 0;
+    let patience = Patience::with("claims that are dropped");
     while seen.len() < 500 {
+        patience.lasts();
         micros = (micros + 7) % 2_000;
         let wait = Duration::from_micros(micros);
         let Ok(claimed) = tokio::time::timeout(wait, consumer.claim(10)).await else { continue };

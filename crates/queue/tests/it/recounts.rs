@@ -7,7 +7,7 @@ use mailfleet_model::Lane;
 use mailfleet_queue::{Config, ConsumerName, CountPlace, Enqueued, NewJob, Queue};
 use mailfleet_testkit::{Cut, Proxy, RedisServer};
 
-use crate::fixture::{Fixture, at, config, envelope};
+use crate::fixture::{Fixture, Patience, at, config, envelope};
 
 fn connect(queue: &str, port: u16) -> Queue {
     Queue::connect(&Config { queue: queue.to_owned(), ..config(format!("redis://127.0.0.1:{port}")) })
@@ -31,8 +31,9 @@ async fn numbers(redis: &RedisServer, queue: &str) -> (BTreeMap<String, u64>, BT
     let prefix = format!("mailfleet:{{{queue}:0}}:");
     let mut command = redis::cmd("HGETALL");
     command.arg(format!("{prefix}accounts"));
-    let mut told: BTreeMap<String, u64> = command.query_async(&mut connection).await.unwrap();
-    told.retain(|field, _| !field.starts_with('#'));
+    let fields: BTreeMap<String, String> = command.query_async(&mut connection).await.unwrap();
+    let told = fields.into_iter().filter(|(field, _)| !field.starts_with('#'));
+    let told = told.map(|(field, number)| (field, number.parse().unwrap())).collect();
     let mut counted = BTreeMap::new();
     for lane in ["normal", "low"] {
         let mut command = redis::cmd("XRANGE");
@@ -64,7 +65,9 @@ async fn die_counting(redis: &RedisServer, n: u64, cut: Cut) -> bool {
     dying.ping().await.unwrap();
     proxy.cut_at(n, cut);
     let mut place = Some(CountPlace::default());
+    let patience = Patience::with("a count");
     while let Some(from) = place {
+        patience.lasts();
         place = dying.recount_accounts(from, 3).await.unwrap_or(None);
     }
     let died = !proxy.is_armed();
@@ -77,6 +80,7 @@ async fn die_counting(redis: &RedisServer, n: u64, cut: Cut) -> bool {
     enqueue(&queue, 100..107).await;
     let mut place = Some(CountPlace::default());
     while let Some(from) = place {
+        patience.lasts();
         place = queue.recount_accounts(from, 5).await.unwrap();
         let taken = consumer.claim(1).await.unwrap();
         consumer.done(taken).await.unwrap();

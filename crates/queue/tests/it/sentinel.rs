@@ -6,7 +6,7 @@ use mailfleet_model::{Class, Classify, Lane};
 use mailfleet_queue::{Config, Consumer, ConsumerName, Enqueued, Queue, Settled};
 use mailfleet_testkit::{Proxy, ProxyMode, RedisSentinel, RedisServer, eventually, free_port};
 
-use crate::fixture::{claim_one, config, job, uids};
+use crate::fixture::{LEASE, SOON, claim_one, config, job, uids, until_it_listens, until_it_rings};
 
 /// Sentinel needs a few seconds to notice, to elect and to promote.
 const FAILOVER: Duration = Duration::from_secs(30);
@@ -99,7 +99,7 @@ async fn when_the_master_is_killed_work_goes_on_at_the_promoted_replica_within_f
     let guarded = Guarded::start();
     let (consumer, held) = at_work(&guarded).await;
     let _keeper = consumer.spawn_keeper().unwrap();
-    consumer.wait(Duration::from_millis(100)).await;
+    until_it_listens(&consumer).await;
     guarded.master.kill();
     assert!(consumer.claim(1).await.unwrap_err().is_outage());
     // One sentinel less does not matter either.
@@ -122,24 +122,61 @@ async fn when_the_master_stands_still_it_is_left_too_and_is_not_believed_when_it
 }
 
 #[tokio::test]
+async fn what_was_done_at_a_master_that_died_before_its_replica_heard_of_it_comes_again_once_and_alone() {
+    let guarded = Guarded::start();
+    let (consumer, held) = at_work(&guarded).await;
+    let _keeper = consumer.spawn_keeper().unwrap();
+    let (lost, rest) = (consumer.claim(3).await.unwrap(), consumer.claim(100).await.unwrap());
+    guarded.master.wait_for_replica(&guarded.replica).unwrap();
+    guarded.master.cut_replicas().unwrap();
+    let (numbers, entries) = (uids(&lost), entries(&lost));
+    assert_eq!(consumer.done(lost).await.unwrap(), [Settled::Done; 3]);
+    guarded.master.kill();
+    let since = guarded.promoted().await;
+
+    // Nobody holds them any more, so that their leases run out, and they are taken from one who is alive.
+    let other = consumer.queue().consumer(ConsumerName::for_this_process());
+    let _other_keeper = other.spawn_keeper().unwrap();
+    let (mut again, mut came) = (Vec::new(), Vec::new());
+    while again.len() < 3 {
+        let taken = eventually("what was lost", SOON, || async {
+            let mut taken = other.reclaim(9).await.unwrap_or_default();
+            // Those that must wait until another one is through.
+            taken.extend(other.claim(9).await.unwrap_or_default());
+            (!taken.is_empty()).then_some(taken)
+        })
+        .await;
+        assert!(since.elapsed() < LEASE + Duration::from_secs(5), "{:?}", since.elapsed());
+        assert!(taken.iter().all(mailfleet_queue::Delivery::run_alone));
+        again.extend(uids(&taken));
+        came.extend(taken.iter().map(|delivery| delivery.entry_id().to_owned()));
+        // To have been done is no crash.
+        assert!(taken.iter().all(|delivery| delivery.counters().crashes == 0));
+        assert!(other.done(taken).await.unwrap().iter().all(|settled| *settled == Settled::Done));
+    }
+    again.sort_unstable();
+    came.sort_unstable();
+    assert_eq!((again, came), (numbers, entries), "the same entries, each once");
+    // What was held all the time is still whose it was.
+    assert!(rest.iter().chain([&held]).all(|delivery| !delivery.lease_lost()));
+    assert_eq!(consumer.done(rest).await.unwrap(), [Settled::Done; 47]);
+    assert_eq!(consumer.done(vec![held]).await.unwrap(), [Settled::Done]);
+    assert_eq!(guarded.replica.ask::<u64>("XLEN mailfleet:{email:processing:0}:normal").unwrap(), 0);
+}
+
+fn entries(deliveries: &[mailfleet_queue::Delivery]) -> Vec<String> {
+    deliveries.iter().map(|delivery| delivery.entry_id().to_owned()).collect()
+}
+
+#[tokio::test]
 async fn the_doorbell_is_heard_at_the_new_master_although_the_old_one_only_stands_still() {
     let guarded = Guarded::start();
     let (consumer, held) = at_work(&guarded).await;
-    // The first wait ends when the listener is there.
-    consumer.wait(FAILOVER).await;
+    until_it_listens(&consumer).await;
     guarded.master.pause().unwrap();
     guarded.promoted().await;
-    let (mut rings, mut uids) = (0, 100..);
-    let until = Instant::now() + FAILOVER;
-    // The first ring may be that of the listener which has come back, so that two in a row are needed.
-    while rings < 2 {
-        assert!(Instant::now() < until, "no ring within {FAILOVER:?}");
-        let mail = vec![job(uids.next().unwrap(), Lane::Normal, "mail")];
-        let waited = Instant::now();
-        let ring = consumer.wait(Duration::from_secs(2));
-        let ((), enqueued) = tokio::join!(ring, consumer.queue().enqueue(mail));
-        rings = if enqueued.is_ok() && waited.elapsed() < Duration::from_secs(1) { rings + 1 } else { 0 };
-    }
+    let mut uids = 100..;
+    until_it_rings(&consumer, FAILOVER, || job(uids.next().unwrap(), Lane::Normal, "mail")).await;
     drop(held);
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mailfleet_model::{JobId, Lane};
 use mailfleet_queue::{Consumer, Delivery, Enqueued, NewJob, Settled};
 
-use crate::fixture::{Fixture, at, claim_one, die_with, envelope, id, reclaimed, uids};
+use crate::fixture::{Fixture, Patience, at, claim_one, die_with, envelope, id, reclaimed, uids};
 
 const PARTITIONS: u16 = 4;
 
@@ -58,13 +58,17 @@ async fn what_is_out_of_crashes_in_all_partitions_comes_within_the_bytes_and_the
     let (dead, living) = (f.consumer(), f.consumer());
     let _keeper = living.spawn_keeper().unwrap();
     let mut held = Vec::new();
+    let patience = Patience::with("all twelve");
     while held.len() < 12 {
+        patience.lasts();
         held.extend(dead.claim(12).await.unwrap());
     }
     die_with(held);
     f.died_of_them(&dead).await;
     let mut seen: BTreeMap<JobId, u32> = BTreeMap::new();
+    let patience = Patience::with("all twelve of the dead");
     while seen.len() < 12 {
+        patience.lasts();
         let some = reclaimed(&living).await;
         assert!(some.iter().all(Delivery::exhausted_crashes), "{some:?}");
         // The last that is taken may be larger than what is left; nothing comes once there is nothing left.

@@ -4,7 +4,7 @@ use mailfleet_model::{Class, Classify, Secret};
 use mailfleet_queue::{Config, Queue};
 use mailfleet_testkit::{Certificates, RedisSentinel, RedisServer};
 
-use crate::fixture::{claim_one, config, job};
+use crate::fixture::{claim_one, config, job, until_it_listens};
 
 async fn refusal(url: &str, ca: Option<&Certificates>) -> String {
     let config = Config { tls_ca_file: ca.map(Certificates::ca), ..config(url.to_owned()) };
@@ -24,7 +24,7 @@ async fn a_private_authority_is_believed_when_it_is_named_and_work_goes_on_over_
     let queue = Queue::connect(&config).unwrap();
     let consumer = queue.consumer(mailfleet_queue::ConsumerName::for_this_process());
     let _keeper = consumer.spawn_keeper().unwrap();
-    consumer.wait(std::time::Duration::from_millis(100)).await;
+    until_it_listens(&consumer).await;
     queue.enqueue(vec![job(1, mailfleet_model::Lane::High, vec![b'x'; 100_000])]).await.unwrap();
     let delivery = claim_one(&consumer).await;
     assert_eq!(delivery.raw().len(), 100_000);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mailfleet_model::Lane;
 use mailfleet_queue::{Consumer, Enqueued, NewJob, Settled};
 
-use crate::fixture::{Fixture, at, envelope, uids};
+use crate::fixture::{Fixture, Patience, at, envelope, uids};
 
 /// Works until the queue has been found empty, and returns what it did.
 async fn work(
@@ -16,7 +16,9 @@ async fn work(
 ) -> Vec<u32> {
     let _keeper = consumer.spawn_keeper().unwrap();
     let mut seen = Vec::new();
+    let patience = Patience::with("the work of all");
     while done.load(std::sync::atomic::Ordering::Relaxed) < expected_total {
+        patience.lasts();
         let deliveries = consumer.claim(37).await.unwrap();
         if deliveries.is_empty() {
             consumer.wait(Duration::from_millis(100)).await;

@@ -7,7 +7,6 @@ use tokio_postgres::types::ToSql;
 
 use super::actions::CAME;
 use super::filter::MATCHES;
-use super::read::job;
 use super::{ActionKind, ActionOutcome, Actor, DeadFilter, Progress};
 use crate::error::{Error, Result};
 use crate::rows::get;
@@ -128,14 +127,19 @@ impl Store {
     }
 
     /// The jobs of the letters of an action, by ascending letter above `after`: a page of at most `limit`. The next page
-    /// begins after the last one's letter.
-    pub async fn action_jobs(&self, action: i64, after: i64, limit: u32) -> Result<Vec<(i64, JobId)>> {
+    /// begins after the last one's letter. `None` is a job of a kind that this build does not know.
+    pub async fn action_jobs(
+        &self,
+        action: i64,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, Option<JobId>)>> {
         const SQL: &str = "SELECT d.id, d.job_id FROM mailfleet.dead_letter_action_letters l \
              JOIN mailfleet.dead_letters d ON d.id = l.letter_id \
              WHERE l.action_id = $1 AND l.letter_id > $2 ORDER BY l.letter_id LIMIT $3::bigint";
         let params: [&(dyn ToSql + Sync); 3] = [&action, &after, &i64::from(limit)];
         let rows = self.survey("reading the letters of an action", SQL, &params).await?;
-        rows.iter().map(|row| Ok((get(row, "id")?, job(get(row, "job_id")?)?))).collect()
+        rows.iter().map(|row| Ok((get(row, "id")?, JobId::parse(get(row, "job_id")?).ok()))).collect()
     }
 }
 

@@ -96,6 +96,30 @@ impl DeadState {
     }
 }
 
+/// What a question for many letters found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Letters {
+    /// The letters, in the order that was asked for.
+    pub letters: Vec<DeadLetter>,
+    /// Those among them that this build cannot read.
+    pub unread: Vec<UnreadLetter>,
+    /// The highest number of all these; `None` where there was none.
+    pub highest: Option<i64>,
+}
+
+/// A dead letter that this build cannot read: a newer version wrote it, or somebody's hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadLetter {
+    /// Its number.
+    pub id: i64,
+    /// What stands there as its job.
+    pub job: String,
+    /// Table and column of what makes no sense here.
+    pub place: &'static str,
+    /// What stands there.
+    pub value: String,
+}
+
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeadLetter {

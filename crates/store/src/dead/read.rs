@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::filter::MATCHES;
-use super::{DeadFilter, DeadLetter, DeadState};
+use super::{DeadFilter, DeadLetter, DeadState, Letters, UnreadLetter};
 use crate::error::{Error, Result};
 use crate::rows::{self, count, get};
 use crate::store::Store;
@@ -23,17 +23,17 @@ const COLUMNS: &str = "id, job_id, tenant_id, account_id, mailbox_id, uidvalidit
 
 impl Store {
     /// Dead letters, the last to die first, without their raw mails.
-    pub async fn dead_letters(&self, filter: &DeadFilter) -> Result<Vec<DeadLetter>> {
+    pub async fn dead_letters(&self, filter: &DeadFilter) -> Result<Letters> {
         self.listed(filter, 0, "died DESC, id DESC").await
     }
 
     /// Dead letters with a number above `after`, the lowest first, without their raw mails: a page of at most
-    /// `filter.limit`. The next page begins after the last one's number.
-    pub async fn dead_letters_page(&self, filter: &DeadFilter, after: i64) -> Result<Vec<DeadLetter>> {
+    /// `filter.limit`. The next page begins after [`Letters::highest`].
+    pub async fn dead_letters_page(&self, filter: &DeadFilter, after: i64) -> Result<Letters> {
         self.listed(filter, after, "id").await
     }
 
-    async fn listed(&self, filter: &DeadFilter, after: i64, order: &'static str) -> Result<Vec<DeadLetter>> {
+    async fn listed(&self, filter: &DeadFilter, after: i64, order: &'static str) -> Result<Letters> {
         let sql = format!(
             "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters d \
              WHERE {MATCHES} AND d.id > $9 ORDER BY {order} LIMIT $10::bigint"
@@ -42,8 +42,7 @@ impl Store {
         let values = filter.values();
         let mut params = values.params();
         params.extend([&after as &(dyn ToSql + Sync), &limit]);
-        let rows = self.survey("listing dead letters", &sql, &params).await?;
-        rows.iter().map(letter).collect()
+        letters(&self.survey("listing dead letters", &sql, &params).await?)
     }
 
     /// The dead letter of a job, with its raw mail.
@@ -67,21 +66,27 @@ impl Store {
              ORDER BY died DESC LIMIT 100"
         );
         let rows = self.survey("listing dead letters", &sql, &[&lookup_message_id(id)]).await?;
-        rows.iter().map(letter).collect()
+        let Letters { letters, mut unread, .. } = letters(&rows)?;
+        // Nothing to show is not the same as nothing there.
+        match unread.pop() {
+            Some(UnreadLetter { place, value, .. }) if letters.is_empty() => {
+                Err(Error::Unreadable { place, value })
+            }
+            _ => Ok(letters),
+        }
     }
 
     /// Letters that have been replayed for at least `since` by the server's clock, with a number above `after`, the lowest
-    /// first, without their raw mails: a page of all that the queue should hold. The next page begins after the last one's
-    /// number.
-    pub async fn replayed_letters(&self, since: Duration, after: i64, limit: u32) -> Result<Vec<DeadLetter>> {
+    /// first, without their raw mails: a page of all that the queue should hold. The next page begins after
+    /// [`Letters::highest`].
+    pub async fn replayed_letters(&self, since: Duration, after: i64, limit: u32) -> Result<Letters> {
         let sql = format!(
             "SELECT {COLUMNS}, NULL::bytea AS raw FROM mailfleet.dead_letters WHERE state = 'replayed' AND id > $1 \
              AND closed <= now() - make_interval(secs => $2) ORDER BY id LIMIT $3::bigint"
         );
         let limit = i64::from(limit.min(MAX_LIMIT));
         let params: [&(dyn ToSql + Sync); 3] = [&after, &since.as_secs_f64(), &limit];
-        let rows = self.survey("listing replayed letters", &sql, &params).await?;
-        rows.iter().map(letter).collect()
+        letters(&self.survey("listing replayed letters", &sql, &params).await?)
     }
 
     /// Which of these jobs were put back into the queue by an operator, and have neither been stored nor died since.
@@ -115,8 +120,25 @@ impl Store {
 }
 
 /// A stored job id.
-pub(super) fn job(id: &str) -> Result<JobId> {
+fn job(id: &str) -> Result<JobId> {
     JobId::parse(id).map_err(|_| Error::Unreadable { place: "dead_letters.job_id", value: id.to_owned() })
+}
+
+/// One letter that a later version wrote, or somebody's hand, keeps none of the others from being read.
+fn letters(rows: &[Row]) -> Result<Letters> {
+    let mut letters = Letters::default();
+    for row in rows {
+        let id = get(row, "id")?;
+        letters.highest = letters.highest.max(Some(id));
+        match letter(row) {
+            Ok(letter) => letters.letters.push(letter),
+            Err(Error::Unreadable { place, value }) => {
+                letters.unread.push(UnreadLetter { id, job: get(row, "job_id")?, place, value });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(letters)
 }
 
 fn letter(row: &Row) -> Result<DeadLetter> {

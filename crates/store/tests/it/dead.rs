@@ -25,7 +25,7 @@ async fn a_dead_letter_keeps_all_that_is_needed_to_see_why_and_to_go_on() {
     assert_eq!(letter.counters, Counters { attempts: 2, crashes: 1, drains: 3 });
     assert_eq!((letter.state, letter.closed, letter.account), (DeadState::Open, None, Some(world.account)));
     assert_eq!(letter.message_id.as_deref(), Some("1@mail.example"));
-    let listed = world.store.dead_letters(&DeadFilter::default()).await.unwrap();
+    let listed = world.store.dead_letters(&DeadFilter::default()).await.unwrap().letters;
     assert_eq!((listed.len(), &listed[0].raw, listed[0].raw_size_bytes), (1, &None, Some(10)));
     assert_eq!(world.outcome(1), 1);
 }
@@ -83,7 +83,7 @@ async fn letters_are_found_by_reason_tenant_time_and_state() {
     letters[0].tenant = Some(other);
     letters[1].reason = "too_large".to_owned();
     world.store.dead_letter(&letters).await.unwrap();
-    let found = async |filter: DeadFilter| world.store.dead_letters(&filter).await.unwrap().len();
+    let found = async |filter: DeadFilter| world.store.dead_letters(&filter).await.unwrap().letters.len();
     let all = DeadFilter::default;
     assert_eq!(found(all()).await, 6);
     assert_eq!(found(DeadFilter { limit: 4, ..all() }).await, 4);
@@ -130,14 +130,14 @@ async fn replayed_letters_are_listed_page_by_page_once_their_grace_is_over() {
     ));
     let page = async |after: i64, limit: u32| -> Vec<i64> {
         let grace = Duration::from_secs(60);
-        let letters = world.store.replayed_letters(grace, after, limit).await.unwrap();
+        let letters = world.store.replayed_letters(grace, after, limit).await.unwrap().letters;
         assert!(letters.iter().all(|letter| letter.raw.is_none() && letter.state == DeadState::Replayed));
         letters.iter().map(|letter| letter.id).collect()
     };
     assert_eq!(page(0, 2).await, ids[..2]);
     assert_eq!(page(ids[1], 2).await, ids[2..3]);
     assert_eq!(page(ids[2], 2).await, Vec::<i64>::new());
-    assert_eq!(world.store.replayed_letters(Duration::ZERO, 0, 10).await.unwrap().len(), 4);
+    assert_eq!(world.store.replayed_letters(Duration::ZERO, 0, 10).await.unwrap().letters.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +192,7 @@ async fn a_letter_of_events_is_resolved_by_any_run_that_finds_nothing_left_to_do
     let applied = world.store.apply_inbox(&[inbox, gone]).await.unwrap();
     assert_eq!((&applied[0].fate, &applied[1].fate), (&InboxFate::AlreadyApplied, &InboxFate::Missing));
     assert_eq!((state(inbox).await, state(gone).await), (DeadState::Resolved, DeadState::Resolved));
-    assert_eq!(world.store.replayed_letters(Duration::ZERO, 0, 10).await.unwrap(), []);
+    assert_eq!(world.store.replayed_letters(Duration::ZERO, 0, 10).await.unwrap().letters, []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -307,7 +307,7 @@ async fn the_fleet_needs_a_login_that_is_a_member_of_two_roles_and_the_owner_see
     fleet.mailbox(world.account, "Archive").await.unwrap();
     assert_eq!(fleet.persist(&world.mails(1..=2)).await.unwrap(), [Persisted::New, Persisted::New]);
     assert_eq!(fleet.dead_letter(&[world.letter(3)]).await.unwrap(), [DeadOutcome::Recorded]);
-    assert_eq!(fleet.dead_letters(&DeadFilter::default()).await.unwrap().len(), 1);
+    assert_eq!(fleet.dead_letters(&DeadFilter::default()).await.unwrap().letters.len(), 1);
     assert_eq!(fleet.totals().await.unwrap().mail_count(), 2);
     let asked = ["acme.example".to_owned()];
     assert_eq!(fleet.tenants_by_domain(&asked).await.unwrap()["acme.example"], world.tenant);

@@ -115,16 +115,20 @@ async fn discarded(
     store: &Store,
     kind: &DeadFilter,
     after: i64,
-) -> Result<Vec<(i64, JobId)>, mailfleet_store::Error> {
+) -> Result<Vec<(i64, Option<JobId>)>, mailfleet_store::Error> {
     let filter = DeadFilter { state: Some(DeadState::Discarded), limit: PAGE, ..kind.clone() };
     let page = store.dead_letters_page(&filter, after).await?;
-    Ok(page.into_iter().map(|letter| (letter.id, letter.job)).collect())
+    let read = page.letters.into_iter().map(|letter| (letter.id, Some(letter.job)));
+    let mut jobs: Vec<_> = read.chain(page.unread.iter().map(|letter| (letter.id, None))).collect();
+    jobs.sort_unstable_by_key(|(id, _)| *id);
+    Ok(jobs)
 }
 
-/// Takes letters off the dead streams, page by page.
+/// Takes letters off the dead streams, page by page. A job of a kind that only a newer version knows stays there: its line is
+/// that version's to find.
 async fn off_the_index<F>(queues: &Queues, page_after: impl Fn(i64) -> F) -> anyhow::Result<()>
 where
-    F: Future<Output = Result<Vec<(i64, JobId)>, mailfleet_store::Error>>,
+    F: Future<Output = Result<Vec<(i64, Option<JobId>)>, mailfleet_store::Error>>,
 {
     let mut after = 0;
     loop {
@@ -133,7 +137,7 @@ where
         let Some((end, _)) = page.last() else { return Ok(()) };
         after = *end;
         let (mails, events): (Vec<JobId>, Vec<JobId>) =
-            page.into_iter().map(|(_, job)| job).partition(|job| job.mail_ref().is_some());
+            page.into_iter().filter_map(|(_, job)| job).partition(|job| job.mail_ref().is_some());
         queues.mails.forget_dead(&mails).await?;
         queues.events.forget_dead(&events).await?;
     }

@@ -1,11 +1,11 @@
 //! `mailfleet dead list`.
 
-use mailfleet_store::{DeadFilter, DeadLetter, DeadState};
+use mailfleet_store::{DeadFilter, DeadLetter, DeadState, Letters, UnreadLetter};
 use serde_json::json;
 
 use super::{Kind, Owners, reasons};
 use crate::context::Context;
-use crate::failure::Exit;
+use crate::failure::{self, Exit};
 use crate::output::{self, OutputArgs, Rows};
 use crate::text;
 
@@ -33,9 +33,12 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
         state: (!args.all).then_some(DeadState::Open),
         ..args.kind.filter(&store, context.now()).await?
     };
-    let letters = store.dead_letters(&filter).await?;
-    if let (true, Some(reason)) = (letters.is_empty(), &args.kind.reason) {
+    let Letters { letters, unread, highest } = store.dead_letters(&filter).await?;
+    if let (None, Some(reason)) = (highest, &args.kind.reason) {
         reasons::no_slip(&store, reason).await?;
+    }
+    if let Some(unread) = unread_line(&unread) {
+        failure::note(&unread);
     }
     let owners = Owners::read(&store).await?;
     if args.output.json {
@@ -53,6 +56,7 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
         "CLASS",
         "GROUP",
         "ATTEMPTS",
+        "SIZE",
         "STATE",
         "ERROR",
     ];
@@ -68,15 +72,24 @@ pub async fn run(context: &Context, args: &Args) -> anyhow::Result<Exit> {
             letter.class.to_string(),
             letter.fingerprint.clone(),
             letter.counters.attempts.to_string(),
+            letter.raw_size_bytes.map_or_else(|| "-".to_owned(), text::size),
             letter.state.as_str().to_owned(),
             text::cut(&letter.error, 60),
         ]);
     }
     rows.print("no dead letter")?;
-    if letters.len() == args.limit as usize {
+    if letters.len() + unread.len() == args.limit as usize {
         output::line(format_args!("(the newest {}; --limit shows more)", args.limit))?;
     }
     Ok(Exit::Clean)
+}
+
+/// Which letters this version cannot read, and why; `None` where it can read them all.
+fn unread_line(unread: &[UnreadLetter]) -> Option<String> {
+    let UnreadLetter { id, job, place, value } = unread.first()?;
+    let letters = text::count(unread.len() as u64, "letter is", "letters are");
+    let why = format!("{id} ({job}): {place} holds `{value}`; is a newer version running?");
+    Some(text::cut(&format!("{letters} left out that this version cannot read, the first is {why}"), 300))
 }
 
 /// A letter without its mail.

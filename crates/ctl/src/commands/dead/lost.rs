@@ -18,8 +18,8 @@ pub async fn lost(store: &Store, queues: &Queues, since: Duration) -> anyhow::Re
     loop {
         let page = store.replayed_letters(since, after, PAGE).await?;
         // Numbers ascend from page to page, which bounds the loop.
-        let Some(end) = page.last().map(|letter| letter.id) else { return Ok(lost) };
-        lost.extend(missing(queues, page).await?);
+        let Some(end) = page.highest else { return Ok(lost) };
+        lost.extend(missing(queues, page.letters).await?);
         if lost.len() >= MOST {
             return Ok(lost);
         }
@@ -38,8 +38,8 @@ pub(super) async fn lost_of(
     let (mut count, mut after) = (0, 0);
     loop {
         let page = store.dead_letters_page(&filter, after).await?;
-        let Some(end) = page.last().map(|letter| letter.id) else { return Ok(count) };
-        let ids: Vec<i64> = missing(queues, page).await?.iter().map(|letter| letter.id).collect();
+        let Some(end) = page.highest else { return Ok(count) };
+        let ids: Vec<i64> = missing(queues, page.letters).await?.iter().map(|letter| letter.id).collect();
         count += if reopen { store.reopen(&ids).await? } else { ids.len() as u64 };
         after = end;
     }

@@ -36,7 +36,7 @@ pub(super) async fn had_by_a_letter(store: &Store, reason: &str) -> anyhow::Resu
 async fn ever(store: &Store, reason: &str) -> anyhow::Result<bool> {
     let filter =
         DeadFilter { reason: Some(reason.to_owned()), limit: 1, state: None, ..DeadFilter::default() };
-    Ok(!store.dead_letters(&filter).await?.is_empty())
+    Ok(store.dead_letters(&filter).await?.highest.is_some())
 }
 
 /// The reasons of the open letters, with how many have them; without any, those that the fleet gives.

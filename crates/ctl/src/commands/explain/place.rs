@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::DateTime;
-use mailfleet_model::{JobId, Lane};
-use mailfleet_queue::{Location, State};
+use mailfleet_model::{ENVELOPE_VERSION, JobId, Lane};
+use mailfleet_queue::{Location, State, Turn};
 use serde_json::{Value, json};
 
 use super::door::Look;
@@ -20,10 +20,13 @@ const ATTEMPTS_SHOWN: usize = 5;
 pub(super) fn line(location: &Location) -> String {
     let Location { lane, state, counters, paused, .. } = location;
     let place = match state {
-        State::Waiting => format!("waits in the {lane} lane"),
+        State::Waiting => format!("waits in the {lane} lane{}", back(location.turn)),
         State::InFlight { consumer, idle_ms } => {
             let age = text::age(Duration::from_millis(*idle_ms));
             format!("is in the hands of {consumer} ({lane} lane, last sign of life {age} ago)")
+        }
+        State::Delayed { due_ms } if location.unknown_version.is_some() => {
+            format!("waits for a newer consumer ({lane} lane), offered again at {}", time(*due_ms))
         }
         State::Delayed { due_ms } => format!("waits for its retry at {} ({lane} lane)", time(*due_ms)),
         State::Dead => format!("is in the index of dead letters ({lane} lane)"),
@@ -33,10 +36,27 @@ pub(super) fn line(location: &Location) -> String {
     format!("{place}; {}{paused}", text::counters(*counters))
 }
 
+/// What is told of one that has been in a consumer's hands before.
+const fn back(turn: Turn) -> &'static str {
+    match turn {
+        Turn::New => "",
+        Turn::Next => ", before what is new (handed back, or its time came)",
+        Turn::Alone => ", before what is new, and runs alone (a consumer died with it in hand)",
+    }
+}
+
 /// Why it does not run at this moment, beyond what its line says; `None` where that says all, as of a paused lane.
 pub(super) fn why(location: &Location, look: &Look, now_ms: i64) -> Option<String> {
     if location.paused.is_some() {
         return None;
+    }
+    if let (Some(version), State::Waiting | State::Delayed { .. }) =
+        (location.unknown_version, &location.state)
+    {
+        return Some(format!(
+            "its envelope is of version {version}, which only a newer consumer can read (this version knows \
+             {ENVELOPE_VERSION}); nothing is counted against it"
+        ));
     }
     match &location.state {
         State::Waiting => Some(its_turn(location.lane, look)),
@@ -49,8 +69,7 @@ pub(super) fn why(location: &Location, look: &Look, now_ms: i64) -> Option<Strin
         }
         // Counted failures stand in the history: without one nothing was held against it.
         State::Delayed { .. } if location.history.is_empty() => Some(
-            "nothing is counted against it: servers were away, or only a newer consumer can read it"
-                .to_owned(),
+            "nothing is counted against it: servers were away, or it failed together with others".to_owned(),
         ),
         State::InFlight { .. } | State::Delayed { .. } | State::Dead => None,
     }
@@ -77,10 +96,17 @@ pub(super) fn to_json(job: &JobId, place: &Location) -> Value {
     let mut value = json!({
         "job": job, "lane": place.lane, "counters": place.counters,
         "history": text::with_json_times(json!(place.history)), "entry": place.entry_id,
-        "paused": pause_json(place.paused.as_ref()),
+        "paused": pause_json(place.paused.as_ref()), "unknown_version": place.unknown_version,
     });
     let (state, more) = match &place.state {
-        State::Waiting => ("waiting", json!({})),
+        State::Waiting => {
+            let turn = match place.turn {
+                Turn::New => "new",
+                Turn::Next => "next",
+                Turn::Alone => "alone",
+            };
+            ("waiting", json!({ "turn": turn }))
+        }
         State::InFlight { consumer, idle_ms } => {
             ("in_flight", json!({ "consumer": consumer, "idle_ms": idle_ms }))
         }
@@ -108,7 +134,9 @@ mod tests {
     fn at(state: State) -> Location {
         let counters = Counters { attempts: 1, ..Counters::default() };
         let entry_id = "17-0".to_owned();
-        Location { lane: Lane::Low, state, counters, history: Vec::new(), entry_id, paused: None }
+        let (turn, unknown_version) = (Turn::New, None);
+        let history = Vec::new();
+        Location { lane: Lane::Low, state, turn, unknown_version, counters, history, entry_id, paused: None }
     }
 
     #[test]

@@ -25,7 +25,8 @@ use crate::text;
 /// `queue` is the name as it is configured, which metrics show too. `bytes` is what a lane's entries store; `oldest_ms` is
 /// the age of the oldest of each state, `oldest_age_ms` of those that could be taken now; 0 is none, null is unknown.
 /// `refuses` says why a lane refuses what is new: its `entries`, the `memory` of Redis. A lane's `paused`, and the queue's
-/// `closed`, say by whom, since when and why; they are null where that is not so. `backlog` is what autoscalers go by.
+/// `closed`, say by whom, since when and why; they are null where that is not so. `dead` counts the index of dead letters,
+/// of a lane those whose jobs had it (null with more than 1,000). `backlog` is what autoscalers go by.
 ///
 /// For people, an age stands behind the number of entries that it is the oldest of.
 #[derive(Debug, clap::Args)]
@@ -79,6 +80,7 @@ fn to_json(Asked { kind, name, depth, paused }: &Asked) -> Value {
                 "released": numbers.released, "bytes": numbers.bytes,
                 "oldest_age_ms": numbers.oldest_age_ms(), "oldest_ms": ages,
                 "refuses": numbers.refuses.map(words), "paused": pause_json(paused.lane(lane)),
+                "dead": numbers.dead,
             });
             (lane.to_string(), value)
         })
@@ -93,8 +95,17 @@ fn to_json(Asked { kind, name, depth, paused }: &Asked) -> Value {
 /// Both queues for people.
 pub async fn print(queues: &Queues) -> anyhow::Result<()> {
     let asked = ask(queues).await?;
-    let mut rows =
-        Rows::new(&["QUEUE", "LANE", "WAITING", "IN FLIGHT", "RETRY", "HANDED BACK", "BYTES", "REFUSES"]);
+    let mut rows = Rows::new(&[
+        "QUEUE",
+        "LANE",
+        "WAITING",
+        "IN FLIGHT",
+        "RETRY",
+        "HANDED BACK",
+        "DEAD",
+        "BYTES",
+        "REFUSES",
+    ]);
     for Asked { kind, depth, .. } in &asked {
         for lane in Lane::ALL {
             let numbers = depth.lane(lane);
@@ -106,6 +117,7 @@ pub async fn print(queues: &Queues) -> anyhow::Result<()> {
                 aged(numbers.in_flight, oldest.in_flight),
                 aged(numbers.delayed, oldest.delayed),
                 aged(numbers.released, oldest.released),
+                known(numbers.dead),
                 known(numbers.bytes),
                 match numbers.refuses {
                     None => "unknown".to_owned(),

@@ -61,6 +61,12 @@ impl World {
                 ensure!(fits, "{lane}: {entries:?} {state}, and the oldest is {age:?}");
             }
             // The bytes by number are compared with the entries where the raw keys are read.
+            let dead = self.model.dead.values().filter(|(of, _)| *of == lane).count() as u64;
+            ensure!(
+                depth.lane(lane).dead == Some(dead),
+                "{lane}: {dead} dead, told {:?}",
+                depth.lane(lane).dead
+            );
             let bytes = depth.lane(lane).bytes;
             ensure!(
                 bytes.is_some_and(|bytes| (bytes > 0) == (entries > 0)),

@@ -233,7 +233,13 @@ impl World {
 
     /// One round of the keeper. What the consumer still owns is fresh after it, and of all else it knows that it is lost.
     pub async fn keep_alive(&mut self, by: usize) -> Check {
-        let Some(by) = self.with_tokens(by) else { return Ok(()) };
+        // The next one that has lost something, if any has.
+        let mut slots = (by..by + SLOTS).map(|slot| slot % SLOTS);
+        let has_lost = slots.find(|slot| {
+            let name = self.workers[*slot].name();
+            self.workers[*slot].held.keys().any(|entry| self.model.owner(*entry) != Some(name.as_str()))
+        });
+        let Some(by) = has_lost.or_else(|| self.with_tokens(by)) else { return Ok(()) };
         let name = self.workers[by].name();
         let held: Vec<Entry> = self.workers[by].held.keys().copied().collect();
         let (ours, lost): (Vec<Entry>, Vec<Entry>) =
@@ -293,9 +299,11 @@ impl World {
     /// The claim of one new entry whose answer does not arrive: the entry is the consumer's, which does not know. Where it
     /// still believes to hold that entry by an earlier delivery, it does so rightly again.
     pub async fn lost_answer(&mut self, by: usize, lane: Lane) -> Check {
-        if self.paused.contains(&lane) {
-            return Ok(());
-        }
+        // The next lane that has something new, if any has.
+        let lanes = Lane::ALL.into_iter().cycle().skip(lane.index()).take(Lane::ALL.len());
+        let has_new = |lane: &Lane| !self.model.entries(*lane, |live| live.place == Place::New).is_empty();
+        let mut lanes = lanes.filter(|lane| !self.paused.contains(lane));
+        let Some(lane) = lanes.find(has_new) else { return Ok(()) };
         let name = self.workers[by].name();
         let command = format!("XREADGROUP GROUP consumers {name} COUNT 1 STREAMS K:{lane} >");
         let _: redis::Value = self.raw.rows(&command).await?;

@@ -10,9 +10,11 @@ use crate::fixture::{at, envelope};
 /// Their numbers.
 pub const UIDS: Range<u32> = 1..13;
 
-/// Two accounts.
+/// Two accounts, of the same partition, of however many of one or three: an order is kept within a partition only.
+pub const ACCOUNTS: [u128; 2] = [1, 4];
+
 pub fn account(uid: u32) -> u128 {
-    if uid <= 6 { 1 } else { 2 }
+    ACCOUNTS[usize::from(uid > 6)]
 }
 
 /// Raw mail of half of the jobs is kept beside its entry.

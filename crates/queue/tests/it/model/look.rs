@@ -2,9 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// The prefix of all keys.
-pub const PREFIX: &str = "mailfleet:{email:processing:0}:";
-
 /// A row of the extended XPENDING: entry id, owner, idle time in ms, delivery count.
 pub type Pending = (String, String, u64, u32);
 pub type Fields = HashMap<String, Vec<u8>>;

@@ -33,8 +33,8 @@ impl World {
                 let of = |(uid, of): &&(u32, Lane)| *of == lane && account == jobs::account(*uid);
                 lanes.iter().filter(of).count() as u64
             };
-            let (one, two) = (in_lane(1), in_lane(2));
-            let of_account = if jobs::account(uid) == 1 { one } else { two };
+            let [one, two] = jobs::ACCOUNTS.map(in_lane);
+            let of_account = in_lane(jobs::account(uid));
             let answer = if lanes.iter().any(|(live, _)| *live == uid) {
                 Enqueued::AlreadyLive
             } else if self.closed {
@@ -88,6 +88,7 @@ impl World {
     pub async fn pause(&mut self, lane: Option<Lane>) -> Check {
         self.queue.pause(lane, "somebody", "").await.map_err(text)?;
         self.paused.extend(lane.map_or(Lane::ALL.to_vec(), |lane| vec![lane]));
+        self.note("something was paused");
         Ok(())
     }
 
@@ -98,6 +99,9 @@ impl World {
             None => !std::mem::take(&mut self.paused).is_empty() | std::mem::take(&mut self.closed),
         };
         ensure!(lifted == expected, "resumed: told {lifted}");
+        if lifted {
+            self.note("a pause was lifted");
+        }
         Ok(())
     }
 
@@ -109,7 +113,10 @@ impl World {
 
     pub async fn flush_all(&mut self) -> Check {
         let before = self.raw.now_ms().await?;
-        self.raw.run::<()>("FLUSHALL").await?;
+        self.raw.everywhere("FLUSHALL").await?;
+        if !self.model.live.is_empty() {
+            self.note("all was lost");
+        }
         (self.model, self.expired) = (State::default(), BTreeSet::new());
         (self.paused, self.closed, self.refusing) = (BTreeSet::new(), false, BTreeSet::new());
         // Ids of entries are times: in the next millisecond none can come a second time.
@@ -126,6 +133,9 @@ impl World {
 
     pub async fn destroy_group(&mut self, lane: Lane) -> Check {
         let _: i64 = self.raw.rows(&format!("XGROUP DESTROY K:{lane} consumers")).await?;
+        if !self.model.entries(lane, |live| live.place != Place::New).is_empty() {
+            self.note("a group was lost");
+        }
         for live in self.model.live.values_mut().filter(|live| live.entry.lane == lane) {
             self.expired.remove(&live.entry);
             (live.place, live.count) = (Place::New, 0);

@@ -2,34 +2,63 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use futures::future::join_all;
 use mailfleet_model::{Counters, JobId, Lane};
+use mailfleet_testkit::RedisServer;
 use redis::FromRedisValue;
 use redis::aio::MultiplexedConnection;
 
 use super::jobs::{UIDS, account, has_blob, id};
-use super::look::{Fields, LOOK, Looked, PREFIX, Pending};
+use super::look::{Fields, LOOK, Looked, Pending};
 use super::state::{Entry, Live, Place, State};
+use crate::fixture::{Fixture, keys};
 
 pub struct Raw {
+    /// The prefix of all keys of the one partition in which all jobs are.
+    prefix: String,
+    /// To the server that has them.
     connection: MultiplexedConnection,
+    /// To the other masters of a cluster.
+    others: Vec<MultiplexedConnection>,
     /// The job number of each job id.
     jobs: HashMap<String, u32>,
 }
 
 impl Raw {
-    pub fn new(connection: MultiplexedConnection) -> Self {
-        Self { connection, jobs: UIDS.map(|uid| (id(uid).as_str().to_owned(), uid)).collect() }
+    pub async fn new(fixture: &Fixture) -> Self {
+        let connection = fixture.redis.connection().await;
+        let others = join_all(fixture.others.iter().map(RedisServer::connection)).await;
+        let prefix = keys(fixture.queue.config());
+        Self {
+            prefix,
+            connection,
+            others,
+            jobs: UIDS.map(|uid| (id(uid).as_str().to_owned(), uid)).collect(),
+        }
     }
 
     /// Runs one command, its words separated by spaces; `K:` stands for the keys' prefix.
     pub async fn run<T: FromRedisValue>(&self, line: &str) -> Result<T, String> {
-        let line = line.replace("K:", PREFIX);
+        let line = line.replace("K:", &self.prefix);
         let mut words = line.split(' ');
         let mut command = redis::cmd(words.next().unwrap_or_default());
         words.for_each(|word| {
             command.arg(word);
         });
         command.query_async(&mut self.connection.clone()).await.map_err(|error| format!("{line}: {error}"))
+    }
+
+    /// Runs a command that has no key on every server.
+    pub async fn everywhere(&self, line: &str) -> Result<(), String> {
+        let mut words = line.split(' ');
+        let mut command = redis::cmd(words.next().unwrap_or_default());
+        words.for_each(|word| {
+            command.arg(word);
+        });
+        for mut server in self.others.iter().chain([&self.connection]).cloned() {
+            let () = command.query_async(&mut server).await.map_err(|error| format!("{line}: {error}"))?;
+        }
+        Ok(())
     }
 
     /// As [`Self::run`]; nothing where the stream or its group does not exist.
@@ -45,7 +74,7 @@ impl Raw {
     /// keys says the same about it.
     pub async fn state(&self) -> Result<State, String> {
         let mut look = redis::cmd("EVAL");
-        look.arg(LOOK).arg(1).arg(PREFIX);
+        look.arg(LOOK).arg(1).arg(&self.prefix);
         let looked = look.query_async(&mut self.connection.clone()).await;
         let looked: Looked = looked.map_err(|error| format!("a look at everything: {error}"))?;
         let (time, due, mut records, (high, normal, low), lines, blobs, counts) = looked;
@@ -73,7 +102,7 @@ impl Raw {
         if !records.is_empty() {
             return Err(format!("records without an entry: {records:?}"));
         }
-        check_blobs(&blobs, &state)?;
+        check_blobs(&self.prefix, &blobs, &state)?;
         check_counts(counts, &state, bytes)?;
         Ok(state)
     }
@@ -102,9 +131,9 @@ fn read_due(lines: &[(String, u64)], now_ms: u64) -> Result<BTreeMap<Entry, bool
 }
 
 /// Raw mail is there for exactly the live jobs that have theirs outside.
-fn check_blobs(keys: &BTreeSet<String>, state: &State) -> Result<(), String> {
+fn check_blobs(prefix: &str, keys: &BTreeSet<String>, state: &State) -> Result<(), String> {
     let with_blob = state.live.keys().filter(|uid| has_blob(**uid));
-    let wanted: BTreeSet<String> = with_blob.map(|uid| format!("{PREFIX}blob:{}", id(*uid))).collect();
+    let wanted: BTreeSet<String> = with_blob.map(|uid| format!("{prefix}blob:{}", id(*uid))).collect();
     if *keys == wanted { Ok(()) } else { Err(format!("blobs {keys:?}, but live jobs have {wanted:?}")) }
 }
 

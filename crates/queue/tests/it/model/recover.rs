@@ -46,6 +46,7 @@ impl World {
             // Ten deaths as a suspect are free.
             let crashed = begun || live.count >= 23;
             live.counters.crashes += u32::from(crashed);
+            live.history += usize::from(crashed);
             if live.counters.crashes >= max_crashes {
                 must.insert(*entry);
             } else if !paused {

@@ -115,7 +115,7 @@ fn way() -> impl Strategy<Value = Way> {
     prop_oneof![
         3 => Just(Way::Done),
         3 => any::<bool>().prop_map(|now| Way::Retry { now }),
-        1 => any::<bool>().prop_map(|now| Way::Crashed { now }),
+        3 => any::<bool>().prop_map(|now| Way::Crashed { now }),
         1 => any::<bool>().prop_map(|now| Way::Delay { now }),
         2 => Just(Way::HandBack),
         2 => Just(Way::DeadLetter),
@@ -135,11 +135,11 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(by, pick, count, way)| Step::Settle { by, pick, count, way }),
         4 => (slot.clone(), any_one.clone()).prop_map(|(by, pick)| Step::Begin { by, pick }),
         3 => (slot.clone(), any_one.clone()).prop_map(|(by, pick)| Step::Drop { by, pick }),
-        2 => slot.clone().prop_map(|by| Step::KeepAlive { by }),
+        4 => slot.clone().prop_map(|by| Step::KeepAlive { by }),
         4 => slot.clone().prop_map(|by| Step::Crash { by }),
         1 => slot.clone().prop_map(|by| Step::Leave { by }),
-        3 => (slot.clone(), lane()).prop_map(|(by, lane)| Step::LostAnswer { by, lane }),
-        2 => slot.clone().prop_map(|by| Step::Adopt { by }),
+        8 => (slot.clone(), lane()).prop_map(|(by, lane)| Step::LostAnswer { by, lane }),
+        5 => slot.clone().prop_map(|by| Step::Adopt { by }),
         16 => any_one.clone().prop_map(|of| Step::LeasePasses { of }),
         16 => (slot, any::<bool>()).prop_map(|(by, forget)| Step::Reclaim { by, forget }),
         5 => any_one.prop_map(|of| Step::DuePasses { of }),
@@ -152,7 +152,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Up to `most` steps, and the seed of the chance by which consumers begin with one lane or another.
+/// Up to `most` steps and half of that at least, and the seed of the chance by which consumers begin with one lane or another.
 pub fn case(most: usize) -> impl Strategy<Value = (u64, Vec<Step>)> {
-    (any::<u64>(), prop::collection::vec(step(), 1..=most))
+    (any::<u64>(), prop::collection::vec(step(), most / 2..=most))
 }

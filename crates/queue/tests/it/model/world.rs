@@ -192,7 +192,7 @@ impl World {
             Step::Reclaim { by, forget } => self.reclaim(*by, *forget).await,
             Step::DuePasses { of } => self.due_passes(*of).await,
             Step::FlushAll => self.flush_all().await,
-            Step::ScriptFlush => self.raw.run("SCRIPT FLUSH").await,
+            Step::ScriptFlush => self.raw.everywhere("SCRIPT FLUSH").await,
             Step::DestroyGroup(lane) => self.destroy_group(*lane).await,
         }
     }

@@ -1,6 +1,6 @@
 //! What is known outside of Redis: what PostgreSQL would hold, and what the queue has answered.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mailfleet_queue::{Enqueued, Settled};
 
@@ -29,16 +29,24 @@ pub struct Account {
 }
 
 #[derive(Debug, Default)]
-pub struct Books(BTreeMap<u32, Account>);
+pub struct Books {
+    jobs: BTreeMap<u32, Account>,
+    /// Whether entries that nobody can run were written into the lanes.
+    pub has_odd_ones: bool,
+    /// The one of a version to come has been ended.
+    pub unknown_ended: bool,
+    /// The names of entries without a job that somebody has written down.
+    pub strays: BTreeSet<String>,
+}
 
 impl Books {
     pub fn of(&mut self, number: u32) -> &mut Account {
-        self.0.entry(number).or_default()
+        self.jobs.entry(number).or_default()
     }
 
     /// Jobs whose letter stands so.
     pub fn letters(&self, letter: Letter) -> Vec<u32> {
-        self.0
+        self.jobs
             .iter()
             .filter(|(_, account)| account.letter == Some(letter))
             .map(|(number, _)| *number)
@@ -48,7 +56,7 @@ impl Books {
     /// Jobs that a sweep would fetch again if the queue does not know them.
     pub fn without_outcome(&self) -> Vec<u32> {
         let known =
-            |number: &u32| self.0.get(number).is_some_and(|known| known.effect || known.letter.is_some());
+            |number: &u32| self.jobs.get(number).is_some_and(|known| known.effect || known.letter.is_some());
         (1..=JOBS).filter(|number| !known(number)).collect()
     }
 
@@ -74,10 +82,15 @@ impl Books {
         }
     }
 
+    /// The raw mail of this job is lost while it waits: whoever claims it closes it, and the sweep brings it again.
+    pub fn mail_is_lost(&mut self, number: u32) {
+        self.of(number).perhaps_left += 1;
+    }
+
     /// In the end each job has had its effect, and has left the queue as often as it entered it.
     pub fn balance(&self) -> Result<(), String> {
         for number in 1..=JOBS {
-            let account = self.0.get(&number).copied().unwrap_or_default();
+            let account = self.jobs.get(&number).copied().unwrap_or_default();
             let Account { entered, left, perhaps_entered, perhaps_left, .. } = account;
             let bad = |what: &str| Err(format!("job {number} {what}: {account:?}"));
             if !account.effect {
@@ -92,6 +105,9 @@ impl Books {
             if entered > left + perhaps_left {
                 return bad("was queued and never marked done");
             }
+        }
+        if self.has_odd_ones && self.strays.len() != 1 {
+            return Err(format!("the entry without a job was written down as {:?}", self.strays));
         }
         Ok(())
     }

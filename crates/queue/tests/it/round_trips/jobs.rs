@@ -10,6 +10,9 @@ pub const INLINE_BYTES: usize = 1_024;
 /// How many jobs there are.
 pub const JOBS: u32 = 12;
 
+/// The number of a job of a version to come. It is in the first partition.
+pub const UNKNOWN: u32 = 100;
+
 /// Jobs are known by their numbers.
 pub fn id(number: u32) -> JobId {
     JobId::mail(&at(u128::from(number % 4), number))

@@ -26,7 +26,9 @@ struct Hands {
 }
 
 impl Hands {
+    /// Its turns begin where they always do, so that all lives make the same requests.
     fn new(queue: &Queue) -> Self {
+        fastrand::seed(1);
         Self { consumer: queue.consumer(ConsumerName::for_this_process()), deliveries: BTreeMap::new() }
     }
 
@@ -89,17 +91,18 @@ async fn enqueue(queue: &Queue, numbers: &[u32], books: &mut Books) -> Cut {
     answer.map(drop)
 }
 
-/// Lives to its end, or to the first call that fails.
-pub async fn live(case: &Case, queue: &Queue, proxy: &Proxy, books: &mut Books) -> Cut {
+/// Lives to its end, or to the first call that fails. `frugal` is the same queue with little memory.
+pub async fn live(case: &Case, queue: &Queue, frugal: &Queue, proxy: &Proxy, books: &mut Books) -> Cut {
     let admin = Admin::new(case).await;
     queue.prepare().await?;
     queue.run_id().await?;
+    odd_ones(queue, &admin, books).await?;
+    too_much(queue, frugal, books).await?;
     let all: Vec<u32> = (1..=JOBS).collect();
     enqueue(queue, &all, books).await?;
     enqueue(queue, &all[..4], books).await?;
     let mut hands = Hands::new(queue);
     hands.claim(8).await?;
-    keep_alive(&hands, proxy, &admin).await;
     hands.done(2, books).await?;
     let failure = Failure::new(Class::Transient, "a failure");
     let (_, mut one) = hands.take(1);
@@ -115,14 +118,6 @@ pub async fn live(case: &Case, queue: &Queue, proxy: &Proxy, books: &mut Books) 
     let (_, some) = hands.take(1);
     unanswered(hands.consumer.delay_uncounted(some, Duration::ZERO).await)?;
     pauses(queue, &mut hands).await?;
-    // Another of this caller's consumers dies, and its entries are taken over.
-    let mut other = Hands::new(queue);
-    other.claim(3).await?;
-    let dead = other.consumer.name().to_string();
-    drop(other);
-    admin.let_leases_run_out(&dead).await;
-    hands.consumer.adopt().await?;
-    reclaim(&mut hands, proxy).await?;
     // Somebody destroys a group.
     admin.destroy_group(Lane::Normal).await;
     queue.ensure_groups().await?;
@@ -134,8 +129,57 @@ pub async fn live(case: &Case, queue: &Queue, proxy: &Proxy, books: &mut Books) 
         place = queue.recount_accounts(from, 3).await?;
     }
     looks(queue).await?;
+    hands.consumer.adopt().await?;
+    // From here on time counts, and so the number of requests is not the same in all lives.
+    let (_, some) = hands.take(3);
+    unanswered(hands.consumer.hand_back(some).await)?;
+    let mut other = Hands::new(queue);
+    other.claim(3).await?;
+    keep_alive(&other, proxy, &admin).await;
+    // It dies, and its entries are taken over.
+    let dead = other.consumer.name().to_string();
+    drop(other);
+    admin.let_leases_run_out(&dead).await;
+    reclaim(&mut hands, proxy).await?;
     hands.done(2, books).await?;
     hands.consumer.leave().await
+}
+
+/// Entries that nobody can run: one without a job, one of a version to come, one whose raw mail is lost.
+async fn odd_ones(queue: &Queue, admin: &Admin, books: &mut Books) -> Cut {
+    const LOST: u32 = 2;
+    admin.write_odd_ones().await;
+    books.has_odd_ones = true;
+    enqueue(queue, &[LOST], books).await?;
+    admin.lose_mail(LOST).await;
+    books.mail_is_lost(LOST);
+    let mut hands = Hands::new(queue);
+    hands.claim(8).await?;
+    put_away(&hands.consumer, books).await?;
+    assert_eq!(admin.end_the_unknown().await, 1);
+    books.unknown_ended = true;
+    Ok(())
+}
+
+/// Writes down what was found without a job, and only then takes it out; how many there were.
+pub async fn put_away(consumer: &Consumer, books: &mut Books) -> Cut<usize> {
+    let strays = consumer.take_strays();
+    let count = strays.len();
+    books.strays.extend(strays.iter().map(|stray| stray.name().to_string()));
+    consumer.put_away(strays).await.map_err(|(error, _)| error)?;
+    Ok(count)
+}
+
+/// After two small mails two large ones are read, of which one is too much and is put back. The small ones stand in the
+/// high lane of the second partition, the large ones in that of the first.
+async fn too_much(queue: &Queue, frugal: &Queue, books: &mut Books) -> Cut {
+    let mut hands = Hands::new(frugal);
+    enqueue(queue, &[3, 9], books).await?;
+    hands.claim(20).await?;
+    enqueue(queue, &[6, 12], books).await?;
+    hands.claim(20).await?;
+    let (_, some) = hands.take(20);
+    unanswered(hands.consumer.hand_back(some).await)
 }
 
 /// One round of the keeper: what runs alone from the proxy's point of view, so it is waited for until it is over, or cut.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use mailfleet_model::AccountId;
 use mailfleet_queue::{Enqueued, Queues};
-use mailfleet_store::{ActionOutcome, DeadFilter, DeadLetter, Progress, Store};
+use mailfleet_store::{ActionOutcome, DeadFilter, DeadLetter, Progress, Store, UnreadLetter};
 
 use super::pace::{Pace, Rate};
 use super::put::{Fate, Fates, put};
@@ -112,9 +112,11 @@ impl<'a> Run<'a> {
         let (mut gone, mut after) = (0, 0);
         while gone < self.matched {
             let page = self.store.dead_letters_page(&filter, after).await?;
-            let Some(last) = page.last() else { break };
-            after = last.id;
-            let mut rest = page.as_slice();
+            let Some(highest) = page.highest else { break };
+            after = highest;
+            self.pass_over(&page.unread)?;
+            gone += page.unread.len() as u64;
+            let mut rest = page.letters.as_slice();
             while !rest.is_empty() && gone < self.matched {
                 let Next::Go(room) = self.watch.next(self.store).await? else {
                     return Ok(ActionOutcome::Stopped);
@@ -134,6 +136,16 @@ impl<'a> Run<'a> {
             }
         }
         Ok(ActionOutcome::Completed)
+    }
+
+    /// Letters that this version cannot read keep none of the others back.
+    fn pass_over(&mut self, letters: &[UnreadLetter]) -> anyhow::Result<()> {
+        for UnreadLetter { id, job, place, value } in letters {
+            self.tally.failed += 1;
+            let why = format!("{place} holds `{value}`, which this version does not know; use a newer one");
+            self.tell.letter(*id, job, "failed", Some(&why))?;
+        }
+        Ok(())
     }
 
     /// Puts a few letters into the queue; true when it takes no more of anybody.
@@ -170,7 +182,7 @@ impl<'a> Run<'a> {
                     ("refused", None)
                 }
             };
-            self.tell.letter(id, &job, word, why.as_deref())?;
+            self.tell.letter(id, job.as_str(), word, why.as_deref())?;
         }
         Ok(refused)
     }

@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mailfleet_model::JobId;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -36,7 +35,7 @@ impl Tell {
     }
 
     /// What became of one letter.
-    pub fn letter(&self, id: i64, job: &JobId, fate: &str, why: Option<&str>) -> anyhow::Result<()> {
+    pub fn letter(&self, id: i64, job: &str, fate: &str, why: Option<&str>) -> anyhow::Result<()> {
         if self.json {
             return output::json(&json!({ "letter": id, "job": job, "fate": fate, "why": why }));
         }
