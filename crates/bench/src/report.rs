@@ -8,7 +8,7 @@ use crate::backlog::SMALL;
 use crate::jobs::{AT_ONCE, BATCH};
 use crate::pickup::Pickup;
 use crate::statistics::median;
-use crate::throughput::{CLAIM, Throughput};
+use crate::throughput::{CLAIM, CONSUMERS, Throughput};
 
 /// So many times as fast as each rival the queue is to be, each way.
 const RATIO: f64 = 5.0;
@@ -137,8 +137,8 @@ impl Report {
         let ours = medians(&self.ours);
         println!("Jobs a second, 1 KiB each, {} a round, median of {}.", self.jobs, self.rounds);
         println!(
-            "Enqueued by {AT_ONCE} calls of {BATCH} at once. mailfleet claims up to {CLAIM} at a time; BullMQ has no such call \
-             and works on 100 at once."
+            "Enqueued by {AT_ONCE} calls of {BATCH} at once. Each of mailfleet's {CONSUMERS} consumers claims up to {CLAIM} at a \
+             time; BullMQ has no such call, and each of its {CONSUMERS} workers works on 100 at once."
         );
         let mut table =
             new_table(["", "enqueued/s", "ratio", "claimed and done/s", "ratio", "Redis' µs a job", "ratio"]);

@@ -1,5 +1,7 @@
-//! Jobs a second each way: enqueued, then claimed and done by one consumer whose handler does nothing.
+//! Jobs a second each way: enqueued, then claimed and done by two consumers whose handler does nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +12,9 @@ use crate::{cpu, jobs};
 
 /// Entries asked for by one claim.
 pub(crate) const CLAIM: usize = 500;
-/// Settlements under way beside the next claim.
+/// Consumers at work at once: while one reads what Redis gave it, Redis works for the other. The rivals have as many workers.
+pub(crate) const CONSUMERS: usize = 2;
+/// Settlements that a consumer has under way beside its next claim.
 const SETTLING: usize = 2;
 /// Nothing to claim for this long while jobs are missing: something is lost.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,10 +36,17 @@ pub(crate) async fn measure(jobs: u64) -> Result<Throughput> {
     let begun = Instant::now();
     jobs::enqueue(&server.queue, 0, jobs).await?;
     let add = per_second(jobs, begun.elapsed());
-    let consumer = server.queue.consumer(ConsumerName::for_this_process());
-    let _keeper = consumer.spawn_keeper()?;
+    let consumers = [(); CONSUMERS].map(|()| server.queue.consumer(ConsumerName::for_this_process()));
+    let _keepers =
+        consumers.each_ref().map(Consumer::spawn_keeper).into_iter().collect::<Result<Vec<_>, _>>()?;
     let begun = Instant::now();
-    drain(&consumer, jobs).await?;
+    let (claimed, mut draining) = (Arc::default(), tokio::task::JoinSet::new());
+    for consumer in consumers {
+        draining.spawn(drain_together(consumer, Arc::clone(&claimed), jobs));
+    }
+    while let Some(drained) = draining.join_next().await {
+        drained??;
+    }
     let process = per_second(jobs, begun.elapsed());
     let redis_micros = cpu::micros_each(cpu::since(redis, before)?, jobs);
     let depth = server.queue.depth().await?;
@@ -45,20 +56,27 @@ pub(crate) async fn measure(jobs: u64) -> Result<Throughput> {
 
 /// Claims and finishes this many jobs.
 pub(crate) async fn drain(consumer: &Consumer, jobs: u64) -> Result<()> {
+    drain_together(consumer.clone(), Arc::default(), jobs).await
+}
+
+/// Claims and finishes until all consumers together have claimed this many jobs.
+async fn drain_together(consumer: Consumer, claimed: Arc<AtomicU64>, jobs: u64) -> Result<()> {
     let mut settling = tokio::task::JoinSet::new();
-    let (mut done, mut progress) = (0u64, Instant::now());
-    while done < jobs {
-        let left = usize::try_from(jobs - done).unwrap_or(CLAIM);
-        let deliveries = consumer.claim(CLAIM.min(left)).await?;
+    let mut progress = Instant::now();
+    loop {
+        let left = jobs.saturating_sub(claimed.load(Ordering::Relaxed));
+        if left == 0 {
+            break;
+        }
+        let deliveries = consumer.claim(CLAIM.min(usize::try_from(left).unwrap_or(CLAIM))).await?;
         ensure!(progress.elapsed() < PATIENCE, "nothing to claim although {left} jobs are missing");
         if deliveries.is_empty() {
             tokio::task::yield_now().await;
             continue;
         }
         progress = Instant::now();
-        done += deliveries.len() as u64;
-        let owner = consumer.clone();
-        settling.spawn(finish(owner, deliveries));
+        claimed.fetch_add(deliveries.len() as u64, Ordering::Relaxed);
+        settling.spawn(finish(consumer.clone(), deliveries));
         if settling.len() > SETTLING
             && let Some(settled) = settling.join_next().await
         {

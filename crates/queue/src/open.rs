@@ -217,10 +217,9 @@ impl Consumer {
         for (lease, job) in &gone {
             script
                 .key(keys.blob(job))
-                .arg(lane_number(lease.key().lane))
+                .arg(format!("{}b", lane_number(lease.key().lane)))
                 .arg(&lease.key().id)
-                .arg(job.as_str())
-                .arg(1);
+                .arg(job.as_str());
         }
         let _: Vec<i64> = self.0.queue.link().run("close entries without raw mail", &script).await?;
         count(&self.0.stats.blob_gone, gone.len());

@@ -11,7 +11,7 @@ use crate::consumer::{Consumer, count};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::held::Holding;
-use crate::keys::{Keys, lane_number};
+use crate::keys::lane_number;
 use crate::queue::script;
 use crate::record::{self, Failure};
 use crate::scripts::SCRIPTS;
@@ -25,6 +25,8 @@ struct Move {
     script: &'static Script,
     /// The script rings the doorbell, whose channel it gets after the consumer's name.
     rings: bool,
+    /// The script removes the entries, and is told of the raw mail beside them.
+    removes: bool,
 }
 
 /// What became of a delivery that was settled.
@@ -43,14 +45,8 @@ pub type Returned = (Error, Vec<Delivery>);
 impl Consumer {
     /// The effects are committed: entries, records and raw mail leave Redis.
     pub async fn done(&self, batch: Vec<Delivery>) -> Result<Vec<Settled>, Returned> {
-        let done = Move { doing: "finish entries", script: &SCRIPTS.done, rings: false };
-        self.settle(done, batch, |script, keys, _, delivery| {
-            if delivery.has_blob() {
-                script.key(keys.blob(delivery.job_id()));
-            }
-            script.arg(u8::from(delivery.has_blob()));
-        })
-        .await
+        let done = Move { doing: "finish entries", script: &SCRIPTS.done, rings: false, removes: true };
+        self.settle(done, batch, |_, _| {}).await
     }
 
     /// An error that may pass: the entry comes back after `after`, before what is new in its lane. Counts one attempt;
@@ -89,9 +85,9 @@ impl Consumer {
         let mut history = delivery.history().to_vec();
         record::remember(&mut history, SystemClock.now_ms(), self.0.name.as_str(), failure);
         let tail = record::tail(counters, &history);
-        let delay = Move { doing: "put an entry off", script: &SCRIPTS.delay, rings: false };
+        let delay = Move { doing: "put an entry off", script: &SCRIPTS.delay, rings: false, removes: false };
         let settled = self
-            .settle(delay, vec![delivery], |script, _, _, _| {
+            .settle(delay, vec![delivery], |script, _| {
                 script.arg(millis(after)).arg(&tail);
             })
             .await?;
@@ -104,8 +100,8 @@ impl Consumer {
         batch: Vec<Delivery>,
         after: Duration,
     ) -> Result<Vec<Settled>, Returned> {
-        let delay = Move { doing: "put entries off", script: &SCRIPTS.delay, rings: false };
-        self.settle(delay, batch, |script, _, _, _| {
+        let delay = Move { doing: "put entries off", script: &SCRIPTS.delay, rings: false, removes: false };
+        self.settle(delay, batch, |script, _| {
             script.arg(millis(after)).arg("");
         })
         .await
@@ -115,9 +111,10 @@ impl Consumer {
     /// all: here they leave Redis.
     pub async fn dead_letter(&self, batch: Vec<(Delivery, String)>) -> Result<Vec<Settled>, Returned> {
         let (batch, reasons): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let dead_letter = Move { doing: "dead-letter entries", script: &SCRIPTS.dead_letter, rings: false };
-        self.settle(dead_letter, batch, |script, keys, index, delivery| {
-            script.key(keys.blob(delivery.job_id())).arg(reasons.get(index).map_or("", String::as_str));
+        let dead_letter =
+            Move { doing: "dead-letter entries", script: &SCRIPTS.dead_letter, rings: false, removes: true };
+        self.settle(dead_letter, batch, |script, index| {
+            script.arg(reasons.get(index).map_or("", String::as_str));
         })
         .await
     }
@@ -125,8 +122,9 @@ impl Consumer {
     /// Gives entries back, to be run next elsewhere: what a stopping worker does with what it has not finished. Counts a
     /// drain, which is free.
     pub async fn hand_back(&self, batch: Vec<Delivery>) -> Result<Vec<Settled>, Returned> {
-        let hand_back = Move { doing: "hand entries back", script: &SCRIPTS.hand_back, rings: true };
-        self.settle(hand_back, batch, |_, _, _, _| {}).await
+        let hand_back =
+            Move { doing: "hand entries back", script: &SCRIPTS.hand_back, rings: true, removes: false };
+        self.settle(hand_back, batch, |_, _| {}).await
     }
 
     /// Says good-bye: hands back everything that is held and takes the name off the group, unless something is still
@@ -161,9 +159,9 @@ impl Consumer {
     /// be this consumer's again, as other deliveries.
     async fn settle(
         &self,
-        Move { doing, script: lua, rings }: Move,
+        Move { doing, script: lua, rings, removes }: Move,
         batch: Vec<Delivery>,
-        extra: impl Fn(&mut ScriptInvocation<'_>, &Keys, usize, &Delivery),
+        extra: impl Fn(&mut ScriptInvocation<'_>, usize),
     ) -> Result<Vec<Settled>, Returned> {
         let mut results = vec![Settled::LostLease; batch.len()];
         let mut open: Vec<Option<Delivery>> = batch.into_iter().map(Some).collect();
@@ -182,11 +180,14 @@ impl Consumer {
                     continue;
                 }
                 sent.push(index);
-                script
-                    .arg(lane_number(delivery.lane()))
-                    .arg(delivery.entry_id())
-                    .arg(delivery.job_id().as_str());
-                extra(&mut script, keys, index, delivery);
+                let lane = lane_number(delivery.lane());
+                if removes && delivery.has_blob() {
+                    script.key(keys.blob(delivery.job_id())).arg(format!("{lane}b"));
+                } else {
+                    script.arg(lane);
+                }
+                script.arg(delivery.entry_id()).arg(delivery.job_id().as_str());
+                extra(&mut script, index);
             }
             let answer = if sent.is_empty() {
                 Ok(Vec::new())

@@ -4,6 +4,21 @@
 -- entry, 1 when it was ours and is now gone, else 0. The acknowledgements and deletions come first: they free memory,
 -- are allowed at maxmemory, and make the script a writing one, after which Redis lets the rest of it pass as well.
 
+-- The entries that ARGV names from its second on, each with so many arguments, of which the first three are lane (1-3; "b"
+-- after it where there is a blob, whose key is the next one then), entry id and job id.
+local function entries_in_arguments(each)
+  local lanes, ids, jobs, blobs, seen = {}, {}, {}, {}, 9
+  for i = 2, #ARGV, each do
+    local n, lane = #ids + 1, ARGV[i]
+    lanes[n], ids[n], jobs[n] = string.byte(lane) - 48, ARGV[i + 1], ARGV[i + 2]
+    if #lane > 1 then
+      seen = seen + 1
+      blobs[n] = KEYS[seen]
+    end
+  end
+  return lanes, ids, jobs, blobs
+end
+
 local LETTER_BYTE = { string.byte('h'), string.byte('n'), string.byte('l') }
 
 -- The delivery counts of a batch's entries of one lane, by entry id: one look at this consumer's pending list from the

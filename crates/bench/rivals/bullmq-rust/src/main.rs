@@ -1,4 +1,4 @@
-//! COUNT jobs of 1 KiB: added in bulk, a few calls at once, then taken by one worker whose handler does nothing. Prints one line of JSON.
+//! COUNT jobs of 1 KiB: added in bulk, a few calls at once, then taken by two workers whose handler does nothing. Prints one line of JSON.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +15,8 @@ use tokio::task::JoinSet;
 const BULK: usize = 1_000;
 /// As many as mailfleet has under way.
 const AT_ONCE: usize = 3;
+/// As many as mailfleet has consumers.
+const WORKERS: usize = 2;
 
 #[tokio::main]
 async fn main() -> bullmq::Result<()> {
@@ -59,10 +61,15 @@ async fn main() -> bullmq::Result<()> {
         remove_on_complete: Some(RemoveOnFinish::Bool(true)),
         ..Default::default()
     };
-    let worker = Worker::with_options("bench", handler, options).await?;
+    let mut workers = Vec::new();
+    for _ in 0..WORKERS {
+        workers.push(Worker::with_options("bench", Arc::clone(&handler), options.clone()).await?);
+    }
     finished.notified().await;
     let processed = count as f64 / begun.elapsed().as_secs_f64();
     println!("{}", json!({ "add_per_second": added, "process_per_second": processed }));
-    worker.close(2_000).await?;
+    for worker in workers {
+        worker.close(2_000).await?;
+    }
     Ok(())
 }
