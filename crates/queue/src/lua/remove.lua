@@ -32,8 +32,8 @@ local function pending_from(lane, ids, me)
   return counts
 end
 
--- The size that a record tells, if it is that of this very entry and the job has been through nothing; else nil. The
--- pattern of `parse` would make eight strings to find that out.
+-- The size that a record tells, if it speaks of this very entry and tells one; else nil. The pattern of `parse` would make
+-- eight strings to find that out.
 local function size_in(record, lane, id)
   local after = 5 + #id
   if string.byte(record, 1) ~= 81 or string.byte(record, 3) ~= LETTER_BYTE[lane] or string.byte(record, after) ~= 124

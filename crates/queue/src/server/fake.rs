@@ -1,4 +1,5 @@
-//! A server of a few lines for unit tests: it says what a real one says only in a moment that cannot be hit.
+//! A server of a few lines for unit tests: it says what a real one says only in a moment that cannot be hit. It is compiled for
+//! tests alone, where an unwrap is the test's failure.
 
 use std::sync::Arc;
 use std::time::Duration;
