@@ -5,14 +5,15 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use mailfleet_testkit::RedisServer;
 use redis::aio::MultiplexedConnection;
 
-use crate::throughput::{CLAIM, Throughput, per_second};
-use crate::{cpu, jobs};
+use crate::throughput::{Throughput, per_second};
+use crate::{cpu, jobs, server};
 
 /// Jobs in one pipeline, as many as one script of ours enqueues.
 const PIPELINE: u64 = 200;
+/// Entries of one read.
+const READ: usize = 500;
 const STREAM: &str = "{bare}:stream";
 const LIVE: &str = "{bare}:live";
 
@@ -21,7 +22,7 @@ type Read = Vec<(String, Vec<(String, Vec<Vec<u8>>)>)>;
 
 /// One round on a fresh Redis.
 pub(crate) async fn measure(jobs: u64) -> Result<Throughput> {
-    let server = RedisServer::start()?;
+    let server = server::redis()?;
     let pid = server.pid().context("Redis has no process")?;
     let mut connection = server.connection().await;
     let mut create = redis::cmd("XGROUP");
@@ -37,7 +38,7 @@ pub(crate) async fn measure(jobs: u64) -> Result<Throughput> {
     Ok(Throughput { add, process, redis_micros: cpu::micros_each(cpu::since(pid, before)?, jobs) })
 }
 
-/// An entry and the mark that its job is there, for each job.
+/// An entry for each job, and for all jobs of a pipeline at once the marks that they are there.
 async fn enqueue(connection: &MultiplexedConnection, jobs: u64) -> Result<()> {
     let raw = jobs::raw();
     let mut under_way = tokio::task::JoinSet::new();
@@ -46,13 +47,16 @@ async fn enqueue(connection: &MultiplexedConnection, jobs: u64) -> Result<()> {
         while next < jobs && under_way.len() < jobs::AT_ONCE {
             let end = jobs.min(next + PIPELINE);
             let mut pipeline = redis::pipe();
+            let mut marks = redis::cmd("HSET");
+            marks.arg(LIVE);
             for n in next..end {
                 let job = jobs::job(n, &raw)?;
                 let id = job.job_id();
                 pipeline.cmd("XADD").arg(STREAM).arg("*").arg("j").arg(id.as_str());
                 pipeline.arg("e").arg(job.envelope.encode()).arg("r").arg(raw.as_ref()).ignore();
-                pipeline.cmd("HSET").arg(LIVE).arg(id.as_str()).arg("Q").ignore();
+                marks.arg(id.as_str()).arg("Q");
             }
+            pipeline.add_command(marks).ignore();
             let mut connection = connection.clone();
             under_way.spawn(async move { pipeline.query_async::<()>(&mut connection).await });
             next = end;
@@ -70,7 +74,7 @@ async fn drain(connection: &MultiplexedConnection, jobs: u64) -> Result<()> {
     let (mut reader, mut done) = (connection.clone(), 0);
     while done < jobs {
         let mut read = redis::cmd("XREADGROUP");
-        read.arg("GROUP").arg("bare").arg("me").arg("COUNT").arg(CLAIM).arg("STREAMS").arg(STREAM).arg(">");
+        read.arg("GROUP").arg("bare").arg("me").arg("COUNT").arg(READ).arg("STREAMS").arg(STREAM).arg(">");
         let read: Option<Read> = read.query_async(&mut reader).await?;
         let (_, entries) = read.and_then(|mut read| read.pop()).context("nothing to read")?;
         done += entries.len() as u64;

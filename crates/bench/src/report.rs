@@ -138,7 +138,7 @@ impl Report {
         println!("Jobs a second, 1 KiB each, {} a round, median of {}.", self.jobs, self.rounds);
         println!(
             "Enqueued by {AT_ONCE} calls of {BATCH} at once. Each of mailfleet's {CONSUMERS} consumers claims up to {CLAIM} at a \
-             time; BullMQ has no such call, and each of its {CONSUMERS} workers works on 100 at once."
+             time; BullMQ has no such call, and its worker works on 100 at once."
         );
         let mut table =
             new_table(["", "enqueued/s", "ratio", "claimed and done/s", "ratio", "Redis' µs a job", "ratio"]);

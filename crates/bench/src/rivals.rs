@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use mailfleet_testkit::{Process, RedisServer};
+use mailfleet_testkit::Process;
 use serde::Deserialize;
 
-use crate::cpu;
 use crate::throughput::Throughput;
+use crate::{cpu, server};
 
 /// A rival that takes longer for a round than this has failed, and is ended: some 500 jobs a second at 1,000,000.
 const PATIENCE: Duration = Duration::from_mins(30);
@@ -41,7 +41,7 @@ pub(crate) fn installed(dir: &Path) -> Vec<Rival> {
 impl Rival {
     /// One round on a fresh Redis.
     pub(crate) async fn measure(&self, jobs: u64) -> Result<Throughput> {
-        let redis = RedisServer::start()?;
+        let redis = server::redis()?;
         let program = Process::program(&PathBuf::from(&self.program)).args(&self.arguments);
         let program = program.env("COUNT", jobs.to_string()).env("REDIS_URL", redis.url());
         let pid = redis.pid().context("Redis has no process")?;

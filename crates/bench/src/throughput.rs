@@ -1,4 +1,4 @@
-//! Jobs a second each way: enqueued, then claimed and done by two consumers whose handler does nothing.
+//! Jobs a second each way: enqueued, then claimed and done by four consumers whose handler does nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,11 @@ use mailfleet_queue::{Consumer, ConsumerName, Delivery, Settled};
 use crate::server::Server;
 use crate::{cpu, jobs};
 
-/// Entries asked for by one claim.
-pub(crate) const CLAIM: usize = 500;
-/// Consumers at work at once: while one reads what Redis gave it, Redis works for the other. The rivals have as many workers.
-pub(crate) const CONSUMERS: usize = 2;
+/// Entries asked for by one claim: no more than the caches of processors hold.
+pub(crate) const CLAIM: usize = 100;
+/// Consumers at work at once: while one reads what Redis gave it, Redis works for the others. A second worker makes neither
+/// rival faster.
+pub(crate) const CONSUMERS: usize = 4;
 /// Settlements that a consumer has under way beside its next claim.
 const SETTLING: usize = 2;
 /// Nothing to claim for this long while jobs are missing: something is lost.

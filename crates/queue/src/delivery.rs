@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use mailfleet_model::{Counters, Envelope, JobId, Lane};
 
+use crate::columns::Leaving;
 use crate::held::Lease;
 use crate::name::ConsumerName;
 use crate::record::{self, Attempt, Failure};
@@ -61,8 +62,9 @@ impl Delivery {
         deliveries
     }
 
-    pub(crate) const fn has_blob(&self) -> bool {
-        self.0.has_blob
+    /// What a script has to know to take its entry out of the lane.
+    pub(crate) fn leaving(&self) -> Leaving<'_> {
+        Leaving { entry_id: self.entry_id(), job: self.job_id(), has_blob: self.0.has_blob }
     }
 
     pub(crate) const fn lease(&self) -> &Lease {

@@ -19,6 +19,7 @@ mod begin;
 mod bell;
 mod claim;
 mod codec;
+mod columns;
 mod config;
 mod consumer;
 mod dead;

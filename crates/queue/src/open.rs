@@ -4,9 +4,10 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use mailfleet_model::{Counters, ENVELOPE_VERSION, Encoding, Envelope, EnvelopeError, JobId, Work};
+use mailfleet_model::{Counters, ENVELOPE_VERSION, Encoding, Envelope, EnvelopeError, JobId, Lane, Work};
 
 use crate::codec;
+use crate::columns::{self, Leaving};
 use crate::consumer::{Consumer, count};
 use crate::delivery::{Delivery, Inner, Malformed, Standing};
 use crate::error::Result;
@@ -212,16 +213,18 @@ impl Consumer {
             return Ok(());
         }
         let keys = self.0.queue.keys(partition);
-        let mut script = script(&SCRIPTS.done, keys);
-        script.arg(self.0.name.as_str());
-        for (lease, job) in &gone {
-            script
-                .key(keys.blob(job))
-                .arg(format!("{}b", lane_number(lease.key().lane)))
-                .arg(&lease.key().id)
-                .arg(job.as_str());
+        for lane in Lane::ALL {
+            let of_lane = gone.iter().filter(|(lease, _)| lease.key().lane == lane);
+            let leaving: Vec<Leaving<'_>> = of_lane
+                .map(|(lease, job)| Leaving { entry_id: &lease.key().id, job, has_blob: true })
+                .collect();
+            if leaving.is_empty() {
+                continue;
+            }
+            let mut script = script(&SCRIPTS.done, keys);
+            columns::write(&mut script, keys, self.0.name.as_str(), lane, &leaving, |_| {});
+            let _: Vec<i64> = self.0.queue.link().run("close entries without raw mail", &script).await?;
         }
-        let _: Vec<i64> = self.0.queue.link().run("close entries without raw mail", &script).await?;
         count(&self.0.stats.blob_gone, gone.len());
         if let Some(held_back) = self.0.gate.pass(Instant::now()) {
             tracing::warn!(

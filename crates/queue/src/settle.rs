@@ -4,9 +4,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mailfleet_model::{Clock, Counters, SystemClock};
+use mailfleet_model::{Clock, Counters, Lane, SystemClock};
 use redis::{Script, ScriptInvocation};
 
+use crate::columns::{self, Leaving};
 use crate::consumer::{Consumer, count};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
@@ -25,7 +26,7 @@ struct Move {
     script: &'static Script,
     /// The script rings the doorbell, whose channel it gets after the consumer's name.
     rings: bool,
-    /// The script removes the entries, and is told of the raw mail beside them.
+    /// The script takes the entries of one lane out of it, and is told of them in columns.
     removes: bool,
 }
 
@@ -165,30 +166,31 @@ impl Consumer {
     ) -> Result<Vec<Settled>, Returned> {
         let mut results = vec![Settled::LostLease; batch.len()];
         let mut open: Vec<Option<Delivery>> = batch.into_iter().map(Some).collect();
-        for (partition, indices) in chunks(&open) {
+        for (partition, lane, indices) in chunks(&open, removes) {
             let keys = self.0.queue.keys(partition);
             let mut script = script(lua, keys);
-            script.arg(self.0.name.as_str());
-            if rings {
-                script.arg(&keys.bell);
-            }
-            let mut sent = Vec::with_capacity(indices.len());
-            for (index, delivery) in
-                indices.iter().filter_map(|&index| Some((index, open.get(index)?.as_ref()?)))
-            {
-                if !delivery.lease().set_settling(true) {
-                    continue;
+            let held = indices.iter().filter_map(|&index| Some((index, open.get(index)?.as_ref()?)));
+            let sent: Vec<(usize, &Delivery)> =
+                held.filter(|(_, delivery)| delivery.lease().set_settling(true)).collect();
+            if removes {
+                let leaving: Vec<Leaving<'_>> = sent.iter().map(|(_, delivery)| delivery.leaving()).collect();
+                columns::write(&mut script, keys, self.0.name.as_str(), lane, &leaving, |script| {
+                    for (index, _) in &sent {
+                        extra(script, *index);
+                    }
+                });
+            } else {
+                script.arg(self.0.name.as_str());
+                if rings {
+                    script.arg(&keys.bell);
                 }
-                sent.push(index);
-                let lane = lane_number(delivery.lane());
-                if removes && delivery.has_blob() {
-                    script.key(keys.blob(delivery.job_id())).arg(format!("{lane}b"));
-                } else {
-                    script.arg(lane);
+                for (index, delivery) in &sent {
+                    script.arg(lane_number(delivery.lane()));
+                    script.arg(delivery.entry_id()).arg(delivery.job_id().as_str());
+                    extra(&mut script, *index);
                 }
-                script.arg(delivery.entry_id()).arg(delivery.job_id().as_str());
-                extra(&mut script, index);
             }
+            let sent: Vec<usize> = sent.into_iter().map(|(index, _)| index).collect();
             let answer = if sent.is_empty() {
                 Ok(Vec::new())
             } else {
@@ -225,15 +227,19 @@ fn millis(after: Duration) -> u64 {
     u64::try_from(after.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Positions of the deliveries, by partition, in chunks.
-fn chunks(open: &[Option<Delivery>]) -> Vec<(u16, Vec<usize>)> {
-    let mut chunks: Vec<(u16, Vec<usize>)> = Vec::new();
+/// Positions of the deliveries, by partition (and by lane as well, where that is wanted), in chunks, each with the lane of
+/// its first.
+fn chunks(open: &[Option<Delivery>], by_lane: bool) -> Vec<(u16, Lane, Vec<usize>)> {
+    let mut chunks: Vec<(u16, Lane, Vec<usize>)> = Vec::new();
     for (index, delivery) in open.iter().enumerate() {
         let Some(delivery) = delivery else { continue };
-        let partition = delivery.lease().key().partition;
-        match chunks.iter_mut().rev().find(|(of, indices)| *of == partition && indices.len() < CHUNK) {
-            Some((_, indices)) => indices.push(index),
-            None => chunks.push((partition, vec![index])),
+        let (partition, lane) = (delivery.lease().key().partition, delivery.lane());
+        let fits = |(of, of_lane, indices): &&mut (u16, Lane, Vec<usize>)| {
+            *of == partition && (!by_lane || *of_lane == lane) && indices.len() < CHUNK
+        };
+        match chunks.iter_mut().rev().find(fits) {
+            Some((.., indices)) => indices.push(index),
+            None => chunks.push((partition, lane, vec![index])),
         }
     }
     chunks

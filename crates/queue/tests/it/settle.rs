@@ -52,10 +52,46 @@ async fn a_delay_that_is_nobodys_fault_counts_nothing() {
 }
 
 #[tokio::test]
+async fn a_batch_of_several_lanes_with_and_without_raw_mail_beside_it_takes_with_it_what_is_its_own_alone() {
+    let f = Fixture::start();
+    let lanes = [Lane::Low, Lane::High, Lane::Normal];
+    let mail = |uid: u32| {
+        let lane = lanes[uid as usize % 3];
+        job(uid, lane, noise(if uid.is_multiple_of(2) { 5_000 } else { 10 }))
+    };
+    f.queue.enqueue((1..=12).map(mail).collect()).await.unwrap();
+    let consumer = f.consumer();
+    let mut deliveries = consumer.claim(12).await.unwrap();
+    deliveries.sort_by_key(|delivery| std::cmp::Reverse(uids(std::slice::from_ref(delivery))));
+    // Two of the middle are somebody else's meanwhile: one with raw mail beside it, one without.
+    let other = f.consumer();
+    for uid in [7, 8] {
+        let taken = deliveries.iter().find(|delivery| *delivery.job_id() == id(uid)).unwrap();
+        let (lane, entry) = (format!("{:?}", taken.lane()).to_lowercase(), taken.entry_id());
+        let claim = format!("XCLAIM K:{lane} consumers {} 0 {entry} JUSTID", other.name().as_str());
+        let _: Vec<String> = f.redis(&claim).await;
+    }
+    let settled = consumer.done(deliveries).await.unwrap();
+    let lost = |uid: u32| if [7, 8].contains(&uid) { Settled::LostLease } else { Settled::Done };
+    assert_eq!(settled, (1..=12).rev().map(lost).collect::<Vec<_>>());
+    let blobs: Vec<String> = f.redis("KEYS *blob*").await;
+    assert_eq!(blobs.len(), 1, "{blobs:?}");
+    assert!(blobs[0].ends_with(id(8).as_str()), "{blobs:?}");
+    let all: Vec<_> = (1..=12).map(id).collect();
+    let live = f.queue.live(&all).await.unwrap();
+    assert_eq!(live, (1..=12).map(|uid| [7, 8].contains(&uid)).collect::<Vec<_>>());
+    let depth = f.queue.depth().await.unwrap();
+    // 7 in the high lane, 8 in the normal one.
+    assert_eq!(Lane::ALL.map(|lane| depth.lane(lane).total()), [Some(1), Some(1), Some(0)]);
+}
+
+#[tokio::test]
 async fn a_dead_letter_leaves_its_lane_for_the_index_and_a_replay_brings_it_back_once() {
     let f = Fixture::start();
-    let mail = || job(1, Lane::Normal, vec![b'x'; 5_000]);
+    let mail = || job(1, Lane::Normal, noise(5_000));
     f.queue.enqueue(vec![mail()]).await.unwrap();
+    let blobs: Vec<String> = f.redis("KEYS *blob*").await;
+    assert_eq!(blobs.len(), 1);
     let consumer = f.consumer();
     let delivery = claim_one(&consumer).await;
     assert_eq!(consumer.dead_letter(vec![(delivery, "data".to_owned())]).await.unwrap(), [Settled::Done]);
@@ -144,6 +180,12 @@ async fn lines_of_the_index_are_read_page_by_page_and_only_those_that_still_stan
     assert_eq!(f.queue.locate(&id_of(1)).await.unwrap().unwrap().state, State::Dead);
     assert_eq!(f.queue.live(&[id_of(2)]).await.unwrap(), [true]);
     consumer.done(alive).await.unwrap();
+}
+
+/// Bytes that do not pack: so many of them lie beside their entry.
+fn noise(len: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(7);
+    (0..len).map(|_| random.u8(..)).collect()
 }
 
 /// A job of the account of this number, so that the jobs are in several partitions.

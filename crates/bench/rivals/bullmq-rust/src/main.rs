@@ -1,4 +1,4 @@
-//! COUNT jobs of 1 KiB: added in bulk, a few calls at once, then taken by two workers whose handler does nothing. Prints one line of JSON.
+//! COUNT jobs of 1 KiB: added in bulk, a few calls at once, then taken by a worker whose handler does nothing. Prints one line of JSON.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,8 +15,6 @@ use tokio::task::JoinSet;
 const BULK: usize = 1_000;
 /// As many as mailfleet has under way.
 const AT_ONCE: usize = 3;
-/// As many as mailfleet has consumers.
-const WORKERS: usize = 2;
 
 #[tokio::main]
 async fn main() -> bullmq::Result<()> {
@@ -61,15 +59,10 @@ async fn main() -> bullmq::Result<()> {
         remove_on_complete: Some(RemoveOnFinish::Bool(true)),
         ..Default::default()
     };
-    let mut workers = Vec::new();
-    for _ in 0..WORKERS {
-        workers.push(Worker::with_options("bench", Arc::clone(&handler), options.clone()).await?);
-    }
+    let worker = Worker::with_options("bench", handler, options).await?;
     finished.notified().await;
     let processed = count as f64 / begun.elapsed().as_secs_f64();
     println!("{}", json!({ "add_per_second": added, "process_per_second": processed }));
-    for worker in workers {
-        worker.close(2_000).await?;
-    }
+    worker.close(2_000).await?;
     Ok(())
 }
