@@ -38,6 +38,22 @@ bench-queue: packages ## Measure the queue alone, beside BullMQ where it can be 
 	@scripts/rivals.sh
 	$(CARGO) run --locked --release --quiet -p mailfleet-bench -- $(BENCH)
 
+.PHONY: bench-mime
+bench-mime: nextest ## Measure how fast mail is read, and hold mail made to hurt to 50 ms for each MiB
+	$(CARGO) nextest run --locked --release -p mailfleet-mime --test hostile
+	$(CARGO) bench --locked -p mailfleet-mime --bench parse
+
+.PHONY: bench
+bench: bench-queue bench-mime ## All of them
+
+.PHONY: fuzz
+fuzz: ## Feed the mail reader with made-up bytes, each target for DURATION=60 seconds (needs a nightly toolchain)
+	@scripts/fuzz.sh $(DURATION)
+
+.PHONY: golden
+golden: nextest ## Write down anew what is read out of the mails of tests/corpus; read the difference before you commit it
+	MAILFLEET_GOLDEN_WRITE=1 $(CARGO) nextest run --locked -p mailfleet-mime --test golden
+
 .PHONY: check
 check: fmt-check clippy doc ## Format, clippy and docs, all without a warning
 
