@@ -118,8 +118,11 @@ fn with_file(n: usize) -> String {
     )
 }
 
+/// A kind of mail: its name, how one is made from a number, and where its text comes from.
+type Kind = (&'static str, fn(usize) -> String, TextSource);
+
 fn measure(c: &mut Criterion) {
-    let kinds: [(&str, fn(usize) -> String, TextSource); 3] = [
+    let kinds: [Kind; 3] = [
         ("text and HTML", alternative, TextSource::Plain),
         ("HTML only", html_only, TextSource::Html),
         ("text and a file", with_file, TextSource::Plain),
