@@ -98,6 +98,28 @@ fn a_redis_that_evicts_is_refused_at_start() {
 }
 
 #[test]
+fn a_redis_that_cannot_be_reached_as_the_url_says_is_named_with_the_remedy_and_never_the_password() {
+    let fleet = Fleet::start();
+    let place = format!("127.0.0.1:{}", fleet.redis.port());
+    // No name is that long: nobody has to be asked.
+    let unknown = format!("{}:6380", "x".repeat(64));
+    for (url, place, remedy) in [
+        (format!("rediss://u:hunter2@{place}"), &place, "this port does not speak TLS: write redis://"),
+        (format!("redis://default:hunter2@{place}/99"), &place, "write one in queue.url that is below"),
+        (format!("redis://:hunter2@{unknown}"), &unknown, "correct the host in queue.url"),
+    ] {
+        let doctor = fleet.builder("mailfleet").args(["doctor", "--no-imap"]);
+        let doctor =
+            doctor.env("MAILFLEET_QUEUE__URL", url).env("MAILFLEET_QUEUE__RESPONSE_TIMEOUT_MS", "1000");
+        let doctor = doctor.finish(Duration::from_secs(20)).unwrap();
+        let said = format!("{}{}", doctor.stdout, doctor.stderr);
+        assert!(!doctor.status.success(), "{said}");
+        assert!(said.contains(place.as_str()) && said.contains(remedy), "{said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
 fn a_database_without_migrations_is_refused_at_start() {
     let fleet = Fleet::servers();
     for binary in ["mailfleet-producer", "mailfleet-consumer"] {

@@ -2,50 +2,25 @@
 
 use std::time::{Duration, Instant};
 
-use mailfleet_testkit::{Process, RedisSentinel, RedisServer, eventually_blocking};
+use mailfleet_testkit::{GuardedRedis, Process, eventually_blocking};
 use mailfleet_tests::{Fleet, metrics, numbered};
 
 use crate::connections::{queue_at, until_ready};
 use crate::quiet_logs::assert_quiet;
 
-/// A master with a replica, three sentinels over both, and the URL that names them.
-struct Guarded {
-    master: RedisServer,
-    replica: RedisServer,
-    sentinels: Vec<RedisSentinel>,
-}
-
-impl Guarded {
-    fn start() -> Self {
-        let start = || RedisServer::start_with(&[("repl-diskless-sync-delay", "0")]).unwrap();
-        let (master, replica) = (start(), start());
-        replica.replicate(Some(&master)).unwrap();
-        let sentinels = RedisSentinel::start(&master, 3, 2).unwrap();
-        Self { master, replica, sentinels }
-    }
-
-    fn url(&self) -> String {
-        let hosts: Vec<_> = self.sentinels.iter().map(|one| format!("127.0.0.1:{}", one.port())).collect();
-        format!("redis+sentinel://{}/{}", hosts.join(","), RedisSentinel::MASTER)
-    }
-
-    /// Until the replica is the master and a sentinel says so.
-    fn until_promoted(&self) -> Instant {
-        eventually_blocking("the promoted replica", Duration::from_secs(30), || {
-            // Sentinel closes the connections of whom it promotes: an answer may fail.
-            let info = self.replica.ask::<String>("INFO replication").unwrap_or_default();
-            let named = self.sentinels[0].master_port().ok();
-            (info.contains("role:master") && named == Some(self.replica.port())).then_some(())
-        });
-        Instant::now()
-    }
+/// Until the replica is the master; when that was seen.
+fn until_promoted(guarded: &GuardedRedis) -> Instant {
+    eventually_blocking("the promoted replica", Duration::from_secs(30), || {
+        guarded.is_promoted().then_some(())
+    });
+    Instant::now()
 }
 
 #[test]
 fn when_sentinels_fail_over_under_load_readiness_is_red_meanwhile_and_work_goes_on_soon_without_loss_or_double()
  {
     let fleet = Fleet::start();
-    let guarded = Guarded::start();
+    let guarded = GuardedRedis::start(None).unwrap();
     queue_at(&fleet, &guarded.url(), "");
     let processes: [Process; 3] = [fleet.producer(), fleet.consumer(), fleet.consumer()];
     // What the replica knows as work to do is done after it was cut off: all of that comes again at the new master.
@@ -78,7 +53,7 @@ fn when_sentinels_fail_over_under_load_readiness_is_red_meanwhile_and_work_goes_
     for sentinel in quorum {
         sentinel.start_again().unwrap();
     }
-    let since = guarded.until_promoted();
+    let since = until_promoted(&guarded);
     let late = "SELECT count(*) FROM email_messages WHERE split_part(subject, ' ', 2)::int > 100";
     eventually_blocking("work that came later", Duration::from_secs(30), || {
         (fleet.count(late) > 0).then_some(())

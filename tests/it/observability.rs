@@ -17,7 +17,7 @@ const SHARED: [&str; 3] = ["mailfleet_queue_", "mailfleet_dead_letters_open", "m
 
 /// Panels that the dashboard must have, whatever else it has: row, title and type of each, a metric that it speaks of and
 /// the labels that it keeps apart.
-const REQUIRED: [(&str, &str, &str, &str, &[&str]); 18] = [
+const REQUIRED: [(&str, &str, &str, &str, &[&str]); 19] = [
     ("Backlog", "Entries by lane and state", "timeseries", "mailfleet_queue_entries", &["lane", "state"]),
     (
         "Backlog",
@@ -28,6 +28,13 @@ const REQUIRED: [(&str, &str, &str, &str, &[&str]); 18] = [
     ),
     ("Backlog", "Bytes by lane", "timeseries", "mailfleet_queue_bytes", &["lane"]),
     ("Backlog", "Lanes that refuse", "timeseries", "mailfleet_queue_refusing", &["lane", "why"]),
+    (
+        "Backlog",
+        "Dead letters in the index by lane",
+        "timeseries",
+        "mailfleet_queue_dead_lane_entries",
+        &["lane"],
+    ),
     ("Flow", "Arrival and completion", "timeseries", "mailfleet_enqueued_total", &[]),
     ("Flow", "Arrival and completion", "timeseries", "mailfleet_webhook_requests_total", &[]),
     ("Flow", "Arrival and completion", "timeseries", "mailfleet_processed_total", &[]),

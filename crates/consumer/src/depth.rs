@@ -65,6 +65,7 @@ pub async fn show(queues: Vec<Shown>, metrics: Arc<ConsumerMetrics>, shutdown: S
         raise(&metrics.reclaimed, stats.reclaimed);
         raise(&metrics.blob_gone, stats.blob_gone);
         raise(&metrics.leases_lost, stats.leases_lost);
+        raise(&metrics.vanished, stats.vanished);
         raise(&metrics.unknown_version, stats.unknown_version);
         raise(&metrics.quarantined, stats.quarantined);
         if !shutdown.sleep(EVERY).await {

@@ -77,6 +77,8 @@ pub struct ConsumerMetrics {
     pub blob_gone: IntCounter,
     /// Leases lost while their entries were held.
     pub leases_lost: IntCounter,
+    /// Pending entries that somebody else deleted from their lanes; the sweep fetches their mail again.
+    pub vanished: IntCounter,
     /// Entries given back because this build does not know their version.
     pub unknown_version: IntCounter,
     /// Entries without a job id, taken out of Redis once their dead letters were written.
@@ -115,6 +117,10 @@ impl ConsumerMetrics {
             )?,
             leases_lost: metrics
                 .counter("mailfleet_leases_lost_total", "Leases lost while their entries were held.")?,
+            vanished: metrics.counter(
+                "mailfleet_entries_vanished_total",
+                "Pending entries that somebody else deleted or trimmed from their lanes.",
+            )?,
             unknown_version: metrics.counter(
                 "mailfleet_unknown_version_total",
                 "Entries given back because this build does not know their version.",

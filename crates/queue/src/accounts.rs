@@ -27,13 +27,13 @@ pub struct CountPlace {
 
 impl Queue {
     /// Counts the entries of each account and the bytes of each lane anew, one partition after the other: goes on from `place`
-    /// (the default: the begin) over about `entries` entries, and returns the place to go on from; `None` when all is counted
+    /// (the default: the begin) over `entries` entries, at most a page of 500, and returns the place to go on from; `None` when all is counted
     /// and the numbers are right. Moves go on meanwhile. How far a partition is counted stands in Redis, so that whoever comes
     /// next goes on with it. Enqueues that meet a full account do so by themselves.
     pub async fn recount_accounts(&self, place: CountPlace, entries: usize) -> Result<Option<CountPlace>> {
         let CountPlace { partition } = place;
         let Some(keys) = self.partitions().get(usize::from(partition)) else { return Ok(None) };
-        if !self.recount(keys, entries.max(1), 0).await? {
+        if !self.recount(keys, entries.clamp(1, page(self.config())), 0).await? {
             return Ok(Some(place));
         }
         let is_last = usize::from(partition) + 1 >= self.partitions().len();

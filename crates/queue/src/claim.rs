@@ -1,7 +1,6 @@
 //! Claiming: taking entries by lane, and taking in again what was claimed without our knowing.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use redis::Value;
@@ -10,6 +9,7 @@ use crate::consumer::{Consumer, count};
 use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::fresh::Grant;
+use crate::pool::breaks;
 use crate::queue::script;
 use crate::reply;
 use crate::room::Bytes;
@@ -29,6 +29,10 @@ struct Room {
     bytes: u64,
     /// Others were faster: what was granted was gone when it was read.
     was_late: bool,
+    /// Partitions that refused, which are not asked again; what was taken there may be ours without our knowing.
+    refused: Vec<u16>,
+    /// Why the first part of the claim failed that did.
+    failed: Option<Error>,
 }
 
 impl Room {
@@ -45,37 +49,44 @@ impl Consumer {
     /// After an error, and after its future was dropped, the next claim first takes in what this one may have taken.
     pub async fn claim(&self, max: usize) -> Result<Vec<Delivery>> {
         let max = max.min(CLAIM_MAX);
-        if max == 0 || self.0.left.load(Ordering::Acquire) {
+        if max == 0 {
             return Ok(Vec::new());
         }
-        let _taking = self.0.taking.lock().await;
+        let Some(_taking) = self.turn_to_take().await else { return Ok(Vec::new()) };
         if self.0.held.adopt_due() {
-            let adopted = self.adopt_up_to(max).await?;
-            if !adopted.is_empty() {
-                return Ok(Delivery::hand_out(adopted));
+            match self.adopt_up_to(max).await {
+                Ok(adopted) if adopted.is_empty() => {}
+                Ok(adopted) => return Ok(Delivery::hand_out(adopted)),
+                // The others' entries do not wait for it; it is asked again by the claim, which tells of it.
+                Err(error) if self.0.queue.config().partitions > 1 && is_refusal(&error) => {}
+                Err(error) => return Err(error),
             }
         }
+        // An adoption may have given no delivery and left some entries to the next one.
+        let is_more_to_adopt = self.0.held.adopt_due();
         // Until the answer is in our hands, entries may be ours without our knowing.
         self.0.held.set_adopt_due(true);
-        let deliveries = self.claim_by_quota(max).await?;
-        self.0.held.set_adopt_due(false);
+        let (deliveries, in_doubt) = self.claim_by_quota(max).await?;
+        self.0.held.set_adopt_due(is_more_to_adopt || in_doubt);
         Ok(Delivery::hand_out(deliveries))
     }
 
-    async fn claim_by_quota(&self, max: usize) -> Result<Vec<Delivery>> {
+    /// What was claimed, and whether more may be ours without our knowing.
+    async fn claim_by_quota(&self, max: usize) -> Result<(Vec<Delivery>, bool)> {
         let config = self.0.queue.config();
         let wanted = u32::try_from(max).unwrap_or(u32::MAX);
         let turns = || self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
         let (quotas, first) = turns().next(config.weights, config.partitions, wanted);
-        let mut room = Room { quotas, bytes: config.max_claim_bytes, was_late: false };
+        let bytes = config.max_claim_bytes;
+        let mut room = Room { quotas, bytes, was_late: false, refused: Vec::new(), failed: None };
         if config.partitions == 1 {
             for _ in 0..TRIES {
                 let deliveries = self.claim_from(0, &mut room, true).await?;
                 if !deliveries.is_empty() || !room.was_late {
-                    return Ok(deliveries);
+                    return Ok((deliveries, false));
                 }
             }
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         }
         // Lanes before partitions: every partition is asked for the lanes' own shares before any lane may use another's.
         let partitions: Vec<u16> = (first..config.partitions).chain(0..first).collect();
@@ -94,26 +105,35 @@ impl Consumer {
                 room.quotas.swap(lane, lane + 1);
             }
         }
-        Ok(deliveries)
+        match room.failed {
+            Some(error) if deliveries.is_empty() => Err(error),
+            failed => Ok((deliveries, failed.is_some())),
+        }
     }
 
-    /// Claims from one more partition. An error is only one when nothing was taken before: deliveries in hand are not
-    /// thrown away for it, and the next claim meets the same trouble.
+    /// Claims from one more partition. An error is only one when nothing is taken from any: deliveries in hand are not
+    /// thrown away for it, and the next claim takes in what this one may have taken, or meets the same trouble. What refuses
+    /// keeps no other partition's entries waiting; what does not answer ends the claim, since more of it may not either.
     async fn claim_more(
         &self,
         partition: u16,
         room: &mut Room,
         deliveries: &mut Vec<Delivery>,
     ) -> Result<()> {
-        if room.entries() == 0 || room.bytes == 0 {
+        if room.entries() == 0 || room.bytes == 0 || room.refused.contains(&partition) {
             return Ok(());
         }
         match self.claim_from(partition, room, false).await {
             Ok(more) => deliveries.extend(more),
-            Err(error) if deliveries.is_empty() => return Err(error),
+            Err(error) if deliveries.is_empty() && !is_refusal(&error) => return Err(error),
             Err(error) => {
                 tracing::debug!(%error, partition, "one partition could not be claimed from");
-                *room = Room { quotas: [0; 3], bytes: 0, was_late: false };
+                if is_refusal(&error) {
+                    room.refused.push(partition);
+                } else {
+                    (room.quotas, room.bytes) = ([0; 3], 0);
+                }
+                room.failed.get_or_insert(error);
             }
         }
         Ok(())
@@ -150,11 +170,11 @@ impl Consumer {
     /// Takes in what is pending under this consumer's name without being held: claims whose answers were lost. Free of
     /// charge. Claims do so by themselves after trouble.
     pub async fn adopt(&self) -> Result<Vec<Delivery>> {
-        let _taking = self.0.taking.lock().await;
+        let Some(_taking) = self.turn_to_take().await else { return Ok(Vec::new()) };
         self.adopt_up_to(CLAIM_MAX).await.map(Delivery::hand_out)
     }
 
-    /// `taking` must be locked.
+    /// For whoever has the turn to take.
     async fn adopt_up_to(&self, max: usize) -> Result<Vec<Delivery>> {
         self.0.held.set_adopt_due(true);
         let queue = &self.0.queue;
@@ -169,7 +189,7 @@ impl Consumer {
                     deliveries.extend(adopted);
                 }
                 // The rest of the partitions would only wait as long for the same answer.
-                Err(error) if error.is_outage() => {
+                Err(error) if error.is_outage() && !is_refusal(&error) => {
                     failed.get_or_insert(error);
                     break;
                 }
@@ -215,6 +235,12 @@ impl Consumer {
         let more = reply::number(DOING, &unfinished)? == 1;
         Ok((self.open(partition, reply::rows(DOING, rows)?).await?, more))
     }
+}
+
+/// Whether a server that is there refused something, which says nothing of other partitions: the slot of one may be on its
+/// way, or somebody else uses its keys.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    matches!(error, Error::Redis { said, .. } if !breaks(said))
 }
 
 /// The raw mail of these deliveries.

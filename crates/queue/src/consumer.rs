@@ -70,7 +70,7 @@ pub struct ConsumerStats {
     pub reclaimed: u64,
     /// Own entries taken in again after their claim's answer was lost.
     pub adopted: u64,
-    /// Deliveries that were lost while they were held.
+    /// Deliveries that were lost while they were held, each once; not those that [`Consumer::leave`] handed back.
     pub leases_lost: u64,
     /// Pending entries that somebody else deleted or trimmed from their lanes; the sweep fetches their mail again.
     pub vanished: u64,
@@ -164,6 +164,12 @@ impl Consumer {
             leases_lost: read(&stats.leases_lost),
             vanished: read(&stats.vanished),
         }
+    }
+
+    /// Waits for the turn to take entries, for as long as the value exists; none after the good-bye, whoever waited before it.
+    pub(crate) async fn turn_to_take(&self) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        let taking = self.0.taking.lock().await;
+        (!self.0.left.load(Ordering::Acquire)).then_some(taking)
     }
 
     /// Entries were pending and are in their lanes no more.

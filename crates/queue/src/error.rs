@@ -1,11 +1,10 @@
 //! What can go wrong with the queue, and whose fault it is.
 
-use std::sync::Arc;
-
 use mailfleet_model::{Class, Classify, JobId};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
 use crate::config::ConfigError;
+use crate::remedy::{is_forbidden, is_out_of_range, not_trusted, refuses_database, remedy, remedy_unreached};
 
 /// The text of [`ACL_RULES`], for `concat!`.
 macro_rules! acl_rules {
@@ -14,6 +13,8 @@ macro_rules! acl_rules {
          +unlink +rename +publish +subscribe +time +unwatch -@dangerous +info"
     };
 }
+
+pub(crate) use acl_rules;
 
 /// The rights that the user of `queue.url` needs on the server, as rules of ACL SETUSER, and no others. On a cluster
 /// `+cluster|slots +cluster|info` besides.
@@ -29,7 +30,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Redis is away, is not ready, refused, or failed.
-    #[error("cannot {doing}: Redis at {place}: {}", what_it_said(said))]
+    #[error("cannot {doing}: Redis at {place}: {}", what_it_said(said, remedy(said)))]
     Redis {
         /// What was being done, as it follows "cannot".
         doing: &'static str,
@@ -37,6 +38,18 @@ pub enum Error {
         place: String,
         /// What Redis or the connection said.
         said: RedisError,
+    },
+    /// No connection to Redis came about.
+    #[error("cannot {doing}: Redis at {place}: {}", what_it_said(said, remedy_unreached(said, *tls)))]
+    Unreached {
+        /// What was being done, as it follows "cannot".
+        doing: &'static str,
+        /// Host and port of the server, without the login.
+        place: String,
+        /// What the connection, or the server in its first answers, said.
+        said: RedisError,
+        /// Whether it was to be a connection by TLS.
+        tls: bool,
     },
     /// The server must not carry the queue; the text says why and what to do.
     #[error("{0}")]
@@ -94,6 +107,7 @@ impl Error {
     pub fn remedy(&self) -> Option<&'static str> {
         match self {
             Self::Redis { said, .. } => remedy(said),
+            Self::Unreached { said, tls, .. } => remedy_unreached(said, *tls),
             Self::Config(_)
             | Self::Unfit(_)
             | Self::NoConnection { .. }
@@ -115,7 +129,7 @@ impl Classify for Error {
     fn class(&self) -> Class {
         match self {
             Self::Config(error) => error.class(),
-            Self::Redis { said, .. } => redis_class(said),
+            Self::Redis { said, .. } | Self::Unreached { said, .. } => redis_class(said),
             Self::NoConnection { .. } => Class::Outage,
             Self::Unfit(_) | Self::Answer { .. } | Self::Codec { .. } | Self::Machine { .. } => Class::Fault,
             Self::TooLarge { .. } => Class::Hostile,
@@ -169,24 +183,19 @@ fn redis_class(error: &RedisError) -> Class {
     if error.detail().is_some_and(|detail| detail.contains("max number of clients")) {
         return Class::Outage;
     }
+    // The library drops the code of what the server says to SELECT, with which a connection begins; but for these two the
+    // server cannot be asked just now.
+    if refuses_database(error) && !is_out_of_range(error) && !is_forbidden(error) {
+        return Class::Outage;
+    }
     Class::Fault
-}
-
-/// What TLS found wrong with the server, where it was that: its certificate, or that it speaks no TLS at all.
-fn not_trusted(error: &RedisError) -> Option<&rustls::Error> {
-    // The library keeps its cause in an Arc, and shows that.
-    let cause: &Arc<dyn std::error::Error + Send + Sync> =
-        std::error::Error::source(error)?.downcast_ref()?;
-    let io: &std::io::Error = cause.downcast_ref()?;
-    let tls: &rustls::Error = io.get_ref()?.downcast_ref()?;
-    matches!(tls, rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidMessage(_)).then_some(tls)
 }
 
 /// One line: the server's code and words, or those of the connection, and what to do where a human has to.
 ///
 /// The library's own text doubles the code's name for what a server said, and names its kinds of error where a plain
 /// sentence stands already.
-fn what_it_said(error: &RedisError) -> String {
+fn what_it_said(error: &RedisError, remedy: Option<&'static str>) -> String {
     let text = match (error.code(), error.detail()) {
         (Some(code), Some(detail)) => format!("{code} {detail}"),
         _ => error.to_string().replace(&format!(" - {:?}", error.kind()), ""),
@@ -196,71 +205,10 @@ fn what_it_said(error: &RedisError) -> String {
         // Which line of which script it was matters for a mistake of ours, not for a right that is missing.
         line.truncate(line.find(" script: ").unwrap_or(line.len()));
     }
-    if let Some(remedy) = remedy(error) {
+    if let Some(remedy) = remedy {
         line = format!("{}; {remedy}", line.trim_end_matches(['.', ' ']));
     }
     line
-}
-
-/// Whether the server's access rules refuse something. Within a script, Redis says so without a code of its own: 7.0 in
-/// the first of these phrases, later versions in the second.
-fn is_forbidden(error: &RedisError) -> bool {
-    let in_script = ["The user executing the script can't", "ACL failure in script"];
-    error.code() == Some("NOPERM")
-        || error.detail().is_some_and(|detail| in_script.iter().any(|phrase| detail.contains(phrase)))
-}
-
-fn remedy(error: &RedisError) -> Option<&'static str> {
-    const LOGIN: &str = "correct user and password in queue.url (redis://user:password@host:port)";
-    if let Some(tls) = not_trusted(error) {
-        return Some(tls_remedy(tls));
-    }
-    match (error.kind(), error.code()) {
-        (ErrorKind::AuthenticationFailed, _) | (_, Some("NOAUTH" | "WRONGPASS")) => Some(LOGIN),
-        // What Redis says, instead of NOAUTH, to a command of more than ten words.
-        _ if error.detail().is_some_and(|detail| detail.contains("unauthenticated")) => Some(LOGIN),
-        _ if is_forbidden(error) => Some(concat!(
-            "give the user of queue.url its rights on the server: ACL SETUSER <user> ",
-            acl_rules!(),
-            ", on a cluster also +cluster|slots +cluster|info (ACL LOG shows what was refused)"
-        )),
-        (_, Some("READONLY")) => Some(
-            "this is a replica: if no failover is under way, let queue.url name the master, or sentinels that know it \
-             (redis+sentinel://)",
-        ),
-        (_, Some("MOVED" | "ASK" | "CROSSSLOT")) => Some(
-            "this is a node of a cluster: queue.url must begin with redis+cluster:// or rediss+cluster://",
-        ),
-        _ if error.detail().is_some_and(|detail| detail.contains("cluster support disabled")) => {
-            Some("this is no cluster: write redis://host:port in queue.url")
-        }
-        _ if error.detail().is_some_and(|detail| detail.contains("unknown command 'SENTINEL'")) => {
-            Some("this is no sentinel: correct the hosts in queue.url (sentinels listen on port 26379)")
-        }
-        (_, Some("WRONGTYPE")) => Some(
-            "something else uses our keys: free them, or give the queue another database in queue.url (…/1) or another \
-             queue.queue",
-        ),
-        _ if error.is_connection_refusal() => Some("start it, or correct host and port in queue.url"),
-        _ => None,
-    }
-}
-
-fn tls_remedy(error: &rustls::Error) -> &'static str {
-    use rustls::{CertificateError as Wrong, Error::InvalidCertificate};
-    match error {
-        InvalidCertificate(Wrong::UnknownIssuer) => {
-            "name the authority that signed the server's certificate in queue.tls_ca_file (PEM)"
-        }
-        InvalidCertificate(Wrong::NotValidForName | Wrong::NotValidForNameContext { .. }) => {
-            "the host name of queue.url must be one that the server's certificate is for"
-        }
-        InvalidCertificate(Wrong::Expired | Wrong::ExpiredContext { .. }) => {
-            "give the server a new certificate (or set this machine's clock)"
-        }
-        InvalidCertificate(_) => "give the server a certificate that can be verified",
-        _ => "this port does not speak TLS: write redis:// in queue.url, or the server's tls-port",
-    }
 }
 
 #[cfg(test)]

@@ -49,6 +49,8 @@ struct Mark(Arc<Loss>);
 #[derive(Debug, Default)]
 struct Loss {
     lost: AtomicBool,
+    /// It was counted, or given up on purpose.
+    told: AtomicBool,
     waiting: Notify,
 }
 
@@ -64,6 +66,11 @@ impl Mark {
     fn lose(&self) {
         self.0.lost.store(true, Ordering::Release);
         self.0.waiting.notify_waiters();
+    }
+
+    /// Whether its loss is still to be counted; by the one who asks first.
+    fn tell(&self) -> bool {
+        !self.0.told.swap(true, Ordering::AcqRel)
     }
 
     /// Comes when it is lost, at once if it was before.
@@ -160,7 +167,8 @@ impl Held {
         self.adopt_due.store(due, Ordering::Release);
     }
 
-    /// Notes that the server says "not yours" of this entry. Returns whether a live delivery lost its lease by that.
+    /// Notes that the server says "not yours" of this entry. Returns whether a live delivery lost its lease by that, which is
+    /// the caller's to count.
     pub(crate) fn lose(&self, Holding { key, mark, .. }: &Holding) -> bool {
         let mut table = self.table();
         if table.of(key, mark).is_none_or(|entry| entry.settling) {
@@ -168,12 +176,13 @@ impl Held {
         }
         table.held.remove(key);
         mark.lose();
-        true
+        mark.tell()
     }
 
     /// Every held entry is given up (handed back); the deliveries that still exist find their leases lost.
     pub(crate) fn lose_all(&self) {
         for (_, entry) in self.table().held.drain() {
+            entry.mark.tell();
             entry.mark.lose();
         }
     }
@@ -231,6 +240,11 @@ impl Lease {
 
     pub(crate) fn is_lost(&self) -> bool {
         self.mark.is_lost()
+    }
+
+    /// Whether its loss is still to be counted; asked once by whoever finds it lost.
+    pub(crate) fn tell_loss(&self) -> bool {
+        self.mark.tell()
     }
 
     /// Comes when it is lost, never while it is held.

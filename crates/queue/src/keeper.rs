@@ -1,6 +1,7 @@
 //! The keeper: renews the leases of everything held, from a thread of its own, with a runtime and a connection of its
 //! own, so that no handler, however busy or blocked, can starve it.
 
+use std::iter;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,10 +11,11 @@ use mailfleet_model::Backoff;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::Notify;
 
+use crate::claim::is_refusal;
 use crate::consumer::{Consumer, Shared, count};
 use crate::error::{Error, Result};
 use crate::held::Holding;
-use crate::keys::lane_number;
+use crate::keys::{Keys, lane_number};
 use crate::log_gate::{OUTAGE, RETURN};
 use crate::queue::script;
 use crate::scripts::SCRIPTS;
@@ -106,8 +108,8 @@ struct Line {
     connection: Option<MultiplexedConnection>,
 }
 
-/// Renews every held lease once, and marks those that are lost. Every server is asked, also those with nothing held: it
-/// is known from that whether they are there. All at once, so that one which hangs does not cost the leases of others.
+/// Renews every held lease once, and marks those that are lost. Every server and every partition is asked, also those with
+/// nothing held: it is known from that whether leases can be renewed. All at once, so that one which hangs does not cost the leases of others.
 async fn renew(shared: &Shared, lines: &mut Vec<Line>) -> Result<()> {
     let view = shared.queue.link().view(DOING).await?;
     let kept = |node: &Arc<Node>, lines: &mut Vec<Line>| {
@@ -136,33 +138,57 @@ async fn renew_at(shared: &Shared, view: &Arc<View>, own: &mut Line) -> Result<(
     };
     let (ping, at) = (redis::cmd("PING"), (view, node.as_ref()));
     let _: String = link.on(DOING, at, &mut connection, Request::Command(&ping)).await?;
+    let mut failed = None;
     for (partition, keys) in (0u16..).zip(queue.partitions()) {
         if !view.master(link.slot(keys)).is_some_and(|master| Arc::ptr_eq(master, &node)) {
             continue;
         }
-        for chunk in shared.held.snapshot(partition).chunks(CHUNK) {
-            let mut script = script(&SCRIPTS.keep_alive, keys);
-            script.arg(shared.name.as_str());
-            for Holding { key, job, .. } in chunk {
-                let job = job.as_ref().map_or("", |job| job.as_str());
-                script.arg(lane_number(key.lane)).arg(&key.id).arg(job);
+        match renew_partition(shared, (partition, keys), at, &mut connection).await {
+            Ok(()) => {}
+            // What is refused to one partition, because its slot moves or its keys are somebody else's, is none of the others'.
+            Err(error) if is_refusal(&error) => {
+                failed.get_or_insert(error);
             }
-            let replies: Vec<i64> = link.on(DOING, at, &mut connection, Request::Script(&script)).await?;
-            let lost =
-                chunk.iter().zip(replies).filter(|(holding, reply)| *reply == 0 && shared.held.lose(holding));
-            let lost = lost.count();
-            if lost > 0 {
-                count(&shared.stats.leases_lost, lost);
-                if let Some(held_back) = RETURN.pass(Instant::now()) {
-                    tracing::warn!(
-                        entries = lost,
-                        held_back,
-                        "leases were lost: the entries run elsewhere, or were flushed"
-                    );
-                }
-            }
+            Err(error) => return Err(error),
         }
     }
     own.connection = Some(connection);
+    failed.map_or(Ok(()), Err)
+}
+
+/// [`renew`] for one partition.
+async fn renew_partition(
+    shared: &Shared,
+    (partition, keys): (u16, &Keys),
+    at: (&Arc<View>, &Node),
+    connection: &mut MultiplexedConnection,
+) -> Result<()> {
+    let held = shared.held.snapshot(partition);
+    let mut chunks = held.chunks(CHUNK);
+    // With nothing held as well: a server that answers and takes no writes lets the leases of others run out.
+    let first = chunks.next().unwrap_or_default();
+    for chunk in iter::once(first).chain(chunks) {
+        let mut script = script(&SCRIPTS.keep_alive, keys);
+        script.arg(shared.name.as_str());
+        for Holding { key, job, .. } in chunk {
+            let job = job.as_ref().map_or("", |job| job.as_str());
+            script.arg(lane_number(key.lane)).arg(&key.id).arg(job);
+        }
+        let replies: Vec<i64> =
+            shared.queue.link().on(DOING, at, connection, Request::Script(&script)).await?;
+        let lost =
+            chunk.iter().zip(replies).filter(|(holding, reply)| *reply == 0 && shared.held.lose(holding));
+        let lost = lost.count();
+        if lost > 0 {
+            count(&shared.stats.leases_lost, lost);
+            if let Some(held_back) = RETURN.pass(Instant::now()) {
+                tracing::warn!(
+                    entries = lost,
+                    held_back,
+                    "leases were lost: the entries run elsewhere, or were flushed"
+                );
+            }
+        }
+    }
     Ok(())
 }

@@ -49,6 +49,7 @@ mod queues;
 mod reach;
 mod reclaim;
 mod record;
+mod remedy;
 mod reply;
 mod room;
 mod scripts;

@@ -9,7 +9,7 @@ use redis::{FromRedisValue, RedisError, RedisResult};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::keys::Keys;
-use crate::pool::PoolError;
+use crate::pool::{PoolError, TimeoutType};
 use crate::reach::Reach;
 use crate::server::{Call, Node, Request, Servers, View, is_slow};
 
@@ -70,7 +70,10 @@ impl Link {
     ) -> Result<MultiplexedConnection> {
         let asked = Instant::now();
         let connected = node.connect(timeout.min(self.timeout)).await;
-        let connected = connected.map_err(|said| self.failed(doing, view, node, said))?;
+        let connected = connected.map_err(|said| {
+            self.servers.judge(view, &said);
+            self.error(doing, node, Failed::Other(node.unreached(doing, said)))
+        })?;
         // A connection alone does not say that Redis answers.
         self.still_the_one(doing, node, asked).await?;
         Ok(connected)
@@ -105,11 +108,11 @@ impl Link {
             Ok(Ok(listener)) => Ok((listener, node)),
             Ok(Err(said)) => {
                 self.servers.judge(&view, &said);
-                Err(said_by(doing, &node, said))
+                Err(node.unreached(doing, said))
             }
             Err(_) => {
                 self.servers.judge(&view, &timed_out());
-                Err(no_connection(doing, node.place(), "timed out"))
+                Err(node.unreached(doing, timed_out()))
             }
         }
     }
@@ -203,7 +206,11 @@ impl Link {
         let mut taken = node.pool.get().await.map_err(|failed| match failed {
             PoolError::Backend(said) => {
                 self.servers.judge(view, &said);
-                Failed::Said(said)
+                Failed::Other(node.unreached(doing, said))
+            }
+            PoolError::Timeout(TimeoutType::Create) => {
+                self.servers.judge(view, &timed_out());
+                Failed::Other(node.unreached(doing, timed_out()))
             }
             PoolError::Timeout(_) => {
                 self.servers.judge(view, &timed_out());
@@ -311,11 +318,19 @@ async fn ask<T: FromRedisValue>(
     match request {
         Request::Script(script) => script.invoke_async(connection).await,
         Request::Command(command) => command.query_async(connection).await,
-        Request::Pipeline(pipeline, _) => pipeline.query_async(connection).await,
+        Request::Pipeline(pipeline, _) => pipeline.query_async(connection).await.map_err(first_of),
     }
 }
 
-fn timed_out() -> RedisError {
+/// What the server said to the first command of a pipeline that it refused. The library's own error for all of them has
+/// neither the code nor the words, by which an outage is told from a fault.
+fn first_of(error: RedisError) -> RedisError {
+    let said = error.clone().into_server_errors();
+    said.and_then(|said| said.first().map(|(_, said)| said.clone().into())).unwrap_or(error)
+}
+
+/// Nobody answered.
+pub(crate) fn timed_out() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 

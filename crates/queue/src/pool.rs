@@ -18,6 +18,8 @@ use redis::{AsyncConnectionConfig, Client, RedisError};
 
 use crate::config::ConfigError;
 
+pub(crate) use deadpool::managed::TimeoutType;
+
 /// An error of the pool.
 pub(crate) type PoolError = managed::PoolError<RedisError>;
 

@@ -2,7 +2,8 @@
 //!
 //! The idle time of pending entries runs on while Redis cannot be reached: right after an outage every lease in the
 //! fleet looks as if it had run out. So nobody reclaims before it has seen Redis answer for one whole lease, in which
-//! every live owner had its chance to renew its own.
+//! every live owner had its chance to renew its own. A server that answers and takes no writes gives no such chance; so the
+//! keeper, which vouches for the time in which nobody claims, asks each partition for a write.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
 //! Reclaiming: what a dead consumer held goes on elsewhere.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use redis::Value;
@@ -48,13 +47,10 @@ impl Consumer {
     pub async fn reclaim_and_forget(&self, max: usize, forget_after: Duration) -> Result<Vec<Delivery>> {
         let queue = &self.0.queue;
         let max = max.min(RECLAIM_MAX);
-        if max == 0
-            || self.0.left.load(Ordering::Acquire)
-            || !queue.link().reach.for_a_whole_lease(Instant::now())
-        {
+        if max == 0 || !queue.link().reach.for_a_whole_lease(Instant::now()) {
             return Ok(Vec::new());
         }
-        let _taking = self.0.taking.lock().await;
+        let Some(_taking) = self.turn_to_take().await else { return Ok(Vec::new()) };
         let forget_ms = u64::try_from(forget_after.as_millis()).unwrap_or(u64::MAX);
         let mut deliveries: Vec<Delivery> = Vec::new();
         let mut failed = None;

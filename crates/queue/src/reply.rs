@@ -118,11 +118,20 @@ fn fields(doing: &'static str, flat: Value) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     Ok(fields)
 }
 
-/// The new entries that an XREADGROUP of one lane gave, which has the answer of no stream or of one.
+/// The new entries that an XREADGROUP of one lane gave, which has the answer of no stream or of one: as a map in RESP3, as a
+/// list of pairs in RESP2.
 pub(crate) fn new_rows(doing: &'static str, lane: Lane, answer: Value, into: &mut Vec<Row>) -> Result<()> {
-    for stream in array(doing, answer)? {
-        let [_, entries]: [Value; 2] =
-            array(doing, stream)?.try_into().map_err(|_| odd(doing, "not a key and its entries"))?;
+    let of_streams: Vec<Value> = match answer {
+        Value::Map(streams) => streams.into_iter().map(|(_, entries)| entries).collect(),
+        answer => {
+            let pair = |stream| {
+                array(doing, stream)?.try_into().map_err(|_| odd(doing, "not a key and its entries"))
+            };
+            let entries = |stream| pair(stream).map(|[_, entries]: [Value; 2]| entries);
+            array(doing, answer)?.into_iter().map(entries).collect::<Result<_>>()?
+        }
+    };
+    for entries in of_streams {
         for entry in array(doing, entries)? {
             let [entry_id, fields]: [Value; 2] =
                 array(doing, entry)?.try_into().map_err(|_| odd(doing, "not an id and its fields"))?;

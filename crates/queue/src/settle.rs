@@ -204,21 +204,19 @@ impl Consumer {
                 }
                 Err(error) => return Err(given_back(error, open)),
             };
-            for index in indices {
-                if let Some(delivery) = open.get_mut(index).and_then(Option::take) {
-                    delivery.settled();
-                }
-            }
             for (index, _) in sent.into_iter().zip(replies).filter(|(_, reply)| *reply == 1) {
                 if let Some(result) = results.get_mut(index) {
                     *result = Settled::Done;
                 }
             }
+            for index in indices {
+                let Some(delivery) = open.get_mut(index).and_then(Option::take) else { continue };
+                if results.get(index) == Some(&Settled::LostLease) && delivery.lease().tell_loss() {
+                    count(&self.0.stats.leases_lost, 1);
+                }
+                delivery.settled();
+            }
         }
-        count(
-            &self.0.stats.leases_lost,
-            results.iter().filter(|result| **result == Settled::LostLease).count(),
-        );
         Ok(results)
     }
 }

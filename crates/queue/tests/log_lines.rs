@@ -53,9 +53,9 @@ impl Visit for Text {
 
 /// How long the troubles last.
 const LONG: Duration = Duration::from_secs(10);
-/// The first line of each part that speaks by itself: what is away, what came back, and what became of a claim without an
-/// answer and of a delivery that was let go.
-const FIRST: usize = 4;
+/// First lines of parts that speak by themselves: what is away, and what came back or was lost. There are more such parts;
+/// they do not come on top of each other.
+const FIRST: usize = 2;
 
 /// A Redis, and whoever works with it.
 struct Place {

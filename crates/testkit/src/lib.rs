@@ -42,7 +42,7 @@ pub use programs::{Missing, missing_programs};
 pub use prometheus_server::{PrometheusServer, ScrapeJob, promtool};
 pub use proxy::{Cut, Mode as ProxyMode, Proxy};
 pub use redis_cluster::RedisCluster;
-pub use redis_sentinel::RedisSentinel;
+pub use redis_sentinel::{GuardedRedis, RedisSentinel};
 pub use redis_server::RedisServer;
 pub use rsa::RsaSigner;
 pub use server::STARTUP_LIMIT;

@@ -2,6 +2,7 @@
 
 mod relay;
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, TcpListener};
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -44,11 +45,11 @@ pub enum Cut {
     BeforeReply,
 }
 
-/// A proxy on a free port of 127.0.0.1 in front of another port of it. It works on one thread of its own, carries at
-/// most 512 connections at a time (more are closed at once), and ends with all of them when it is dropped.
+/// A proxy on a free port of 127.0.0.1 in front of another port of it, or on several in front of the nodes of a Redis
+/// Cluster. It works on one thread of its own, carries at most 512 connections at a time (more are closed at once), and ends
+/// with all of them when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
-    port: u16,
     shared: Arc<Shared>,
     /// Dropped to end the thread.
     stop: Option<oneshot::Sender<()>>,
@@ -58,13 +59,20 @@ pub struct Proxy {
 /// What the connections look at.
 #[derive(Debug)]
 struct Shared {
-    target: u16,
+    ways: Vec<Way>,
     state: watch::Sender<State>,
     /// At which request to cut, and where, until it was cut.
     armed: Mutex<Option<(u64, Cut)>>,
     requests: AtomicU64,
     connections: AtomicUsize,
     swallowed: AtomicU64,
+}
+
+/// Whoever connects to `port` comes to `target`.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    port: u16,
+    target: u16,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -77,11 +85,29 @@ struct State {
 impl Proxy {
     /// Starts one that passes everything on to `target`, a port of 127.0.0.1. Nothing has to listen there yet.
     pub fn start(target: u16) -> Result<Self> {
-        let listener = with_fresh_ports(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, free_port()))?))?;
-        listener.set_nonblocking(true).context("make the proxy's listener non-blocking")?;
-        let port = listener.local_addr().context("ask for the proxy's port")?.port();
+        Self::start_before(&[target])
+    }
+
+    /// Starts one in front of all nodes of a Redis Cluster, by their ports, with a port of its own for each. It counts and
+    /// cuts over all of them as one. In what the nodes answer a port of theirs is made the proxy's where it ends a line (as in
+    /// CLUSTER SLOTS and MOVED), so that a client never learns a way around. A line is looked at only within one chunk.
+    pub fn start_before_cluster(nodes: &[u16]) -> Result<Self> {
+        Self::start_before(nodes)
+    }
+
+    fn start_before(targets: &[u16]) -> Result<Self> {
+        let mut listeners = Vec::with_capacity(targets.len());
+        let mut ways = Vec::with_capacity(targets.len());
+        for &target in targets {
+            let listener = with_fresh_ports(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, free_port()))?))?;
+            listener.set_nonblocking(true).context("make the proxy's listener non-blocking")?;
+            let port = listener.local_addr().context("ask for the proxy's port")?.port();
+            ways.push(Way { port, target });
+            listeners.push((listener, target));
+        }
+        let name = format!("proxy-{}", ways.first().context("a port to pass on to")?.port);
         let shared = Arc::new(Shared {
-            target,
+            ways,
             state: watch::Sender::new(State { mode: Mode::Pass, generation: 0 }),
             armed: Mutex::new(None),
             requests: AtomicU64::new(0),
@@ -92,25 +118,33 @@ impl Proxy {
             .enable_all()
             .build()
             .context("start the proxy's runtime")?;
-        let (stop, stopped) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
         let work = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name(format!("proxy-{port}")).spawn(move || {
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async {
-                tokio::select! {
-                    // Sent by dropping the other end.
-                    _ = stopped => {}
-                    () = relay::serve(listener, work) => {}
+                let room = relay::room();
+                for (listener, target) in listeners {
+                    tokio::spawn(relay::serve(listener, target, Arc::clone(&work), Arc::clone(&room)));
                 }
+                // Sent by dropping the other end.
+                stopped.await.ok();
             });
             // Dropping the runtime ends every task, and with it every connection.
         });
-        Ok(Self { port, shared, stop: Some(stop), thread: Some(thread.context("start the proxy's thread")?) })
+        Ok(Self { shared, stop: Some(stop), thread: Some(thread.context("start the proxy's thread")?) })
     }
 
-    /// Where it listens on 127.0.0.1.
+    /// Where it listens on 127.0.0.1; of several ports the first.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        // There is one at least, or it would not have started.
+        self.shared.ways.first().map_or(0, |way| way.port)
+    }
+
+    /// All ports where it listens, in the order of those that they lead to.
+    #[must_use]
+    pub fn ports(&self) -> Vec<u16> {
+        self.shared.ways.iter().map(|way| way.port).collect()
     }
 
     /// From now on it does this.
@@ -195,6 +229,26 @@ impl Shared {
         let armed = self.armed();
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         (*armed).filter(|(n, _)| *n == number).map(|(_, cut)| cut)
+    }
+
+    /// What a server says, as a client must see it: ports of a cluster's nodes are the proxy's.
+    fn as_seen<'a>(&self, said: &'a [u8]) -> Cow<'a, [u8]> {
+        if self.ways.len() < 2 {
+            return Cow::Borrowed(said);
+        }
+        let line = |port: u16| format!(":{port}\r\n").into_bytes();
+        let lines: Vec<_> = self.ways.iter().map(|way| (line(way.target), line(way.port))).collect();
+        let (mut seen, mut rest) = (Vec::with_capacity(said.len()), said);
+        while let Some((first, behind)) = rest.split_first() {
+            if let Some((from, to)) = lines.iter().find(|(from, _)| rest.starts_with(from)) {
+                seen.extend_from_slice(to);
+                rest = rest.get(from.len()..).unwrap_or_default();
+            } else {
+                seen.push(*first);
+                rest = behind;
+            }
+        }
+        Cow::Owned(seen)
     }
 
     fn cut(&self) {

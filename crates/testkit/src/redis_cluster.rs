@@ -76,6 +76,12 @@ impl RedisCluster {
         self.nodes.first().context("a node")?.ask(&format!("CLUSTER KEYSLOT {key}"))
     }
 
+    /// All nodes, to be looked after one by one.
+    #[must_use]
+    pub fn into_nodes(self) -> Vec<RedisServer> {
+        self.nodes
+    }
+
     /// Takes the node at `index` out of the rest, to be looked after by itself.
     #[must_use]
     pub fn split(mut self, index: usize) -> (RedisServer, Vec<RedisServer>) {

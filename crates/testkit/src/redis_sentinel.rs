@@ -1,4 +1,4 @@
-//! A private Redis Sentinel.
+//! Private Redis Sentinels, alone or with the servers that they watch.
 
 use std::fs;
 use std::process::Command;
@@ -120,5 +120,52 @@ impl RedisSentinel {
     fn knows(&self, replicas: usize, others: usize) -> bool {
         let info = ask::<String>(self.port, None, "INFO sentinel").unwrap_or_default();
         info.contains(&format!("slaves={replicas},sentinels={}", others + 1))
+    }
+}
+
+/// A master with a replica, and three sentinels over both, of which two must agree that the master is gone.
+#[derive(Debug)]
+pub struct GuardedRedis {
+    /// The master at the start.
+    pub master: RedisServer,
+    /// What becomes the master when that one is gone.
+    pub replica: RedisServer,
+    /// Who watches over them.
+    pub sentinels: Vec<RedisSentinel>,
+    password: Option<String>,
+}
+
+impl GuardedRedis {
+    /// Starts all five. With a password it is asked for by both servers, not by the sentinels.
+    pub fn start(password: Option<&str>) -> Result<Self> {
+        let mut settings = vec![("repl-diskless-sync-delay", "0")];
+        settings.extend(password.into_iter().flat_map(|word| [("requirepass", word), ("masterauth", word)]));
+        let (master, replica) = (RedisServer::start_with(&settings)?, RedisServer::start_with(&settings)?);
+        replica.replicate(Some(&master))?;
+        let sentinels = RedisSentinel::start(&master, 3, 2)?;
+        Ok(Self { master, replica, sentinels, password: password.map(str::to_owned) })
+    }
+
+    /// The URL that names the sentinels, with the login at the servers.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_at(self.sentinels.iter().map(RedisSentinel::port))
+    }
+
+    /// The same with the sentinels at these ports of 127.0.0.1.
+    #[must_use]
+    pub fn url_at(&self, ports: impl Iterator<Item = u16>) -> String {
+        let login = self.password.as_ref().map(|password| format!(":{password}@")).unwrap_or_default();
+        let hosts: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+        format!("redis+sentinel://{login}{}/{}", hosts.join(","), RedisSentinel::MASTER)
+    }
+
+    /// Whether the replica is the master and a sentinel says so.
+    #[must_use]
+    pub fn is_promoted(&self) -> bool {
+        // Sentinel closes the connections of whom it promotes: an answer may fail.
+        let info = self.replica.ask::<String>("INFO replication").unwrap_or_default();
+        let named = self.sentinels[0].master_port().ok();
+        info.contains("role:master") && named == Some(self.replica.port())
     }
 }

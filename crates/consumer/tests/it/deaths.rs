@@ -230,3 +230,18 @@ async fn an_entry_whose_raw_mail_is_gone_is_counted_and_left_to_the_sweep() {
     assert_eq!(world.queue.live(&jobs).await.unwrap(), [false], "the sweep may enqueue it again");
     assert_eq!(world.sql("SELECT count(*) FROM mailfleet.mailbox_messages"), "2");
 }
+
+#[tokio::test]
+async fn entries_that_somebody_deletes_while_they_are_pending_are_counted() {
+    let world = World::new().await;
+    world.enqueue(mails(1..=2)).await;
+    let victim = world.victim();
+    let held = victim.claim(2).await.unwrap();
+    let deleted = held[0].entry_id().to_owned();
+    victim.hand_back(held).await.unwrap();
+    assert!(world.redis(&format!("XDEL K:normal {deleted}")).starts_with(":1"));
+    let consumer = world.consumer("");
+    world.until_stored(1).await;
+    consumer.until_metric("mailfleet_entries_vanished_total", &[], 1).await;
+    assert_eq!(consumer.processed("persisted"), 1);
+}

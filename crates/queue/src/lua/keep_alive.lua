@@ -4,8 +4,11 @@
 -- ARGV: 1 consumer; then for each entry: lane (1-3), entry id, job id ('' where it is not known).
 -- Reply: for each entry 1 (lease renewed) or 0 (not ours any more).
 -- Safe: touches only what this consumer owns, and only while the entry is that job's: after a loss of everything another
---   job can have its id. JUSTID does not raise the delivery count. Allowed at maxmemory.
+--   job can have its id. JUSTID does not raise the delivery count. Allowed at maxmemory. It is run without entries as well,
+--   to learn whether leases can be renewed.
 local me, replies, ids = ARGV[1], {}, { {}, {}, {} }
+-- Changes nothing, but whoever takes no writes refuses it.
+redis.call('ZREM', KEYS[4], '')
 for i = 2, #ARGV, 3 do
   local lane, id, job = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]
   local count

@@ -7,8 +7,9 @@
 //! With `rediss` in place of `redis` every one of these connections speaks TLS. User and password are written as in every
 //! URL, with `%40` for `@` and so on.
 
-use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
+use redis::{ConnectionInfo, IntoConnectionInfo};
 
+use super::node::is_tls;
 use crate::config::ConfigError;
 
 /// More hosts than this are a mistake.
@@ -55,7 +56,7 @@ impl Address {
             Self::One(info) | Self::Sentinels { like: info, .. } => Some(info),
             Self::Cluster(nodes) => nodes.first(),
         };
-        like.is_some_and(|info| matches!(info.addr(), ConnectionAddr::TcpTls { .. }))
+        like.is_some_and(is_tls)
     }
 }
 

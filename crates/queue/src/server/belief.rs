@@ -3,7 +3,7 @@
 //! A server alone is what it is, and a node of a cluster that has lost its slots says so. A former master of sentinels does
 //! not: one that stood still, or was cut off from them, takes work until it hears that another one was promoted, and that
 //! work is lost. So what sentinels said is asked for again every few seconds, while calls go on, and after a silence before
-//! anything is sent.
+//! anything is sent; after trouble once more when whoever they named has answered.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -38,7 +38,7 @@ pub(crate) struct Belief {
     state: RwLock<State>,
     /// When the master last answered, in milliseconds from `start`.
     answered: AtomicU64,
-    /// Whether it has answered since it was found.
+    /// Whether it has answered since it was found, and after trouble was found once more since then.
     proven: AtomicBool,
 }
 
@@ -47,6 +47,10 @@ struct State {
     view: Option<Arc<View>>,
     doubted: bool,
     confirmed: Option<Instant>,
+    /// When the master first answered since it was found.
+    heard: Option<Instant>,
+    /// Its first answer is enough: nothing has failed yet, or nobody can be asked.
+    one_answer_is_enough: bool,
 }
 
 impl Belief {
@@ -79,7 +83,8 @@ impl Belief {
             return Trust::Sure(view);
         }
         let answered = self.start + Duration::from_millis(self.answered.load(Ordering::Relaxed));
-        // Found in trouble, and not heard of since: what was said a moment ago may have been about the one that has failed.
+        // Found in trouble, and not heard of since: what was said a moment ago may have been about the one that has failed. Nor
+        // is its first answer enough: it may have stood still until then, and another one may have been promoted meanwhile.
         if !self.proven.load(Ordering::Acquire) {
             return Trust::Unknown;
         }
@@ -108,10 +113,16 @@ impl Belief {
     /// It was asked for at `now`, and found to be this.
     pub(crate) fn confirm(&self, view: Arc<View>, now: Instant) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        if state.doubted || !state.view.as_ref().is_some_and(|before| before.has_the_masters_of(&view)) {
+        let is_same = state.view.as_ref().is_some_and(|before| before.has_the_masters_of(&view));
+        let heard = state.heard.filter(|_| is_same && !state.doubted);
+        if heard.is_none() {
             self.proven.store(false, Ordering::Release);
+        } else if heard.is_some_and(|heard| heard <= now) {
+            self.proven.store(true, Ordering::Release);
         }
-        *state = State { view: Some(view), doubted: false, confirmed: Some(now) };
+        let one_answer_is_enough = state.view.is_none();
+        *state =
+            State { view: Some(view), doubted: false, confirmed: Some(now), heard, one_answer_is_enough };
     }
 
     /// Nobody could be asked: the last one holds for a moment more, if there is one. If it does not answer, the doubt is
@@ -119,6 +130,7 @@ impl Belief {
     pub(crate) fn make_do(&self, now: Instant) -> Option<Arc<View>> {
         let view = self.last()?;
         self.confirm(Arc::clone(&view), now.checked_sub(NEARLY_OLD).unwrap_or(now));
+        self.state.write().unwrap_or_else(PoisonError::into_inner).one_answer_is_enough = true;
         Some(view)
     }
 
@@ -146,9 +158,12 @@ impl Belief {
             let millis = to.saturating_duration_since(self.start).as_millis();
             self.answered.fetch_max(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
             if !self.proven.load(Ordering::Acquire) {
-                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
                 if state.view.as_ref().is_some_and(|current| Arc::ptr_eq(current, view)) {
-                    self.proven.store(true, Ordering::Release);
+                    state.heard.get_or_insert(to);
+                    if state.one_answer_is_enough {
+                        self.proven.store(true, Ordering::Release);
+                    }
                 }
             }
         }
@@ -200,6 +215,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_was_found_in_trouble_is_asked_for_again_once_it_has_answered() {
+        let start = Instant::now();
+        let belief = Belief::none(true, start);
+        let view = view();
+        belief.confirm(Arc::clone(&view), start);
+        belief.doubt(&view);
+        belief.confirm(Arc::clone(&view), start);
+        // It may have stood still, and another one may have been promoted, between what was said and what it answers.
+        belief.answered(&view, start + MS, start + MS * 2);
+        assert_eq!(word(&belief, start + MS * 2), "unknown");
+        belief.confirm(Arc::clone(&view), start + MS);
+        assert_eq!(word(&belief, start + MS * 2), "unknown", "that was asked for before");
+        belief.answered(&view, start + MS, start + MS * 2);
+        belief.confirm(Arc::clone(&view), start + MS * 3);
+        assert_eq!(word(&belief, start + MS * 3), "sure");
+        belief.doubt(&view);
+        belief.confirm(Arc::clone(&view), start + MS * 4);
+        assert_eq!(word(&belief, start + MS * 4), "unknown", "in trouble again, it has yet to answer");
+    }
+
+    #[test]
     fn a_failure_and_a_slow_answer_are_doubts_of_the_view_they_went_by_alone() {
         let start = Instant::now();
         let belief = Belief::none(true, start);
@@ -213,6 +249,7 @@ mod tests {
         belief.answered(&old, start, start);
         assert_eq!(word(&belief, start), "unknown", "that was another one's answer");
         belief.answered(&new, start, start);
+        belief.confirm(Arc::clone(&new), start);
         belief.doubt(&old);
         assert_eq!(word(&belief, start), "sure", "that was about another one");
         belief.doubt(&new);

@@ -31,6 +31,7 @@ use self::view::Range;
 pub(crate) use self::view::View;
 use crate::config::{Config, ConfigError};
 use crate::error::{Error, Result};
+use crate::link::timed_out;
 use crate::pool::breaks;
 
 /// A sentinel or a node of a cluster is waited for no longer than this where others may answer, nor than a third of the
@@ -239,7 +240,8 @@ impl Servers {
                     }
                     // Sentinels that are away are no reason to leave a master that is there.
                     sentinels::Said::Silent(place, said) => {
-                        return self.belief.make_do(Instant::now()).ok_or_else(|| silent(doing, place, said));
+                        let known = self.belief.make_do(Instant::now());
+                        return known.ok_or_else(|| silent(doing, like, place, said));
                     }
                 }
             }
@@ -253,7 +255,7 @@ impl Servers {
                 }));
                 match cluster::ask(&asked, self.ask_limit()).await {
                     cluster::Said::Layout(layout) => self.view_of(doing, like, layout)?,
-                    cluster::Said::Silent(place, said) => return Err(silent(doing, place, said)),
+                    cluster::Said::Silent(place, said) => return Err(silent(doing, like, place, said)),
                 }
             }
         };
@@ -301,11 +303,9 @@ impl Servers {
     }
 }
 
-fn silent(doing: &'static str, place: String, said: Option<RedisError>) -> Error {
-    match said {
-        Some(said) => Error::Redis { doing, place, said },
-        None => Error::NoConnection { doing, place, reason: "timed out" },
-    }
+/// Nobody of those that know the server said who it is.
+fn silent(doing: &'static str, like: &ConnectionInfo, place: String, said: Option<RedisError>) -> Error {
+    Error::Unreached { doing, place, said: said.unwrap_or_else(timed_out), tls: node::is_tls(like) }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::config::{Config, ConfigError};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::pool::Pool;
 
 /// One server.
@@ -33,6 +33,16 @@ impl Node {
     /// Its host; none where it is the path of a socket.
     pub(crate) fn host(&self) -> Option<&str> {
         host_and_port(self.client.get_connection_info()).map(|(host, _)| host)
+    }
+
+    /// That no connection to it came about, as an error.
+    pub(crate) fn unreached(&self, doing: &'static str, said: RedisError) -> Error {
+        let (place, info) = (self.place.clone(), self.client.get_connection_info());
+        if host_and_port(info).is_none() {
+            // A socket of this machine, where there is no question of TLS.
+            return Error::Redis { doing, place, said };
+        }
+        Error::Unreached { doing, place, said, tls: is_tls(info) }
     }
 
     /// A connection outside the pool, whose answers are waited for no longer than `timeout`.
@@ -80,6 +90,11 @@ impl Maker {
             }
         }
     }
+}
+
+/// Whether a server is spoken to by TLS.
+pub(crate) fn is_tls(info: &ConnectionInfo) -> bool {
+    matches!(info.addr(), ConnectionAddr::TcpTls { .. })
 }
 
 /// The same login and TLS at another host.

@@ -69,18 +69,21 @@ struct Answer {
 async fn ask_one(sentinel: &Client, master: &str, limit: Duration) -> RedisResult<Option<Answer>> {
     let config = connection_config(limit);
     let mut connection = sentinel.get_multiplexed_async_connection_with_config(&config).await?;
+    // The epoch before the address: it is never newer. Of a name that it does not know a sentinel tells no epoch, which is an
+    // error of its own; the address says so plainly.
+    let mut command = redis::cmd("SENTINEL");
+    command.arg("MASTER").arg(master);
+    let all: RedisResult<HashMap<String, String>> = command.query_async(&mut connection).await;
     let mut command = redis::cmd("SENTINEL");
     command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
     let Some((host, port)) = command.query_async(&mut connection).await? else { return Ok(None) };
-    let mut command = redis::cmd("SENTINEL");
-    command.arg("MASTER").arg(master);
-    let all: HashMap<String, String> = command.query_async(&mut connection).await?;
-    let epoch = all.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
+    let epoch = all?.get("config-epoch").and_then(|epoch| epoch.parse().ok()).unwrap_or(0);
     Ok(Some(Answer { host, port, epoch }))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Instant;
 
     use super::super::fake::{fake, list, silent};
@@ -116,6 +119,22 @@ mod tests {
             (sentinel(0, "1", "7").await, sentinel(10, "2", "8").await, sentinel(0, "1", "7").await);
         assert_eq!(said(&[old.clone(), new.clone(), other.clone()]).await.0, "2");
         assert_eq!(said(&[new, other, old]).await.0, "2");
+    }
+
+    #[tokio::test]
+    async fn one_that_hears_of_a_failover_while_it_is_asked_gives_no_former_master_the_new_epoch() {
+        let asked = AtomicBool::new(false);
+        let (_, hears) = fake(Duration::ZERO, move |words| {
+            let knows = || asked.swap(true, Ordering::Relaxed);
+            match words.get(1)?.as_str() {
+                "GET-MASTER-ADDR-BY-NAME" => Some(list(&["h", if knows() { "2" } else { "1" }])),
+                "MASTER" => Some(list(&["config-epoch", if knows() { "8" } else { "7" }])),
+                _ => None,
+            }
+        })
+        .await;
+        let knew = sentinel(20, "2", "8").await;
+        assert_eq!(said(&[hears, knew]).await.0, "2");
     }
 
     #[tokio::test]

@@ -1,5 +1,17 @@
 //! A cluster of three masters: partitions on each of them, a slot that moves, a master that dies. The ordinary suite runs
 //! on a cluster too, with `MAILFLEET_TEST_REDIS=cluster` (`make test-slow`).
+//!
+//! These start servers of their own whatever that says, because they are about something that a cluster does not have, or
+//! has in one node just as well:
+//!
+//! - `failover` and `sentinel`: other ways to a new master. What a cluster does then is here.
+//! - `tls`: certificates are a matter of one connection. A cluster's URL is among what is refused.
+//! - `outage::connections_that_fell_silent…`: a host name that leads elsewhere; the nodes of a cluster name addresses.
+//! - `connections::more_callers_than_connections…`: one pool, as each node has it.
+//! - `errors::a_database…`: a cluster has one database.
+//! - `waiting`: the order of the partitions, which is the consumer's own; it needs a new queue for each of many cases.
+//! - `recounts::a_count_whose_process_dies…` and `half_claims::a_group_that_is_lost…`: a proxy before one partition's
+//!   server. On a cluster `round_trips` cuts the way to all nodes.
 
 mod moving;
 

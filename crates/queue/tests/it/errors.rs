@@ -2,9 +2,9 @@
 
 use mailfleet_model::{Class, Classify, Secret};
 use mailfleet_queue::{Config, Error, Queue};
-use mailfleet_testkit::free_port;
+use mailfleet_testkit::{RedisServer, eventually, free_port};
 
-use crate::fixture::{Fixture, config};
+use crate::fixture::{Fixture, SOON, config};
 
 /// The error as a start shows it: with all of its causes.
 fn line(error: &Error) -> String {
@@ -88,4 +88,79 @@ async fn keys_of_something_else_are_named_as_such() {
     let _: String = f.redis("SET K:normal rubbish").await;
     let text = line(&f.queue.ensure_groups().await.unwrap_err());
     assert!(text.contains(&place(&f)) && text.contains("queue.queue"), "{text}");
+}
+
+#[tokio::test]
+async fn a_database_that_the_server_does_not_have_or_that_its_user_may_not_select_is_said_with_the_remedy() {
+    // A cluster has one database.
+    let redis = RedisServer::start().unwrap();
+    let queue = Queue::connect(&config(redis.url())).unwrap();
+    let f = Fixture { redis, others: Vec::new(), queue };
+    let _: String = f.redis("ACL SETUSER fleet on >hunter2 ~* &* +@all -select").await;
+    for (login, database, words) in [
+        ("fleet:hunter2@", "0", None),
+        ("", "99", Some("`databases`")),
+        ("", "-1", Some("`databases`")),
+        ("", "9999999999", Some("`databases`")),
+        ("fleet:hunter2@", "1", Some("ACL SETUSER <user>")),
+    ] {
+        let url = format!("redis://{login}127.0.0.1:{}/{database}", f.redis.port());
+        let answer = Queue::connect(&config(url)).unwrap().ping().await;
+        let Some(words) = words else {
+            answer.unwrap();
+            continue;
+        };
+        let error = answer.unwrap_err();
+        let text = line(&error);
+        assert_eq!(error.class(), Class::Fault, "{text}");
+        assert!(text.contains(&place(&f)) && text.contains("queue.url") && text.contains(words), "{text}");
+        assert!(text.ends_with(&format!("; {}", error.remedy().unwrap())), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_busy_with_a_script_is_an_outage_whatever_the_database() {
+    let f = Fixture::start();
+    let _: String = f.redis("CONFIG SET busy-reply-threshold 10").await;
+    let client = redis::Client::open(f.redis.url()).unwrap();
+    let mut other = client.get_multiplexed_async_connection().await.unwrap();
+    let endless = tokio::spawn(async move {
+        let answer: redis::RedisResult<()> =
+            redis::cmd("EVAL").arg("while true do end").arg(0).query_async(&mut other).await;
+        answer.unwrap_err()
+    });
+    for database in ["", "/1"] {
+        let url = format!("redis://127.0.0.1:{}{database}", f.redis.port());
+        let queue = Queue::connect(&config(url)).unwrap();
+        eventually("busy", SOON, || async {
+            let error = queue.ping().await.err()?;
+            assert!(error.is_outage(), "{database}: {error}");
+            error.to_string().contains("busy").then_some(())
+        })
+        .await;
+    }
+    let _: String = f.redis.ask("SCRIPT KILL").unwrap();
+    endless.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_host_name_that_nobody_knows_is_an_outage_and_said_with_the_remedy() {
+    // No name is that long: nobody has to be asked.
+    let host = "x".repeat(64);
+    for (url, place) in [
+        ("redis://:hunter2@HOST:6380", "HOST:6380"),
+        ("rediss://:hunter2@HOST", "HOST:6379"),
+        ("redis+sentinel://:hunter2@HOST/m", "HOST:26379"),
+        ("redis+cluster://:hunter2@HOST", "HOST:6379"),
+    ] {
+        let (url, place) = (url.replace("HOST", &host), place.replace("HOST", &host));
+        let error = Queue::connect(&config(url)).unwrap().ping().await.unwrap_err();
+        let text = line(&error);
+        // The DNS may be what is away.
+        assert!(error.is_outage(), "{text}");
+        assert!(text.contains(&format!("Redis at {place}: ")) && text.contains("correct the host"), "{text}");
+        assert!(text.ends_with(&format!("; {}", error.remedy().unwrap())), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
 }

@@ -20,6 +20,11 @@ const WHERE: &str = "MAILFLEET_TEST_REDIS";
 /// The partitions of a fixture on a cluster. Their slots are on three different masters.
 pub const PARTITIONS: u16 = 3;
 
+/// Whether fixtures stand on clusters.
+pub fn is_on_a_cluster() -> bool {
+    std::env::var_os(WHERE).is_some_and(|place| place == "cluster")
+}
+
 /// Ends a loop that never comes to its end, with a word of what it is about.
 pub struct Patience(Instant, &'static str);
 
@@ -48,7 +53,7 @@ impl Fixture {
     }
 
     pub fn start_with(settings: &[(&str, &str)], change: impl FnOnce(&mut Config)) -> Self {
-        if std::env::var_os(WHERE).is_some_and(|place| place == "cluster") {
+        if is_on_a_cluster() {
             return Self::start_on(RedisCluster::start(3, 0, settings).unwrap(), change);
         }
         let redis = RedisServer::start_with(settings).unwrap();

@@ -4,51 +4,21 @@ use std::time::{Duration, Instant};
 
 use mailfleet_model::{Class, Classify, Lane};
 use mailfleet_queue::{Config, Consumer, ConsumerName, Enqueued, Queue, Settled};
-use mailfleet_testkit::{Proxy, ProxyMode, RedisSentinel, RedisServer, eventually, free_port};
+use mailfleet_testkit::{GuardedRedis, Proxy, ProxyMode, RedisServer, eventually, free_port};
 
 use crate::fixture::{LEASE, SOON, claim_one, config, job, uids, until_it_listens, until_it_rings};
 
 /// Sentinel needs a few seconds to notice, to elect and to promote.
 const FAILOVER: Duration = Duration::from_secs(30);
 
-struct Guarded {
-    master: RedisServer,
-    replica: RedisServer,
-    sentinels: Vec<RedisSentinel>,
+fn guarded() -> GuardedRedis {
+    GuardedRedis::start(Some("hunter2")).unwrap()
 }
 
-impl Guarded {
-    fn start() -> Self {
-        let settings =
-            [("repl-diskless-sync-delay", "0"), ("requirepass", "hunter2"), ("masterauth", "hunter2")];
-        let start = || RedisServer::start_with(&settings).unwrap();
-        let (master, replica) = (start(), start());
-        replica.replicate(Some(&master)).unwrap();
-        let sentinels = RedisSentinel::start(&master, 3, 2).unwrap();
-        Self { master, replica, sentinels }
-    }
-
-    fn url(&self) -> String {
-        Self::url_of(self.sentinels.iter().map(RedisSentinel::port))
-    }
-
-    /// One with sentinels at these ports.
-    fn url_of(ports: impl Iterator<Item = u16>) -> String {
-        let hosts: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
-        format!("redis+sentinel://:hunter2@{}/{}", hosts.join(","), RedisSentinel::MASTER)
-    }
-
-    /// Until the replica is the master and a sentinel says so.
-    async fn promoted(&self) -> Instant {
-        eventually("the promoted replica", FAILOVER, || async {
-            // Sentinel closes the connections of whom it promotes: an answer may fail.
-            let info = self.replica.ask::<String>("INFO replication").unwrap_or_default();
-            let named = self.sentinels[0].master_port().ok();
-            (info.contains("role:master") && named == Some(self.replica.port())).then_some(())
-        })
-        .await;
-        Instant::now()
-    }
+/// Until the replica is the master; when that was seen.
+async fn promoted(guarded: &GuardedRedis) -> Instant {
+    eventually("the promoted replica", FAILOVER, || async { guarded.is_promoted().then_some(()) }).await;
+    Instant::now()
 }
 
 fn mails() -> Vec<mailfleet_queue::NewJob> {
@@ -56,7 +26,7 @@ fn mails() -> Vec<mailfleet_queue::NewJob> {
 }
 
 /// One that holds one entry of sixty and has finished nine; all of it is on the replica.
-async fn at_work(guarded: &Guarded) -> (Consumer, mailfleet_queue::Delivery) {
+async fn at_work(guarded: &GuardedRedis) -> (Consumer, mailfleet_queue::Delivery) {
     let consumer = Queue::connect(&config(guarded.url())).unwrap().consumer(ConsumerName::for_this_process());
     consumer.queue().enqueue(mails()).await.unwrap();
     let held = claim_one(&consumer).await;
@@ -66,8 +36,8 @@ async fn at_work(guarded: &Guarded) -> (Consumer, mailfleet_queue::Delivery) {
 }
 
 /// Consumption goes on; every one of the rest comes once, and what is enqueued once more is there already.
-async fn goes_on(guarded: &Guarded, consumer: &Consumer, held: mailfleet_queue::Delivery) {
-    let since = guarded.promoted().await;
+async fn goes_on(guarded: &GuardedRedis, consumer: &Consumer, held: mailfleet_queue::Delivery) {
+    let since = promoted(guarded).await;
     let mut seen = Vec::new();
     eventually("a claim", FAILOVER, || async {
         match consumer.claim(1).await {
@@ -96,7 +66,7 @@ async fn goes_on(guarded: &Guarded, consumer: &Consumer, held: mailfleet_queue::
 
 #[tokio::test]
 async fn when_the_master_is_killed_work_goes_on_at_the_promoted_replica_within_five_seconds() {
-    let guarded = Guarded::start();
+    let guarded = guarded();
     let (consumer, held) = at_work(&guarded).await;
     let _keeper = consumer.spawn_keeper().unwrap();
     until_it_listens(&consumer).await;
@@ -109,13 +79,13 @@ async fn when_the_master_is_killed_work_goes_on_at_the_promoted_replica_within_f
 
 #[tokio::test]
 async fn when_the_master_stands_still_it_is_left_too_and_is_not_believed_when_it_moves_again() {
-    let guarded = Guarded::start();
+    let guarded = guarded();
     let (consumer, held) = at_work(&guarded).await;
     let _keeper = consumer.spawn_keeper().unwrap();
     guarded.master.pause().unwrap();
     let error = consumer.claim(1).await.unwrap_err();
     assert!(error.is_outage(), "{error}");
-    guarded.promoted().await;
+    promoted(&guarded).await;
     // It takes a while until the sentinels tell it so; until then it takes whatever work it is given, and loses it.
     guarded.master.resume().unwrap();
     goes_on(&guarded, &consumer, held).await;
@@ -123,7 +93,7 @@ async fn when_the_master_stands_still_it_is_left_too_and_is_not_believed_when_it
 
 #[tokio::test]
 async fn what_was_done_at_a_master_that_died_before_its_replica_heard_of_it_comes_again_once_and_alone() {
-    let guarded = Guarded::start();
+    let guarded = guarded();
     let (consumer, held) = at_work(&guarded).await;
     let _keeper = consumer.spawn_keeper().unwrap();
     let (lost, rest) = (consumer.claim(3).await.unwrap(), consumer.claim(100).await.unwrap());
@@ -132,7 +102,7 @@ async fn what_was_done_at_a_master_that_died_before_its_replica_heard_of_it_come
     let (numbers, entries) = (uids(&lost), entries(&lost));
     assert_eq!(consumer.done(lost).await.unwrap(), [Settled::Done; 3]);
     guarded.master.kill();
-    let since = guarded.promoted().await;
+    let since = promoted(&guarded).await;
 
     // Nobody holds them any more, so that their leases run out, and they are taken from one who is alive.
     let other = consumer.queue().consumer(ConsumerName::for_this_process());
@@ -164,17 +134,20 @@ async fn what_was_done_at_a_master_that_died_before_its_replica_heard_of_it_come
     assert_eq!(guarded.replica.ask::<u64>("XLEN mailfleet:{email:processing:0}:normal").unwrap(), 0);
 }
 
+/// Their ids in the order of their letters, in which `…-10` comes before `…-9`.
 fn entries(deliveries: &[mailfleet_queue::Delivery]) -> Vec<String> {
-    deliveries.iter().map(|delivery| delivery.entry_id().to_owned()).collect()
+    let mut ids: Vec<_> = deliveries.iter().map(|delivery| delivery.entry_id().to_owned()).collect();
+    ids.sort_unstable();
+    ids
 }
 
 #[tokio::test]
 async fn the_doorbell_is_heard_at_the_new_master_although_the_old_one_only_stands_still() {
-    let guarded = Guarded::start();
+    let guarded = guarded();
     let (consumer, held) = at_work(&guarded).await;
     until_it_listens(&consumer).await;
     guarded.master.pause().unwrap();
-    guarded.promoted().await;
+    promoted(&guarded).await;
     let mut uids = 100..;
     until_it_rings(&consumer, FAILOVER, || job(uids.next().unwrap(), Lane::Normal, "mail")).await;
     drop(held);
@@ -182,7 +155,7 @@ async fn the_doorbell_is_heard_at_the_new_master_although_the_old_one_only_stand
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_master_did_after_it_stood_still_is_not_believed_when_another_one_was_promoted_meanwhile() {
-    let guarded = Guarded::start();
+    let guarded = guarded();
     let patient = Config { response_timeout_ms: 30_000, ..config(guarded.url()) };
     let queue = Queue::connect(&patient).unwrap();
     queue.enqueue(vec![job(1, Lane::Normal, "mail")]).await.unwrap();
@@ -193,7 +166,7 @@ async fn what_a_master_did_after_it_stood_still_is_not_believed_when_another_one
         let queue = queue.clone();
         async move { queue.enqueue(vec![job(2, Lane::Normal, "mail")]).await }
     });
-    guarded.promoted().await;
+    promoted(&guarded).await;
     guarded.master.resume().unwrap();
     if let Err(error) = sent.await.unwrap() {
         assert!(error.is_outage(), "{error}");
@@ -208,10 +181,12 @@ async fn what_a_master_did_after_it_stood_still_is_not_believed_when_another_one
 
 #[tokio::test]
 async fn sentinels_that_are_away_do_not_stop_a_master_that_is_there() {
-    let guarded = Guarded::start();
+    let guarded = guarded();
     let (consumer, held) = at_work(&guarded).await;
     guarded.sentinels.iter().for_each(|sentinel| sentinel.stop().unwrap());
-    // A connection that breaks makes everybody ask who the master is.
+    // A connection that breaks makes everybody ask who the master is. One that was idle for half a second is replaced before
+    // anybody notices.
+    consumer.queue().ping().await.unwrap();
     let _: redis::Value = guarded.master.ask("CLIENT KILL TYPE normal").unwrap();
     consumer.done(vec![held]).await.unwrap_err();
     let deliveries = consumer.claim(1).await.unwrap();
@@ -221,17 +196,22 @@ async fn sentinels_that_are_away_do_not_stop_a_master_that_is_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_that_hang_cost_one_wait_and_do_not_slow_down_what_works() {
-    let guarded = Guarded::start();
+    let guarded = guarded();
     let doors: Vec<_> = guarded.sentinels.iter().map(|one| Proxy::start(one.port()).unwrap()).collect();
-    let url = Guarded::url_of(doors.iter().map(Proxy::port));
+    let url = guarded.url_at(doors.iter().map(Proxy::port));
     let queue = Queue::connect(&Config { response_timeout_ms: 1_800, ..config(url) }).unwrap();
     queue.ping().await.unwrap();
     for door in &doors {
         door.set(ProxyMode::HalfOpen);
     }
-    // A connection that breaks makes everybody ask who the master is.
-    let _: redis::Value = guarded.master.ask("CLIENT KILL TYPE normal").unwrap();
-    queue.ping().await.unwrap_err();
+    // A connection that breaks makes everybody ask who the master is. One that was idle for half a second is replaced before
+    // anybody notices.
+    eventually("a call that meets it", SOON, || async {
+        queue.ping().await.ok()?;
+        let _: redis::Value = guarded.master.ask("CLIENT KILL TYPE normal").unwrap();
+        queue.ping().await.err()
+    })
+    .await;
     let at_once = (0..4).map(|_| {
         tokio::spawn({
             let queue = queue.clone();
@@ -253,7 +233,7 @@ async fn sentinels_that_hang_cost_one_wait_and_do_not_slow_down_what_works() {
 
 #[tokio::test]
 async fn sentinels_that_are_not_there_at_the_start_are_an_outage_until_they_come() {
-    let guarded = Guarded::start();
+    let guarded = guarded();
     guarded.sentinels.iter().for_each(|sentinel| sentinel.stop().unwrap());
     let consumer = Queue::connect(&config(guarded.url())).unwrap().consumer(ConsumerName::for_this_process());
     let _keeper = consumer.spawn_keeper().unwrap();
@@ -279,7 +259,7 @@ async fn what_is_wrong_with_sentinels_is_said_with_the_remedy_and_never_a_passwo
     assert_eq!(not_one.class(), Class::Fault, "{not_one}");
     assert!(not_one.to_string().contains("this is no sentinel"), "{not_one}");
 
-    let guarded = Guarded::start();
+    let guarded = guarded();
     let unknown = error(guarded.url().replace("mymaster", "yourmaster")).await;
     assert_eq!(unknown.class(), Class::Fault, "{unknown}");
     assert!(unknown.to_string().contains("no master called yourmaster"), "{unknown}");

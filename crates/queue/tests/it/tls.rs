@@ -89,3 +89,36 @@ async fn an_authority_that_cannot_be_used_is_refused_before_anything_is_connecte
     // It would give a feeling of safety that is not there.
     assert!(refused("redis://h", certificates.ca()).contains("rediss"));
 }
+
+/// What is said of a server that is spoken to in a way that it does not understand.
+async fn misunderstood(scheme: &str, port: u16) -> String {
+    let path = if scheme.ends_with("sentinel") { "/m" } else { "" };
+    let url = format!("{scheme}://u:hunter2@127.0.0.1:{port}{path}");
+    let config = Config { response_timeout_ms: 600, ..config(url) };
+    let error = Queue::connect(&config).unwrap().ping().await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("cannot ping: Redis at 127.0.0.1:{port}: ")), "{text}");
+    assert!(!text.contains('\n') && !text.contains("hunter2"), "{text}");
+    assert!(error.remedy().is_none_or(|remedy| text.ends_with(&format!("; {remedy}"))), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn tls_spoken_to_a_port_without_it_or_the_other_way_round_is_said_with_what_to_write_in_the_url() {
+    let certificates = Certificates::good().unwrap();
+    let redis = RedisServer::start_tls(&certificates).unwrap();
+    // To Redis a greeting of TLS is a line that has not ended, unless there is a line feed in it by chance. So here is one
+    // that surely waits for its end.
+    let mute = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mute = mute.local_addr().map(|address| (address.port(), mute)).unwrap();
+    for kind in ["", "+sentinel", "+cluster"] {
+        for port in [redis.port(), mute.0] {
+            let text = misunderstood(&format!("rediss{kind}"), port).await;
+            assert!(text.contains("does not speak TLS: write redis"), "{text}");
+        }
+        let text = misunderstood(&format!("redis{kind}"), redis.tls_port().unwrap()).await;
+        assert!(text.contains("speaks TLS: write rediss"), "{text}");
+        let text = misunderstood(&format!("redis{kind}"), mute.0).await;
+        assert!(!text.contains("TLS"), "{text}");
+    }
+}

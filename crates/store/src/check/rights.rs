@@ -84,6 +84,11 @@ async fn roles(client: &Client, findings: &mut Vec<Finding>) -> Result<String> {
 }
 
 async fn privileges(client: &Client, tables: &Tables, findings: &mut Vec<Finding>) -> Result<()> {
+    // Names are asked for as they stand in SQL, with their quotes: to_regclass gives NULL for a table that is not there,
+    // which is another finding.
+    const SQL: &str = "SELECT need.role, need.relation, need.privilege \
+         FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS need (role, relation, privilege, place) \
+         WHERE NOT has_table_privilege(need.role::name, to_regclass(need.relation), need.privilege) ORDER BY need.place";
     let needs = [
         (tables.content.as_str(), "SELECT, INSERT, UPDATE"),
         (tables.messages.as_str(), "SELECT, INSERT, UPDATE"),
@@ -94,20 +99,23 @@ async fn privileges(client: &Client, tables: &Tables, findings: &mut Vec<Finding
         ("mailfleet.email_accounts", "SELECT"),
         ("mailfleet.tenant_domains", "SELECT"),
     ];
+    let (mut of, mut on, mut what) = (Vec::new(), Vec::new(), Vec::new());
     for role in ["mailfleet_writer", "mailfleet_maintenance"] {
         for (table, rights) in needs {
             for right in rights.split(", ") {
-                // Quoted names as text: to_regclass gives NULL for a table that is not there, which is another finding.
-                const SQL: &str = "SELECT has_table_privilege($1::name, to_regclass($2), $3)";
-                let row = client.query_one(SQL, &[&role, &table, &right]).await.map_err(failed)?;
-                if row.try_get::<_, Option<bool>>(0).map_err(failed)? == Some(false) {
-                    findings.push(Finding::error(
-                        format!("the role {role} may not {right} on {table}"),
-                        format!("GRANT {right} ON {table} TO {role}"),
-                    ));
-                }
+                of.push(role);
+                on.push(table);
+                what.push(right);
             }
         }
+    }
+    for row in client.query(SQL, &[&of, &on, &what]).await.map_err(failed)? {
+        let text = |column: usize| row.try_get::<_, String>(column).map_err(failed);
+        let (role, table, right) = (text(0)?, text(1)?, text(2)?);
+        findings.push(Finding::error(
+            format!("the role {role} may not {right} on {table}"),
+            format!("GRANT {right} ON {table} TO {role}"),
+        ));
     }
     Ok(())
 }

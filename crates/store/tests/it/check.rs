@@ -1,5 +1,5 @@
 use mailfleet_store::{Finding, Level, Store};
-use mailfleet_testkit::PostgresServer;
+use mailfleet_testkit::{PostgresServer, Proxy};
 
 use crate::support::{World, store};
 
@@ -74,4 +74,44 @@ async fn a_damaged_table_and_a_missing_right_are_named() {
     let granting = errors.iter().find(|error| error.remedy.starts_with("GRANT INSERT")).unwrap();
     world.sql(&granting.remedy);
     assert!(!says(&findings(&world.store, Level::Error).await, "may not INSERT"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_the_database_takes_a_few_round_trips_and_not_some_for_each_right() {
+    let world = World::new().await;
+    let proxy = Proxy::start(world.server.port()).unwrap();
+    let near = format!(":{}/", world.server.port());
+    assert!(world.url.contains(&near), "{}", world.url);
+    let store = store(&world.url.replace(&near, &format!(":{}/", proxy.port())));
+    store.require_schema().await.unwrap();
+    let seen = proxy.requests();
+    println!("{seen} round trips");
+    assert!((1..=60).contains(&seen), "{seen} round trips");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_missing_right_of_every_role_is_named_with_its_grant() {
+    let world = World::new().await;
+    let named = async || {
+        let errors = findings(&world.store, Level::Error).await;
+        let rights = errors.iter().filter(|error| error.found.contains(" may not "));
+        rights.map(|error| (error.found.clone(), error.remedy.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(named().await, []);
+    // A table that is not there is another finding.
+    world.sql(
+        "REVOKE ALL ON ALL TABLES IN SCHEMA public, mailfleet FROM mailfleet_writer, mailfleet_maintenance; \
+         GRANT SELECT ON mailfleet.schema_history TO mailfleet_writer, mailfleet_maintenance; DROP TABLE attachments",
+    );
+    let missing = named().await;
+    assert_eq!(missing.len(), 34, "{missing:#?}");
+    let words = (
+        "the role mailfleet_maintenance may not SELECT on mailfleet.tenant_domains",
+        "GRANT SELECT ON mailfleet.tenant_domains TO mailfleet_maintenance",
+    );
+    assert!(missing.contains(&(words.0.to_owned(), words.1.to_owned())), "{missing:#?}");
+    for (_, remedy) in missing {
+        world.sql(&remedy);
+    }
+    assert_eq!(named().await, []);
 }

@@ -24,10 +24,19 @@ const AFTER_ERROR: Duration = Duration::from_millis(10);
 /// One direction is at its end, because the connection is.
 struct Closed;
 
-/// Accepts until it is dropped.
-pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) {
+/// For all connections of a proxy.
+pub(super) fn room() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(MAX_CONNECTIONS))
+}
+
+/// Accepts until it is dropped, and passes on to `target`.
+pub(super) async fn serve(
+    listener: std::net::TcpListener,
+    target: u16,
+    shared: Arc<Shared>,
+    room: Arc<Semaphore>,
+) {
     let Ok(listener) = TcpListener::from_std(listener) else { return };
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok((client, _)) = listener.accept().await else {
             tokio::time::sleep(AFTER_ERROR).await;
@@ -43,7 +52,7 @@ pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) 
         let shared = Arc::clone(&shared);
         tokio::spawn(async move {
             shared.connections.fetch_add(1, Ordering::Relaxed);
-            carry(client, &shared, state, now.generation).await;
+            carry(client, target, &shared, state, now.generation).await;
             shared.connections.fetch_sub(1, Ordering::Relaxed);
             drop(permit);
         });
@@ -51,13 +60,19 @@ pub(super) async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) 
 }
 
 /// Carries one connection to its end.
-async fn carry(client: TcpStream, shared: &Shared, mut state: watch::Receiver<State>, generation: u64) {
+async fn carry(
+    client: TcpStream,
+    target: u16,
+    shared: &Shared,
+    mut state: watch::Receiver<State>,
+    generation: u64,
+) {
     let server = if state.borrow().mode == Mode::HalfOpen {
         // Nobody is behind it. It ends with the mode, or when the client gives up.
         None
     } else {
         let connected = tokio::select! {
-            connected = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.target)) => connected,
+            connected = TcpStream::connect((Ipv4Addr::LOCALHOST, target)) => connected,
             _ = state.wait_for(|state| state.generation != generation) => return,
         };
         match connected {
@@ -127,7 +142,8 @@ async fn replies(mut back: Direction<'_>, answers: &Answers) -> Result<(), Close
             return Err(Closed);
         }
         answers.awaited.store(false, Ordering::Relaxed);
-        back.pass_on(&chunk[..length]).await?;
+        let seen = back.shared.as_seen(&chunk[..length]);
+        back.pass_on(&seen).await?;
     }
     back.finish().await
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mailfleet_testkit::{Cut, Proxy, ProxyMode, RedisServer, eventually_blocking};
+use mailfleet_testkit::{Cut, Proxy, ProxyMode, RedisCluster, RedisServer, eventually_blocking};
 
 use crate::PATIENCE;
 
@@ -200,6 +200,39 @@ async fn a_cut_before_the_reply_lets_the_server_work_and_the_client_learn_nothin
     let stored: u64 = redis::cmd("GET").arg("n").query_async(&mut redis.connection().await).await.unwrap();
     assert_eq!(stored, 2, "it was done");
     assert!(!proxy.is_armed());
+}
+
+#[tokio::test]
+async fn the_nodes_of_a_cluster_are_seen_at_the_proxys_ports_alone_and_cut_off_as_one() {
+    let nodes = RedisCluster::start(3, 0, &[]).unwrap().into_nodes();
+    let real: Vec<u16> = nodes.iter().map(RedisServer::port).collect();
+    let proxy = Proxy::start_before_cluster(&real).unwrap();
+    let mut through = Vec::new();
+    for port in proxy.ports() {
+        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+        through.push(client.get_multiplexed_async_connection().await.unwrap());
+    }
+    // Where they say that the slots are, and where the one of this key is.
+    for connection in &mut through {
+        let slots: redis::Value = redis::cmd("CLUSTER").arg("SLOTS").query_async(connection).await.unwrap();
+        let said = format!("{slots:?}");
+        let tells = |port: &u16| said.contains(&format!("int({port})"));
+        assert!(proxy.ports().iter().all(tells) && !real.iter().any(tells), "{said}");
+        let found: Result<Option<String>, _> = redis::cmd("GET").arg("k").query_async(connection).await;
+        if let Err(moved) = found {
+            let (address, _) = moved.redirect_node().unwrap();
+            let port: u16 = address.rsplit_once(':').unwrap().1.parse().unwrap();
+            assert!(proxy.ports().contains(&port), "{moved}");
+        }
+    }
+    // What is cut is counted over all of them.
+    proxy.cut_at(2, Cut::BeforeRequest);
+    let ping = async |connection: &mut redis::aio::MultiplexedConnection| {
+        redis::cmd("PING").query_async::<String>(connection).await.is_ok()
+    };
+    assert!(ping(&mut through[0]).await);
+    assert!(!ping(&mut through[1]).await);
+    assert!(!ping(&mut through[2]).await && !ping(&mut through[0]).await, "nobody goes on");
 }
 
 #[test]

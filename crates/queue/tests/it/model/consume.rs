@@ -40,23 +40,44 @@ impl World {
     /// Which lanes give how many is a matter of their weights, and of chance. All else is not: within a lane the one that
     /// runs alone, then what was taken before, then what is new, oldest first; no more than one that runs alone; nothing
     /// of a paused lane; and as many as there are.
+    ///
+    /// With several partitions a claim asks each of them several times, and what comes with one answer may leave the place
+    /// for what runs alone to another one, which comes with a later answer: one that is out of crashes waits among those that
+    /// run alone, and is not run; one that was held alone may come again as a new one, when its group was lost.
     fn is_a_fair_claim(&self, by: usize, max: usize, deliveries: &[Delivery]) -> Check {
-        let room = self.workers[by].has_room_alone();
+        let worker = &self.workers[by];
+        let room = worker.has_room_alone();
+        let is_asked_again = self.queue.config().partitions > 1;
+        let was_held_alone = |delivery: &&Delivery| {
+            let entry = Entry::parse(delivery.lane(), delivery.entry_id());
+            entry.and_then(|entry| worker.held.get(&entry)).is_some_and(|holding| holding.alone)
+        };
+        let out_of_crashes =
+            deliveries.iter().filter(|delivery| delivery.run_alone() && delivery.exhausted_crashes()).count();
+        let freed = deliveries.iter().filter(was_held_alone).count();
+        let may_come_later = is_asked_again && out_of_crashes + freed > 0;
         let mut alone_taken = 0;
         let mut left = 0;
         let mut alone_in_untouched = 0;
         for lane in Lane::ALL.into_iter().filter(|lane| !self.paused.contains(lane)) {
             let of_lane = deliveries.iter().filter(|delivery| delivery.lane() == lane);
-            let mut got: Vec<Entry> =
+            let got: Vec<Entry> =
                 of_lane.filter_map(|delivery| Entry::parse(lane, delivery.entry_id())).collect();
             let ready = |live: &Live, alone| live.place == Place::Ready && (live.count >= 2) == alone;
             let alone = self.model.entries(lane, |live| ready(live, true));
             let first_is_alone = got.first().is_some_and(|first| alone.contains(first));
-            if first_is_alone {
-                ensure!(got.first() == alone.first(), "the oldest that runs alone in {lane} comes first");
-                got.remove(0);
-                alone_taken += 1;
-            } else if !alone.is_empty() {
+            let (alone_got, got): (Vec<Entry>, Vec<Entry>) =
+                got.into_iter().partition(|entry| alone.contains(entry));
+            ensure!(
+                alone.starts_with(&alone_got),
+                "the oldest that run alone in {lane} come first: {alone:?}, not {alone_got:?}"
+            );
+            alone_taken += alone_got.len();
+            ensure!(
+                alone_got.is_empty() || first_is_alone || may_come_later,
+                "one that runs alone in {lane} goes before all else"
+            );
+            if alone_got.is_empty() && !alone.is_empty() {
                 // It may only be passed over where another lane's was taken.
                 alone_in_untouched += got.len() + usize::from(deliveries.len() < max);
             }
@@ -67,9 +88,14 @@ impl World {
         }
         let paused = deliveries.iter().find(|delivery| self.paused.contains(&delivery.lane()));
         ensure!(paused.is_none(), "{paused:?} of a paused lane");
-        ensure!(alone_taken <= usize::from(room), "{alone_taken} that run alone, with room for one: {room}");
+        let places = usize::from(room) + if is_asked_again { freed } else { 0 };
+        let most = if is_asked_again && places > 0 { places + out_of_crashes } else { places };
         ensure!(
-            !room || alone_taken == 1 || alone_in_untouched == 0,
+            alone_taken <= most,
+            "{alone_taken} that run alone, {out_of_crashes} of them out of crashes, with room for {places}"
+        );
+        ensure!(
+            !room || alone_taken > 0 || alone_in_untouched == 0,
             "one that runs alone was passed over: {deliveries:?}"
         );
         ensure!(deliveries.len() <= max, "{} of at most {max}", deliveries.len());

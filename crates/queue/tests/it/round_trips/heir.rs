@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mailfleet_model::Lane;
 use mailfleet_queue::{Config, ConsumerName, Delivery, Enqueued, Queue};
 use redis::aio::MultiplexedConnection;
-use redis::{FromRedisValue, Value};
+use redis::{AsyncConnectionConfig, FromRedisValue, Value};
 
 use super::Case;
 use super::books::{Books, Letter};
@@ -16,15 +16,24 @@ use crate::fixture::SOON;
 
 /// A way to Redis that nobody cuts.
 pub struct Admin {
-    connection: MultiplexedConnection,
+    /// By the ports of the servers.
+    connections: Vec<(u16, MultiplexedConnection)>,
     queue: String,
 }
 
 impl Admin {
     pub async fn new(case: &Case) -> Self {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{}", case.redis)).unwrap();
-        let connection = client.get_multiplexed_async_connection().await.unwrap();
-        Self { connection, queue: case.name.clone() }
+        let mut connections = Vec::new();
+        for port in &case.redis {
+            let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
+            // Half a second, as the client library has it, is too short with so many at once.
+            let patient = AsyncConnectionConfig::new()
+                .set_connection_timeout(Some(SOON))
+                .set_response_timeout(Some(SOON));
+            let connection = client.get_multiplexed_async_connection_with_config(&patient).await.unwrap();
+            connections.push((*port, connection));
+        }
+        Self { connections, queue: case.name.clone() }
     }
 
     async fn run<T: FromRedisValue>(&self, line: &str) -> Result<T, redis::RedisError> {
@@ -33,7 +42,25 @@ impl Admin {
         words.for_each(|word| {
             command.arg(word);
         });
-        command.query_async(&mut self.connection.clone()).await
+        let answer = command.query_async(&mut self.connections[0].1.clone()).await;
+        // Of a cluster another node may have the key.
+        let moved = answer.as_ref().err().and_then(redis::RedisError::redirect_node);
+        let Some((address, _)) = moved else { return answer };
+        let is_there = |(port, _): &&(u16, _)| address.ends_with(&format!(":{port}"));
+        let (_, node) = self.connections.iter().find(is_there).unwrap();
+        command.query_async(&mut node.clone()).await
+    }
+
+    /// The keys of the queue, on all servers.
+    async fn keys(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        for (_, server) in &self.connections {
+            let pattern = format!("mailfleet:{{{}:*", self.queue);
+            let keys: Vec<String> =
+                redis::cmd("KEYS").arg(pattern).query_async(&mut server.clone()).await.unwrap();
+            all.extend(keys);
+        }
+        all
     }
 
     fn lanes(&self) -> impl Iterator<Item = String> {
@@ -134,8 +161,7 @@ impl Admin {
     /// What is left over of the work, as far as it should not be.
     async fn left_over(&self, living: &str) -> Vec<String> {
         let mut found = Vec::new();
-        let keys: Vec<String> = self.run(&format!("KEYS mailfleet:{{{}:*", self.queue)).await.unwrap();
-        for key in keys {
+        for key in self.keys().await {
             let name = key.rsplit_once("}:").unwrap().1;
             let count = match name {
                 "high" | "normal" | "low" => {
@@ -174,7 +200,7 @@ impl Admin {
 /// Brings everything to its end by the means of every day. Where it is `blind` it does not ask what is live, and repeats
 /// what may have been done already.
 pub async fn finish(case: &Case, books: &mut Books, blind: bool) {
-    let (queue, admin) = (case.queue(case.redis), Admin::new(case).await);
+    let (queue, admin) = (case.queue(&case.redis), Admin::new(case).await);
     once_each(case, &admin).await;
     if books.has_odd_ones && !books.unknown_ended {
         assert_eq!(admin.end_the_unknown().await, 1, "{}: entries of a version to come", case.name);
@@ -219,7 +245,7 @@ async fn once_each(case: &Case, admin: &Admin) {
 
 /// Has more than one entry of the same account, in each partition, where one is the most.
 async fn be_refused(case: &Case) {
-    let strict = Config { account_max_entries: 1, ..case.config(case.redis) };
+    let strict = Config { account_max_entries: 1, ..case.config(&case.redis) };
     let strict = Queue::connect(&strict).unwrap();
     for account in 0..2 {
         // Numbers beyond those of the life, twelve apart: of one account and one lane, which is not the high one.
