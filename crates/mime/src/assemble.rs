@@ -1,5 +1,5 @@
 //! From parts to what people see: the text, the HTML, and the attachments. Every leaf ends as one of them;
-//! preambles and epilogues, which readers are told to ignore (RFC 2046 section 5.1.1), as none.
+//! preambles and epilogues are kept beside them ([`stray`](crate::stray)).
 
 use memchr::memmem;
 
@@ -10,6 +10,7 @@ use crate::filename;
 use crate::header;
 use crate::mail::Attachment;
 use crate::parse::opaque;
+use crate::stray::{Place, Stray};
 use crate::structure::{Part, Role};
 use crate::transfer::{self, Encoding};
 use crate::words::Decoder;
@@ -21,6 +22,7 @@ pub(crate) struct Assembled {
     pub(crate) text: Option<String>,
     pub(crate) html: Option<String>,
     pub(crate) attachments: Vec<Attachment>,
+    pub(crate) stray: Vec<Stray>,
     /// Index into `attachments` of the machine-readable reports and returned mails.
     pub(crate) reports: Vec<usize>,
 }
@@ -58,9 +60,10 @@ pub(crate) fn assemble(parts: &[Part<'_>], decoder: &mut Decoder) -> Assembled {
         match part.role {
             Role::Leaf => leaf(part, parent, &mut body, decoder),
             Role::Opaque => body.attachments.push(opaque(part.body)),
-            // Outside every part: named as a defect where it was found.
-            Role::Epilogue => {}
-            Role::Container if has_children.get(index) == Some(&true) || index == 0 && parts.len() > 1 => {}
+            Role::Epilogue => body.stray.extend(Stray::read(Place::Epilogue, part.body, decoder)),
+            Role::Container if has_children.get(index) == Some(&true) => {
+                body.stray.extend(Stray::read(Place::Preamble, part.body, decoder));
+            }
             Role::Container => {
                 decoder.found.note(Defect::BoundaryNotFound);
                 leaf(part, parent, &mut body, decoder);

@@ -32,7 +32,7 @@ pub enum Defect {
     BoundaryNotFound,
     /// A multipart that is not closed.
     UnclosedMultipart,
-    /// Text behind the last part of a multipart. It is named here and left out: it belongs to no part.
+    /// Content before the first or behind the last part of a multipart; kept in [`Mail::stray`](crate::Mail::stray).
     StrayText,
     /// base64 with characters that do not belong there, or cut short; decoded leniently.
     BadBase64,

@@ -31,6 +31,8 @@ pub struct Report {
     pub html: Option<String>,
     /// Everything that is neither text nor HTML.
     pub attachments: Vec<AttachmentReport>,
+    /// What the mail holds outside its parts.
+    pub stray: Vec<StrayReport>,
     /// What kind of mail this is.
     pub message_type: &'static str,
     /// What a delivery report, complaint or automatic reply says.
@@ -56,6 +58,15 @@ pub struct AttachmentReport {
     pub disposition: &'static str,
     /// Content-ID without angle brackets.
     pub content_id: Option<String>,
+}
+
+/// What stood before the first or behind the last part of a multipart.
+#[derive(Debug, Clone, Serialize)]
+pub struct StrayReport {
+    /// `preamble` or `epilogue`.
+    pub place: &'static str,
+    /// What stood there.
+    pub text: String,
 }
 
 /// What is reported about the mail's recipients.
@@ -106,6 +117,11 @@ impl Report {
             text_source: mail.text_source.as_str(),
             html: mail.html.clone(),
             attachments: mail.attachments.iter().map(AttachmentReport::new).collect(),
+            stray: mail
+                .stray
+                .iter()
+                .map(|stray| StrayReport { place: stray.place.as_str(), text: stray.text.clone() })
+                .collect(),
             message_type: mail.message_type.as_str(),
             bounce: bounce(mail),
             defects: parsed.defects.iter().map(ToString::to_string).collect(),

@@ -42,6 +42,7 @@ mod peek;
 mod reason;
 mod report;
 mod status;
+mod stray;
 mod structure;
 mod transfer;
 mod words;
@@ -53,3 +54,4 @@ pub use mail::{Address, Attachment, Bounce, BounceKind, Mail, MessageType, Parse
 pub use parse::parse;
 pub use peek::{Peek, peek};
 pub use reason::Reason;
+pub use stray::{Place, Stray};

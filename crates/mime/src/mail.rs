@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::defect::Defect;
 use crate::html;
 use crate::reason::Reason;
+use crate::stray::Stray;
 use mailfleet_model::Disposition;
 
 /// The outcome of [`parse`](crate::parse): always a mail, and what was wrong with it.
@@ -223,6 +224,8 @@ pub struct Mail {
     pub headers: Vec<(String, String)>,
     /// Everything that is neither text nor HTML, in the mail's order.
     pub attachments: Vec<Attachment>,
+    /// What the mail holds outside its parts, in its order; no attachment, since no reader shows it as one.
+    pub stray: Vec<Stray>,
     /// What kind of mail this is.
     pub message_type: MessageType,
     /// What a delivery report or a complaint says; `None` unless this is one.

@@ -29,10 +29,11 @@ pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
         structure::read(&raw, limits, &mut decoder.found)
     };
     decoder.hint = parts.iter().find_map(|part| part.ctype.token("charset")).unwrap_or_default().to_owned();
-    let Assembled { text, html, attachments, reports } = assemble::assemble(&parts, &mut decoder);
+    let Assembled { text, html, attachments, stray, reports } = assemble::assemble(&parts, &mut decoder);
     let fields = parts.first().map(|part| part.fields.as_slice()).unwrap_or_default();
     let mut mail = facts(fields, limits, &mut decoder);
     mail.attachments = attachments;
+    mail.stray = stray;
     let has = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
     mail.text_source = match (has(&text), has(&html)) {
         (true, _) => TextSource::Plain,
@@ -67,17 +68,17 @@ pub(crate) fn prepare(raw: &[u8]) -> Cow<'_, [u8]> {
 fn undivided<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec<Part<'a>> {
     let block = header::read(raw, 0, limits, found, |_| false);
     let body = raw.get(block.body_at..).unwrap_or_default();
-    let part = |fields, mime_type: &str, body, role| Part {
+    let part = |fields, mime_type: &str, body, parent, role| Part {
         fields,
         mime_type: mime_type.to_owned(),
         ctype: Parameterised::default(),
         body,
-        parent: None,
+        parent,
         role,
     };
     vec![
-        part(block.fields, "multipart/mixed", &raw[..0], Role::Container),
-        part(Vec::new(), "application/octet-stream", body, Role::Opaque),
+        part(block.fields, "multipart/mixed", &raw[..0], None, Role::Container),
+        part(Vec::new(), "application/octet-stream", body, Some(0), Role::Opaque),
     ]
 }
 
@@ -134,6 +135,7 @@ fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
         text_source: TextSource::None,
         headers,
         attachments: Vec::new(),
+        stray: Vec::new(),
         message_type: MessageType::Email,
         bounce: None,
         original_message_id: None,
