@@ -6,8 +6,10 @@ use memchr::memmem;
 use crate::charsets;
 use crate::content_type::Parameterised;
 use crate::defect::Defect;
+use crate::enclosed::{self, Enclosed};
 use crate::filename;
 use crate::header;
+use crate::limits::Limits;
 use crate::mail::Attachment;
 use crate::parse::opaque;
 use crate::stray::{Place, Stray};
@@ -47,79 +49,108 @@ pub(crate) const RETURNED: &[&str] = &[
 ];
 
 /// Puts the parts together.
-pub(crate) fn assemble(parts: &[Part<'_>], decoder: &mut Decoder) -> Assembled {
-    let mut body = Assembled::default();
-    let mut has_children = vec![false; parts.len()];
-    for parent in parts.iter().filter(|part| part.role != Role::Epilogue).filter_map(|part| part.parent) {
-        if let Some(flag) = has_children.get_mut(parent) {
-            *flag = true;
-        }
-    }
-    for (index, part) in parts.iter().enumerate() {
-        let parent = part.parent.and_then(|parent| parts.get(parent));
-        match part.role {
-            Role::Leaf => leaf(part, parent, &mut body, decoder),
-            Role::Opaque => body.attachments.push(opaque(part.body)),
-            Role::Epilogue => body.stray.extend(Stray::read(Place::Epilogue, part.body, decoder)),
-            Role::Container if has_children.get(index) == Some(&true) => {
-                body.stray.extend(Stray::read(Place::Preamble, part.body, decoder));
-            }
-            Role::Container => {
-                decoder.found.note(Defect::BoundaryNotFound);
-                leaf(part, parent, &mut body, decoder);
-            }
-        }
-    }
+pub(crate) fn assemble(parts: &[Part<'_>], limits: &Limits, decoder: &mut Decoder) -> Assembled {
+    let mut assembler = Assembler { body: Assembled::default(), limits, enclosed: Enclosed::default() };
+    assembler.parts(parts, decoder);
+    let Assembler { mut body, enclosed, .. } = assembler;
+    enclosed.stand_in(&mut body);
     body
 }
 
-fn leaf(part: &Part<'_>, parent: Option<&Part<'_>>, body: &mut Assembled, decoder: &mut Decoder) {
-    let encoding = header::first(&part.fields, "content-transfer-encoding")
-        .map(|raw| decoder.text(raw))
-        .map_or(Encoding::Lines, |value| Encoding::from_header(&value, &mut decoder.found));
-    let disposition = header::first(&part.fields, "content-disposition").map(Parameterised::read);
-    // A named file behind the text is an attachment even where the sender says `inline` (Apple Mail does).
-    let is_attachment = disposition.as_ref().is_some_and(|d| {
-        let named_inline = d.value.starts_with("inline") && d.token("filename").is_some();
-        d.value.starts_with("attachment") || named_inline && body.text.is_some()
-    });
-    // A multipart that cannot be taken apart is shown as the text it is.
-    let undivided = part.mime_type.starts_with("multipart/");
-    let content = encoding.decode(part.body, &mut decoder.found);
-    if !is_attachment && (part.mime_type == "text/plain" || undivided) {
-        let text = text(&content, part.ctype.token("charset").unwrap_or_default(), decoder);
-        join(&mut body.text, &text);
-        return;
+/// The body as it grows.
+pub(crate) struct Assembler<'l> {
+    pub(crate) body: Assembled,
+    pub(crate) limits: &'l Limits,
+    pub(crate) enclosed: Enclosed,
+}
+
+impl Assembler<'_> {
+    /// Adds these parts.
+    pub(crate) fn parts(&mut self, parts: &[Part<'_>], decoder: &mut Decoder) {
+        let mut has_children = vec![false; parts.len()];
+        let inside = parts.iter().filter(|part| part.role != Role::Epilogue);
+        for parent in inside.filter_map(|part| part.parent) {
+            if let Some(flag) = has_children.get_mut(parent) {
+                *flag = true;
+            }
+        }
+        for (index, part) in parts.iter().enumerate() {
+            let parent = part.parent.and_then(|parent| parts.get(parent));
+            match part.role {
+                Role::Leaf => self.leaf(part, parent, decoder),
+                Role::Opaque => self.body.attachments.push(opaque(part.body)),
+                Role::Epilogue => self.body.stray.extend(Stray::read(Place::Epilogue, part.body, decoder)),
+                Role::Container if has_children.get(index) == Some(&true) => {
+                    self.body.stray.extend(Stray::read(Place::Preamble, part.body, decoder));
+                }
+                Role::Container => {
+                    decoder.found.note(Defect::BoundaryNotFound);
+                    self.leaf(part, parent, decoder);
+                }
+            }
+        }
     }
-    if !is_attachment && part.mime_type == "text/html" {
-        let label = part.ctype.token("charset").map(str::to_owned);
-        let label = label.or_else(|| meta_charset(&content)).unwrap_or_default();
-        let html = text(&content, &label, decoder);
-        join(&mut body.html, &html);
-        return;
+
+    fn leaf(&mut self, part: &Part<'_>, parent: Option<&Part<'_>>, decoder: &mut Decoder) {
+        let encoding = header::first(&part.fields, "content-transfer-encoding")
+            .map(|raw| decoder.text(raw))
+            .map_or(Encoding::Lines, |value| Encoding::from_header(&value, &mut decoder.found));
+        let disposition = header::first(&part.fields, "content-disposition").map(Parameterised::read);
+        // A named file behind the text is an attachment even where the sender says `inline` (Apple Mail does).
+        let is_attachment = disposition.as_ref().is_some_and(|d| {
+            let named_inline = d.value.starts_with("inline") && d.token("filename").is_some();
+            d.value.starts_with("attachment") || named_inline && self.body.text.is_some()
+        });
+        // A multipart that cannot be taken apart is shown as the text it is.
+        let undivided = part.mime_type.starts_with("multipart/");
+        let content = encoding.decode(part.body, &mut decoder.found);
+        if !is_attachment && (part.mime_type == "text/plain" || undivided) {
+            let text = text(&content, part.ctype.token("charset").unwrap_or_default(), decoder);
+            join(&mut self.body.text, &text);
+            return;
+        }
+        if !is_attachment && part.mime_type == "text/html" {
+            let label = part.ctype.token("charset").map(str::to_owned);
+            let label = label.or_else(|| meta_charset(&content)).unwrap_or_default();
+            let html = text(&content, &label, decoder);
+            join(&mut self.body.html, &html);
+            return;
+        }
+        let name = disposition
+            .as_ref()
+            .and_then(|d| d.text("filename", decoder).or_else(|| d.text("name", decoder)))
+            .or_else(|| part.ctype.text("name", decoder))
+            .or_else(|| part.ctype.text("filename", decoder));
+        let content_id = header::first(&part.fields, "content-id")
+            .map(|raw| decoder.text(raw).trim_matches(['<', '>', ' ']).to_owned())
+            .filter(|id| !id.is_empty());
+        let inline = match &disposition {
+            Some(d) => d.value.starts_with("inline"),
+            None => {
+                content_id.is_some() && parent.is_some_and(|parent| parent.mime_type == "multipart/related")
+            }
+        };
+        if REPORTS.iter().chain(RETURNED).any(|report| *report == part.mime_type) {
+            self.body.reports.push(self.body.attachments.len());
+        }
+        self.add(
+            Attachment {
+                filename: name.and_then(|name| filename::sanitise(&name, &mut decoder.found)),
+                mime_type: part.mime_type.clone(),
+                content,
+                disposition: if inline { Disposition::Inline } else { Disposition::Attachment },
+                content_id,
+            },
+            decoder,
+        );
     }
-    let name = disposition
-        .as_ref()
-        .and_then(|d| d.text("filename", decoder).or_else(|| d.text("name", decoder)))
-        .or_else(|| part.ctype.text("name", decoder))
-        .or_else(|| part.ctype.text("filename", decoder));
-    let content_id = header::first(&part.fields, "content-id")
-        .map(|raw| decoder.text(raw).trim_matches(['<', '>', ' ']).to_owned())
-        .filter(|id| !id.is_empty());
-    let inline = match &disposition {
-        Some(d) => d.value.starts_with("inline"),
-        None => content_id.is_some() && parent.is_some_and(|parent| parent.mime_type == "multipart/related"),
-    };
-    if REPORTS.iter().chain(RETURNED).any(|report| *report == part.mime_type) {
-        body.reports.push(body.attachments.len());
+
+    /// Adds an attachment, and behind it what it encloses.
+    fn add(&mut self, attachment: Attachment, decoder: &mut Decoder) {
+        let index = self.body.attachments.len();
+        self.body.attachments.push(attachment);
+        enclosed::open(self, index, decoder);
     }
-    body.attachments.push(Attachment {
-        filename: name.and_then(|name| filename::sanitise(&name, &mut decoder.found)),
-        mime_type: part.mime_type.clone(),
-        content,
-        disposition: if inline { Disposition::Inline } else { Disposition::Attachment },
-        content_id,
-    });
 }
 
 fn text(content: &[u8], charset: &str, decoder: &mut Decoder) -> String {

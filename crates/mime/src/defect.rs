@@ -48,6 +48,8 @@ pub enum Defect {
     NulRemoved,
     /// A Date that cannot be read or lies outside 1970..2100.
     BadDate(String),
+    /// A winmail.dat that is none or ends early; what could be read of it is listed.
+    BadTnef,
     /// No From field, or none with an address.
     NoFrom,
     /// A file name with a path or control characters; cleaned.
@@ -81,6 +83,7 @@ impl Defect {
             Self::BadCharset(_) => "bad-charset",
             Self::NulRemoved => "nul-removed",
             Self::BadDate(_) => "bad-date",
+            Self::BadTnef => "bad-tnef",
             Self::NoFrom => "no-from",
             Self::UnsafeFilename(_) => "unsafe-filename",
             Self::HtmlNotRendered => "html-not-rendered",

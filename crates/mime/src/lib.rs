@@ -14,6 +14,7 @@
 //!   the last one, and gives up the whole mail beyond 100 levels. Of ordinary mail both give the same parts;
 //! - encoded words are decoded in linear time, across word limits and with charset aliases;
 //! - base64 and quoted-printable fall back to lenient decoders that lose no byte;
+//! - winmail.dat is opened (`tnef`);
 //! - addresses and dates are read as people write them.
 //!
 //! [`peek`] reads the few top header fields that decide a mail's priority and tenant, [`canonical`] gives the bytes
@@ -27,6 +28,7 @@ mod charsets;
 mod content_type;
 mod date;
 mod defect;
+mod enclosed;
 mod filename;
 mod header;
 mod html;
@@ -44,6 +46,7 @@ mod report;
 mod status;
 mod stray;
 mod structure;
+mod tnef;
 mod transfer;
 mod words;
 

@@ -29,7 +29,8 @@ pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
         structure::read(&raw, limits, &mut decoder.found)
     };
     decoder.hint = parts.iter().find_map(|part| part.ctype.token("charset")).unwrap_or_default().to_owned();
-    let Assembled { text, html, attachments, stray, reports } = assemble::assemble(&parts, &mut decoder);
+    let Assembled { text, html, attachments, stray, reports } =
+        assemble::assemble(&parts, limits, &mut decoder);
     let fields = parts.first().map(|part| part.fields.as_slice()).unwrap_or_default();
     let mut mail = facts(fields, limits, &mut decoder);
     mail.attachments = attachments;
