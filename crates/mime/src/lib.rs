@@ -14,7 +14,7 @@
 //!   the last one, and gives up the whole mail beyond 100 levels. Of ordinary mail both give the same parts;
 //! - encoded words are decoded in linear time, across word limits and with charset aliases;
 //! - base64 and quoted-printable fall back to lenient decoders that lose no byte;
-//! - winmail.dat is opened (`tnef`);
+//! - winmail.dat (`tnef`) and opaque signatures (`smime`) are opened, what they hold stands beside them (`enclosed`);
 //! - addresses and dates are read as people write them.
 //!
 //! [`peek`] reads the few top header fields that decide a mail's priority and tenant, [`canonical`] gives the bytes
@@ -43,6 +43,7 @@ mod parse;
 mod peek;
 mod reason;
 mod report;
+mod smime;
 mod status;
 mod stray;
 mod structure;
