@@ -8,6 +8,7 @@ use crate::content_type::Parameterised;
 use crate::defect::Defect;
 use crate::enclosed::{self, Enclosed};
 use crate::filename;
+use crate::flowed;
 use crate::header;
 use crate::limits::Limits;
 use crate::mail::Attachment;
@@ -15,6 +16,7 @@ use crate::parse::opaque;
 use crate::stray::{Place, Stray};
 use crate::structure::{Part, Role};
 use crate::transfer::{self, Encoding};
+use crate::uuencode;
 use crate::words::Decoder;
 use mailfleet_model::Disposition;
 
@@ -105,8 +107,7 @@ impl Assembler<'_> {
         let undivided = part.mime_type.starts_with("multipart/");
         let content = encoding.decode(part.body, &mut decoder.found);
         if !is_attachment && (part.mime_type == "text/plain" || undivided) {
-            let text = text(&content, part.ctype.token("charset").unwrap_or_default(), decoder);
-            join(&mut self.body.text, &text);
+            self.text(&part.ctype, content, decoder);
             return;
         }
         if !is_attachment && part.mime_type == "text/html" {
@@ -143,6 +144,31 @@ impl Assembler<'_> {
             },
             decoder,
         );
+    }
+
+    /// Adds text, and the files that it holds.
+    fn text(&mut self, ctype: &Parameterised, content: Vec<u8>, decoder: &mut Decoder) {
+        let room = self.enclosed.room(self.limits);
+        let (content, files) = uuencode::take_out(&content, room).unwrap_or((content, Vec::new()));
+        self.enclosed.count(files.len());
+        let text = text(&content, ctype.token("charset").unwrap_or_default(), decoder);
+        let is = |name, value| ctype.token(name).is_some_and(|token| token.eq_ignore_ascii_case(value));
+        if is("format", "flowed") {
+            join(&mut self.body.text, &flowed::join(&text, is("delsp", "yes")));
+        } else {
+            join(&mut self.body.text, &text);
+        }
+        for file in files {
+            let name = decoder.text(&file.name);
+            let attachment = Attachment {
+                filename: filename::sanitise(&name, &mut decoder.found),
+                mime_type: "application/octet-stream".to_owned(),
+                content: file.content,
+                disposition: Disposition::Attachment,
+                content_id: None,
+            };
+            self.add(attachment, decoder);
+        }
     }
 
     /// Adds an attachment, and behind it what it encloses.

@@ -26,6 +26,16 @@ pub(crate) struct Enclosed {
 }
 
 impl Enclosed {
+    /// How many more files may be taken out of others.
+    pub(crate) const fn room(&self, limits: &Limits) -> usize {
+        limits.max_parts.saturating_sub(self.files)
+    }
+
+    /// So many were taken.
+    pub(crate) const fn count(&mut self, files: usize) {
+        self.files += files;
+    }
+
     /// The text of winmail.dat is that of the mail where there is no other: Outlook sends both, and some gateways keep
     /// the one only.
     pub(crate) fn stand_in(self, body: &mut Assembled) {
@@ -41,9 +51,9 @@ impl Enclosed {
 pub(crate) fn open(to: &mut Assembler<'_>, index: usize, decoder: &mut Decoder) {
     let Some(file) = to.body.attachments.get(index) else { return };
     if may_be_tnef(file) {
-        let room = to.limits.max_parts.saturating_sub(to.enclosed.files);
+        let room = to.enclosed.room(to.limits);
         let opened = tnef::open(&file.content, room, &mut to.enclosed.rtf_used, decoder);
-        to.enclosed.files += opened.files.len();
+        to.enclosed.count(opened.files.len());
         to.enclosed.text = to.enclosed.text.take().or(opened.text);
         to.enclosed.html = to.enclosed.html.take().or(opened.html);
         to.body.attachments.extend(opened.files);
@@ -59,7 +69,7 @@ pub(crate) fn open(to: &mut Assembler<'_>, index: usize, decoder: &mut Decoder) 
 
 /// Reads what was signed: a mail's parts where it says so, else a file (a signed contract, say).
 fn signed(to: &mut Assembler<'_>, index: usize, content: Vec<u8>, decoder: &mut Decoder) {
-    let room = to.limits.max_parts.saturating_sub(to.enclosed.files);
+    let room = to.enclosed.room(to.limits);
     if room == 0 {
         decoder.found.note(Defect::TooManyParts);
         return;
@@ -68,11 +78,11 @@ fn signed(to: &mut Assembler<'_>, index: usize, content: Vec<u8>, decoder: &mut 
     if block.first("content-type").is_some() {
         let limits = Limits { max_parts: room, ..to.limits.clone() };
         let parts = structure::read(&content, &limits, &mut decoder.found);
-        to.enclosed.files += parts.len();
+        to.enclosed.count(parts.len());
         to.parts(&parts, decoder);
         return;
     }
-    to.enclosed.files += 1;
+    to.enclosed.count(1);
     let name = to.body.attachments.get(index).and_then(|file| file.filename.as_deref());
     let filename = name.and_then(|name| strip_suffix(name, ".p7m")).map(str::to_owned);
     to.body.attachments.push(Attachment {

@@ -15,6 +15,7 @@
 //! - encoded words are decoded in linear time, across word limits and with charset aliases;
 //! - base64 and quoted-printable fall back to lenient decoders that lose no byte;
 //! - winmail.dat (`tnef`) and opaque signatures (`smime`) are opened, what they hold stands beside them (`enclosed`);
+//! - files in text (uuencode) are taken out of it, and text that was broken for transport is whole again (`flowed`);
 //! - addresses and dates are read as people write them.
 //!
 //! [`peek`] reads the few top header fields that decide a mail's priority and tenant, [`canonical`] gives the bytes
@@ -30,6 +31,7 @@ mod date;
 mod defect;
 mod enclosed;
 mod filename;
+mod flowed;
 mod header;
 mod html;
 pub mod json;
@@ -49,6 +51,7 @@ mod stray;
 mod structure;
 mod tnef;
 mod transfer;
+mod uuencode;
 mod words;
 
 pub use canonical::canonical;

@@ -214,7 +214,7 @@ pub struct Mail {
     pub date: Option<DateTime<Utc>>,
     /// The time of the topmost Received field, under the same conditions: the next best where `date` is unknown.
     pub received: Option<DateTime<Utc>>,
-    /// The text as sent, line ends as LF.
+    /// The text as sent, line ends as LF; of format=flowed with its paragraphs whole, without uuencoded files.
     pub text: Option<String>,
     /// The HTML as sent, line ends as LF.
     pub html: Option<String>,
