@@ -140,7 +140,7 @@ fn read(envelope: &Envelope, at: MailRef, raw: &Bytes, limits: &Limits) -> Prepa
         },
         from_email: mail.from.as_ref().map(|from| from.address.clone()).unwrap_or_default(),
         to_email: addresses(&mail.to),
-        created: created(mail.date, envelope),
+        created: created(mail.when(None).0, envelope),
         // Moved, not copied: the attachments are most of what a large mail weighs. What stood outside the parts has no
         // other place in the hierarchy.
         attachments: mail

@@ -1,5 +1,7 @@
 //! What a mail says, in the words of the trade.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
 use serde_json::Value;
@@ -27,6 +29,8 @@ pub struct Address {
     pub name: Option<String>,
     /// The address as written, without angle brackets. Not validated: `MAILER-DAEMON` is one.
     pub address: String,
+    /// The name of the group that it stands in (RFC 5322 section 3.4), shared by all in it.
+    pub group: Option<Arc<str>>,
 }
 
 impl Address {
@@ -62,6 +66,32 @@ impl TextSource {
         match self {
             Self::Plain => "plain",
             Self::Html => "html",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What says when a mail was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DateSource {
+    /// The Date field.
+    Date,
+    /// The last Received field, which is the first: the sender's clock or program is broken.
+    Received,
+    /// The mailbox it lies in.
+    Internal,
+    /// Nothing.
+    None,
+}
+
+impl DateSource {
+    /// `date`, `received`, `internal` or `none`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::Received => "received",
+            Self::Internal => "internal",
             Self::None => "none",
         }
     }
@@ -212,7 +242,8 @@ pub struct Mail {
     pub bcc: Vec<Address>,
     /// The Date field, where it can be read and lies in 1970..2100.
     pub date: Option<DateTime<Utc>>,
-    /// The time of the topmost Received field, under the same conditions: the next best where `date` is unknown.
+    /// The time of the topmost Received field that has one, under the same conditions: the next best where `date` is
+    /// unknown ([`Mail::when`]).
     pub received: Option<DateTime<Utc>>,
     /// The text as sent, line ends as LF; of format=flowed with its paragraphs whole, without uuencoded files.
     pub text: Option<String>,
@@ -236,6 +267,18 @@ pub struct Mail {
 }
 
 impl Mail {
+    /// When the mail was sent, and what says so: its Date, else the last Received, else `internal`, the time that the
+    /// mailbox gives (INTERNALDATE).
+    #[must_use]
+    pub fn when(&self, internal: Option<DateTime<Utc>>) -> (Option<DateTime<Utc>>, DateSource) {
+        let sources = [
+            (self.date, DateSource::Date),
+            (self.received, DateSource::Received),
+            (internal, DateSource::Internal),
+        ];
+        sources.into_iter().find(|(date, _)| date.is_some()).unwrap_or((None, DateSource::None))
+    }
+
     /// The text, or text made from the HTML where there is none; empty where there is neither.
     #[must_use]
     pub fn content_text(&self) -> String {

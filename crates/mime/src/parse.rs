@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
+
 use crate::address;
 use crate::assemble::{self, Assembled};
 use crate::content_type::Parameterised;
@@ -95,9 +97,7 @@ fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
     if date.is_none() && !date_text.is_empty() {
         decoder.found.note(Defect::BadDate(date_text));
     }
-    let received = raw("received")
-        .map(|value| decoder.text(&value[value.len().saturating_sub(500)..]))
-        .and_then(|text| date::read(text.rsplit(';').next()?));
+    let received = received(fields, decoder);
     let mut list = |name| {
         // A repeated field breaks RFC 5322, but every copy names somebody.
         let values = fields.iter().filter(|field| field.name == name).map(|field| field.raw);
@@ -142,6 +142,15 @@ fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
         original_message_id: None,
         html_rendered: None,
     }
+}
+
+/// The time of the topmost Received field that has one, of the first few.
+fn received(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<DateTime<Utc>> {
+    const MOST: usize = 10;
+    const LONGEST: usize = 500;
+    let hops = fields.iter().filter(|field| field.name == "received").take(MOST);
+    hops.map(|field| decoder.text(&field.raw[field.raw.len().saturating_sub(LONGEST)..]))
+        .find_map(|text| date::read(text.rsplit(';').next()?))
 }
 
 /// An attachment made of bytes that were not taken apart.
