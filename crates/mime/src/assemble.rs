@@ -105,10 +105,15 @@ impl Assembler<'_> {
         });
         // A multipart that cannot be taken apart is shown as the text it is.
         let undivided = part.mime_type.starts_with("multipart/");
-        let content = encoding.decode(part.body, &mut decoder.found);
+        let mut content = encoding.decode(part.body, &mut decoder.found);
         if !is_attachment && (part.mime_type == "text/plain" || undivided) {
+            // With a file name it is shown and listed: the name is content too, and who looks for the file finds it.
+            let is_named_file = part.mime_type == "text/plain"
+                && disposition.as_ref().is_some_and(|d| d.token("filename").is_some());
+            let file = is_named_file.then(|| content.clone());
             self.text(&part.ctype, content, decoder);
-            return;
+            let Some(file) = file else { return };
+            content = file;
         }
         if !is_attachment && part.mime_type == "text/html" {
             let label = part.ctype.token("charset").map(str::to_owned);

@@ -338,3 +338,24 @@ fn flowed_text_is_read_in_paragraphs() {
     let fixed = "Content-Type: text/plain; charset=utf-8\n\na \nb\n";
     assert_eq!(mail(fixed).content_text(), "a \nb\n");
 }
+
+#[test]
+fn a_named_text_that_is_the_body_is_shown_and_listed() {
+    let mail = mail(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain; charset=utf-8; name=fable.txt\n\
+         Content-Disposition: inline; filename=fable.txt\n\nThe hares\n--b--\n",
+    );
+    assert_eq!(mail.content_text(), "The hares");
+    let file = &mail.attachments[0];
+    assert_eq!((file.filename.as_deref(), file.disposition), (Some("fable.txt"), Disposition::Inline));
+}
+
+#[test]
+fn an_encoded_word_that_holds_no_text_stays_as_it_was_sent() {
+    let rubbish = "=?UTF-8?B?nnDusSNdG92w6Fuw61fMjE4=?=";
+    assert_eq!(
+        mail(&format!("Subject: a {rubbish} {rubbish} =?utf-8?Q?=C3=A9?=\n\n")).subject,
+        format!("a {rubbish} {rubbish} =?utf-8?Q?=C3=A9?=")
+    );
+    assert_eq!(mail("Subject: =?utf-8?Q?caf=E9?=\n\n").subject, "café");
+}
