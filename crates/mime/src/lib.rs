@@ -34,6 +34,7 @@ mod filename;
 mod flowed;
 mod header;
 mod html;
+mod intent;
 pub mod json;
 mod kind;
 mod limits;

@@ -140,6 +140,10 @@ pub enum MessageType {
     Complaint,
     /// The mail was displayed, deleted or otherwise disposed of (RFC 8098).
     ReadReceipt,
+    /// An invitation to a date, an answer to one, or its end (RFC 6047).
+    Calendar,
+    /// Somebody wants no more mail, and says nothing else.
+    Unsubscribe,
 }
 
 impl MessageType {
@@ -152,6 +156,8 @@ impl MessageType {
             Self::AutoReply => "auto_reply",
             Self::Complaint => "complaint",
             Self::ReadReceipt => "read_receipt",
+            Self::Calendar => "calendar",
+            Self::Unsubscribe => "unsubscribe",
         }
     }
 }
