@@ -105,21 +105,21 @@ impl Assembler<'_> {
         });
         // A multipart that cannot be taken apart is shown as the text it is.
         let undivided = part.mime_type.starts_with("multipart/");
-        let mut content = encoding.decode(part.body, &mut decoder.found);
+        let content = encoding.decode(part.body, &mut decoder.found);
         if !is_attachment && (part.mime_type == "text/plain" || undivided) {
             // With a file name it is shown and listed: the name is content too, and who looks for the file finds it.
             let is_named_file = part.mime_type == "text/plain"
                 && disposition.as_ref().is_some_and(|d| d.token("filename").is_some());
-            let file = is_named_file.then(|| content.clone());
-            self.text(&part.ctype, content, decoder);
-            let Some(file) = file else { return };
-            content = file;
-        }
-        if !is_attachment && part.mime_type == "text/html" {
+            self.text(&part.ctype, &content, decoder);
+            if !is_named_file {
+                return;
+            }
+        } else if !is_attachment && part.mime_type == "text/html" {
             let label = part.ctype.token("charset").map(str::to_owned);
             let label = label.or_else(|| meta_charset(&content)).unwrap_or_default();
             let html = text(&content, &label, decoder);
-            join(&mut self.body.html, &html);
+            drop(content);
+            join(&mut self.body.html, html);
             return;
         }
         let name = disposition
@@ -152,16 +152,18 @@ impl Assembler<'_> {
     }
 
     /// Adds text, and the files that it holds.
-    fn text(&mut self, ctype: &Parameterised, content: Vec<u8>, decoder: &mut Decoder) {
-        let room = self.enclosed.room(self.limits);
-        let (content, files) = uuencode::take_out(&content, room).unwrap_or((content, Vec::new()));
+    fn text(&mut self, ctype: &Parameterised, content: &[u8], decoder: &mut Decoder) {
+        let label = ctype.token("charset").unwrap_or_default();
+        let (text, files) = match uuencode::take_out(content, self.enclosed.room(self.limits)) {
+            None => (text(content, label, decoder), Vec::new()),
+            Some((rest, files)) => (text(&rest, label, decoder), files),
+        };
         self.enclosed.count(files.len());
-        let text = text(&content, ctype.token("charset").unwrap_or_default(), decoder);
         let is = |name, value| ctype.token(name).is_some_and(|token| token.eq_ignore_ascii_case(value));
         if is("format", "flowed") {
-            join(&mut self.body.text, &flowed::join(&text, is("delsp", "yes")));
+            join(&mut self.body.text, flowed::join(&text, is("delsp", "yes")));
         } else {
-            join(&mut self.body.text, &text);
+            join(&mut self.body.text, text);
         }
         for file in files {
             let name = decoder.text(&file.name);
@@ -194,14 +196,14 @@ fn lf(text: &str) -> String {
     String::from_utf8_lossy(&transfer::lf(text.as_bytes())).into_owned()
 }
 
-fn join(to: &mut Option<String>, text: &str) {
+fn join(to: &mut Option<String>, text: String) {
     match to {
-        None => *to = Some(text.to_owned()),
+        None => *to = Some(text),
         Some(joined) => {
             if !joined.is_empty() && !joined.ends_with('\n') {
                 joined.push('\n');
             }
-            joined.push_str(text);
+            joined.push_str(&text);
         }
     }
 }

@@ -305,7 +305,7 @@ impl Text<'_> {
             }
             Self::Bytes(bytes) => charsets::decode(without_nul(bytes), page, &mut decoder.found),
         };
-        decoder.clean(text.replace("\r\n", "\n"))
+        decoder.clean(if text.contains('\r') { text.replace("\r\n", "\n") } else { text })
     }
 }
 
