@@ -140,9 +140,16 @@ fn read(envelope: &Envelope, at: MailRef, raw: &Bytes, limits: &Limits) -> Prepa
         },
         from_email: mail.from.as_ref().map(|from| from.address.clone()).unwrap_or_default(),
         to_email: addresses(&mail.to),
-        created: created(mail.date, envelope),
-        // Moved, not copied: the attachments are most of what a large mail weighs.
-        attachments: mail.attachments.into_iter().zip(0u32..).map(attachment).collect(),
+        created: created(mail.when(None).0, envelope),
+        // Moved, not copied: the attachments are most of what a large mail weighs. What stood outside the parts has no
+        // other place in the hierarchy.
+        attachments: mail
+            .attachments
+            .into_iter()
+            .chain(mail.stray.into_iter().map(mailfleet_mime::Stray::into_attachment))
+            .zip(0u32..)
+            .map(attachment)
+            .collect(),
         subject: mail.subject,
         key,
     };

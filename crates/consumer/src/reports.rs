@@ -17,7 +17,9 @@ pub fn refs(mail: &Mail) -> Refs {
         MessageType::Bounce | MessageType::Complaint | MessageType::ReadReceipt => {
             mail.original_message_id.as_deref()
         }
-        MessageType::Email | MessageType::AutoReply => None,
+        MessageType::Email | MessageType::AutoReply | MessageType::Calendar | MessageType::Unsubscribe => {
+            None
+        }
     };
     Refs::of(mail.message_id.as_deref(), about, &mail.in_reply_to, &mail.references)
 }

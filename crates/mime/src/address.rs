@@ -5,16 +5,19 @@
 //!
 //! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
+use std::sync::Arc;
+
 use memchr::memchr;
 
 use crate::defect::Defect;
 use crate::mail::Address;
 use crate::words::{self, Decoder};
 
-/// Reads the addresses of a raw field value, groups flattened; at most `max`.
+/// Reads the addresses of a raw field value, groups flattened, each with its group's name; at most `max`.
 pub(crate) fn read(raw: &[u8], max: usize, decoder: &mut Decoder) -> Vec<Address> {
     let line = words::unfold(raw);
-    let mut reader = Reader { list: Vec::new(), max, decoder, current: Current::default(), may_decode: true };
+    let mut reader =
+        Reader { list: Vec::new(), max, decoder, current: Current::default(), group: None, may_decode: true };
     reader.run(&line);
     reader.list
 }
@@ -37,6 +40,8 @@ struct Reader<'d> {
     max: usize,
     decoder: &'d mut Decoder,
     current: Current,
+    /// The name of the group that is open.
+    group: Option<Arc<str>>,
     /// An encoded word that holds a whole address is read again once decoded, but only once.
     may_decode: bool,
 }
@@ -75,8 +80,12 @@ impl Reader<'_> {
                     self.current.phrase.extend_from_slice(&tail[..end]);
                     rest = &tail[end..];
                 }
-                b',' | b';' => self.flush(),
-                b':' if self.ends_group_name() => self.current = Current::default(),
+                b',' => self.flush(),
+                b';' => {
+                    self.flush();
+                    self.group = None;
+                }
+                b':' if self.ends_group_name() => self.begin_group(),
                 _ => self.current.phrase.push(byte),
             }
             if self.list.len() >= self.max {
@@ -112,6 +121,13 @@ impl Reader<'_> {
         self.current.angle.is_none() && !self.current.phrase.contains(&b'@')
     }
 
+    fn begin_group(&mut self) {
+        let name = std::mem::take(&mut self.current).phrase;
+        let name = self.decoder.text(name.trim_ascii());
+        // `mailto:` and a colon behind nothing are no names.
+        self.group = (!name.is_empty() && !name.eq_ignore_ascii_case("mailto")).then(|| name.into());
+    }
+
     fn flush(&mut self) {
         let Current { phrase, angle, comment, quoted } = std::mem::take(&mut self.current);
         let phrase = phrase.trim_ascii();
@@ -138,7 +154,8 @@ impl Reader<'_> {
             address = std::mem::take(&mut name);
         }
         if !address.is_empty() || !name.is_empty() {
-            self.list.push(Address { name: (!name.is_empty()).then_some(name), address });
+            let name = (!name.is_empty()).then_some(name);
+            self.list.push(Address { name, address, group: self.group.clone() });
         }
     }
 }

@@ -9,6 +9,10 @@ use charset::Charset;
 
 use crate::defect::{Defect, Found};
 
+mod pages;
+
+use pages::{CP437, CP850};
+
 /// Labels that mean another one. Compared in lower case, without quotes, `_` and spaces as `-`.
 const ALIASES: &[(&str, &str)] = &[
     ("cp932", "shift_jis"),
@@ -19,6 +23,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("gb2312", "gb18030"),
     ("gb-2312", "gb18030"),
     ("gb2312-80", "gb18030"),
+    ("gb-2312-80", "gb18030"),
+    ("csgb2312", "gb18030"),
     ("gbk", "gb18030"),
     ("x-gbk", "gb18030"),
     ("gb18030-2000", "gb18030"),
@@ -219,6 +225,15 @@ pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
     }
 }
 
+/// Whether bytes that are labelled as UTF-8 are neither that nor the Western text that is often labelled so: most of them
+/// lie beyond ASCII, and they form no characters.
+pub(crate) fn is_noise(bytes: &[u8], label: &str) -> bool {
+    std::str::from_utf8(bytes).is_err()
+        && bytes.iter().filter(|byte| !byte.is_ascii()).count() * 2 > bytes.len()
+        && matches!(meaning(label), Meaning::Known(charset) if charset.name() == "UTF-8")
+        && !is_mostly_utf8(bytes)
+}
+
 fn windows_1252(bytes: &[u8]) -> Cow<'_, str> {
     encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0
 }
@@ -273,71 +288,5 @@ fn decode_shifted(bytes: &[u8], shifted: &Shifted) -> String {
     shifted.encoding.decode_without_bom_handling(&eight_bit).0.into_owned()
 }
 
-/// Upper half of IBM code page 437.
-static CP437: [char; 128] = [
-    'Ç', 'ü', 'é', 'â', 'ä', 'à', 'å', 'ç', 'ê', 'ë', 'è', 'ï', 'î', 'ì', 'Ä', 'Å', 'É', 'æ', 'Æ', 'ô', 'ö',
-    'ò', 'û', 'ù', 'ÿ', 'Ö', 'Ü', '¢', '£', '¥', '₧', 'ƒ', 'á', 'í', 'ó', 'ú', 'ñ', 'Ñ', 'ª', 'º', '¿', '⌐',
-    '¬', '½', '¼', '¡', '«', '»', '░', '▒', '▓', '│', '┤', '╡', '╢', '╖', '╕', '╣', '║', '╗', '╝', '╜', '╛',
-    '┐', '└', '┴', '┬', '├', '─', '┼', '╞', '╟', '╚', '╔', '╩', '╦', '╠', '═', '╬', '╧', '╨', '╤', '╥', '╙',
-    '╘', '╒', '╓', '╫', '╪', '┘', '┌', '█', '▄', '▌', '▐', '▀', 'α', 'ß', 'Γ', 'π', 'Σ', 'σ', 'µ', 'τ', 'Φ',
-    'Θ', 'Ω', 'δ', '∞', 'φ', 'ε', '∩', '≡', '±', '≥', '≤', '⌠', '⌡', '÷', '≈', '°', '∙', '·', '√', 'ⁿ', '²',
-    '■', '\u{a0}',
-];
-
-/// Upper half of IBM code page 850.
-static CP850: [char; 128] = [
-    'Ç', 'ü', 'é', 'â', 'ä', 'à', 'å', 'ç', 'ê', 'ë', 'è', 'ï', 'î', 'ì', 'Ä', 'Å', 'É', 'æ', 'Æ', 'ô', 'ö',
-    'ò', 'û', 'ù', 'ÿ', 'Ö', 'Ü', 'ø', '£', 'Ø', '×', 'ƒ', 'á', 'í', 'ó', 'ú', 'ñ', 'Ñ', 'ª', 'º', '¿', '®',
-    '¬', '½', '¼', '¡', '«', '»', '░', '▒', '▓', '│', '┤', 'Á', 'Â', 'À', '©', '╣', '║', '╗', '╝', '¢', '¥',
-    '┐', '└', '┴', '┬', '├', '─', '┼', 'ã', 'Ã', '╚', '╔', '╩', '╦', '╠', '═', '╬', '¤', 'ð', 'Ð', 'Ê', 'Ë',
-    'È', 'ı', 'Í', 'Î', 'Ï', '┘', '┌', '█', '▄', '¦', 'Ì', '▀', 'Ó', 'ß', 'Ô', 'Ò', 'õ', 'Õ', 'µ', 'þ', 'Þ',
-    'Ú', 'Û', 'Ù', 'ý', 'Ý', '¯', '´', '\u{ad}', '±', '‗', '¾', '¶', '§', '÷', '¸', '°', '¨', '·', '¹', '³',
-    '²', '■', '\u{a0}',
-];
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(bytes: &[u8], label: &str, text: &str) {
-        assert_eq!(decode(bytes, label, &mut Found::default()), text, "{label}");
-    }
-
-    #[test]
-    fn a_missing_or_vague_label_lets_the_bytes_decide() {
-        for label in ["", "us-ascii", "unknown-8bit", "x-unknown", "no-such-charset"] {
-            check("café".as_bytes(), label, "café");
-            check(b"caf\xe9", label, "café");
-            check(b"\x1b$B$\"\x1b(B", label, "あ");
-        }
-    }
-
-    #[test]
-    fn labels_as_people_write_them_are_understood() {
-        check(b"\xa4", "iso 8859-15", "€");
-        check(b"\xa4", "ISO_8859-15", "€");
-        check(b"\xa4", "\"iso8859-15\"", "€");
-        check(b"\xb0\xa1", "ks_c_5601-1987", "가");
-        check(b"\x82\xa0", "cp932", "あ");
-        check(b"\x80", "windows1252", "€");
-        check(b"\xcf\xd0", "win-1251", "ПР");
-        check(b"\x82", "cp850", "é");
-        check(b"\x82", "IBM437", "é");
-        check("ü".as_bytes(), "utf8*en", "ü");
-    }
-
-    #[test]
-    fn seven_bit_charsets_are_shifted() {
-        check(b"Hi Mom +Jjo-!", "UTF-7", "Hi Mom ☺!");
-        check(b"\x1b$B$\"\x1b(B", "iso-2022-jp", "あ");
-        check(b"\x1b$)C\x0e0!\x0f ok", "ISO-2022-KR", "가 ok");
-        check(b"~{<:Ky2;~} ok", "hz-gb-2312", "己所不 ok");
-    }
-
-    #[test]
-    fn a_lying_label_is_corrected_where_the_bytes_leave_no_doubt() {
-        check("naïve".as_bytes(), "iso-8859-1", "naïve");
-        check(b"na\xefve", "utf-8", "naïve");
-    }
-}
+mod tests;

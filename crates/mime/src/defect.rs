@@ -32,7 +32,7 @@ pub enum Defect {
     BoundaryNotFound,
     /// A multipart that is not closed.
     UnclosedMultipart,
-    /// Text behind the last part of a multipart. It is named here and left out: it belongs to no part.
+    /// Content before the first or behind the last part of a multipart; kept in [`Mail::stray`](crate::Mail::stray).
     StrayText,
     /// base64 with characters that do not belong there, or cut short; decoded leniently.
     BadBase64,
@@ -48,6 +48,8 @@ pub enum Defect {
     NulRemoved,
     /// A Date that cannot be read or lies outside 1970..2100.
     BadDate(String),
+    /// A winmail.dat that is none or ends early; what could be read of it is listed.
+    BadTnef,
     /// No From field, or none with an address.
     NoFrom,
     /// A file name with a path or control characters; cleaned.
@@ -81,6 +83,7 @@ impl Defect {
             Self::BadCharset(_) => "bad-charset",
             Self::NulRemoved => "nul-removed",
             Self::BadDate(_) => "bad-date",
+            Self::BadTnef => "bad-tnef",
             Self::NoFrom => "no-from",
             Self::UnsafeFilename(_) => "unsafe-filename",
             Self::HtmlNotRendered => "html-not-rendered",

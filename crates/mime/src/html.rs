@@ -2,6 +2,7 @@
 //!
 //! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use memchr::memchr;
@@ -121,15 +122,31 @@ fn without_tags(html: &str) -> String {
     if !hidden {
         text.push_str(tags.rest);
     }
-    let text = html_escape::decode_html_entities(&text).replace('\0', "");
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
-        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
-        if !line.is_empty() || lines.last().is_some_and(|last| !last.is_empty()) {
-            lines.push(line);
+    let decoded = html_escape::decode_html_entities(&text);
+    // A numbered entity may be a NUL.
+    let decoded = if decoded.contains('\0') { Cow::Owned(decoded.replace('\0', "")) } else { decoded };
+    // Words one space apart, at most one blank line between lines. Written at once: a list of the words would weigh many
+    // times as much as they do.
+    let mut lines = String::with_capacity(decoded.len());
+    let mut blank = true;
+    for line in decoded.lines() {
+        let mut words = line.split_whitespace().peekable();
+        let is_blank = words.peek().is_none();
+        if is_blank && blank {
+            continue;
         }
+        if !lines.is_empty() {
+            lines.push('\n');
+        }
+        for (index, word) in words.enumerate() {
+            if index > 0 {
+                lines.push(' ');
+            }
+            lines.push_str(word);
+        }
+        blank = is_blank;
     }
-    lines.join("\n")
+    lines
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::mail::{Address, Attachment, Mail, MessageType, Parsed};
 use crate::reason::Reason;
@@ -15,14 +16,30 @@ pub struct Report {
     pub subject: String,
     /// Address of the first author.
     pub from: Option<String>,
+    /// Name of the first author.
+    pub from_name: Option<String>,
+    /// Address of Sender.
+    pub sender: Option<String>,
+    /// Addresses of Reply-To.
+    pub reply_to: Vec<String>,
     /// Addresses of To.
     pub to: Vec<String>,
     /// Addresses of Cc.
     pub cc: Vec<String>,
-    /// The Date field in UTC.
+    /// Addresses of Bcc.
+    pub bcc: Vec<String>,
+    /// When it was sent, in UTC.
     pub date: Option<DateTime<Utc>>,
+    /// `date`, `received` or `none`: the field that `date` is taken from.
+    pub date_source: &'static str,
     /// Message-ID without angle brackets.
     pub message_id: Option<String>,
+    /// Message-IDs that the mail answers.
+    pub in_reply_to: Vec<String>,
+    /// Message-IDs of the thread, oldest first.
+    pub references: Vec<String>,
+    /// All fields of the top header: lower-case name to decoded value, an array where a field is repeated.
+    pub headers: Value,
     /// The text, or text made from the HTML.
     pub text: String,
     /// `plain`, `html` or `none`: what `text` is made from.
@@ -31,6 +48,8 @@ pub struct Report {
     pub html: Option<String>,
     /// Everything that is neither text nor HTML.
     pub attachments: Vec<AttachmentReport>,
+    /// What the mail holds outside its parts.
+    pub stray: Vec<StrayReport>,
     /// What kind of mail this is.
     pub message_type: &'static str,
     /// What a delivery report, complaint or automatic reply says.
@@ -56,6 +75,15 @@ pub struct AttachmentReport {
     pub disposition: &'static str,
     /// Content-ID without angle brackets.
     pub content_id: Option<String>,
+}
+
+/// What stood before the first or behind the last part of a multipart.
+#[derive(Debug, Clone, Serialize)]
+pub struct StrayReport {
+    /// `preamble` or `epilogue`.
+    pub place: &'static str,
+    /// What stood there.
+    pub text: String,
 }
 
 /// What is reported about the mail's recipients.
@@ -94,18 +122,36 @@ impl Report {
         let addresses = |list: &[Address]| {
             list.iter().map(|a| a.address.clone()).filter(|address| !address.is_empty()).collect()
         };
+        let (date, date_source) = mail.when(None);
         Self {
             path: path.to_owned(),
             subject: mail.subject.clone(),
             from: mail.from.as_ref().map(|from| from.address.clone()).filter(|address| !address.is_empty()),
+            from_name: mail.from.as_ref().and_then(|from| from.name.clone()),
+            sender: mail
+                .sender
+                .as_ref()
+                .map(|sender| sender.address.clone())
+                .filter(|address| !address.is_empty()),
+            reply_to: addresses(&mail.reply_to),
             to: addresses(&mail.to),
             cc: addresses(&mail.cc),
-            date: mail.date,
+            bcc: addresses(&mail.bcc),
+            date,
+            date_source: date_source.as_str(),
             message_id: mail.message_id.clone(),
+            in_reply_to: mail.in_reply_to.clone(),
+            references: mail.references.clone(),
+            headers: mail.headers_json(),
             text: mail.content_text(),
             text_source: mail.text_source.as_str(),
             html: mail.html.clone(),
             attachments: mail.attachments.iter().map(AttachmentReport::new).collect(),
+            stray: mail
+                .stray
+                .iter()
+                .map(|stray| StrayReport { place: stray.place.as_str(), text: stray.text.clone() })
+                .collect(),
             message_type: mail.message_type.as_str(),
             bounce: bounce(mail),
             defects: parsed.defects.iter().map(ToString::to_string).collect(),

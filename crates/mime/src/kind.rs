@@ -3,6 +3,7 @@
 use crate::assemble;
 use crate::bounce;
 use crate::header;
+use crate::intent;
 use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType};
 use crate::notice::Notice;
@@ -166,6 +167,8 @@ pub(crate) fn classify(
     } else if !is_report && is_auto_reply(mail) {
         mail.message_type = MessageType::AutoReply;
         mail.original_message_id = mail.in_reply_to.first().cloned();
+    } else {
+        mail.message_type = intent::read(mail, parts);
     }
 }
 

@@ -14,6 +14,8 @@
 //!   the last one, and gives up the whole mail beyond 100 levels. Of ordinary mail both give the same parts;
 //! - encoded words are decoded in linear time, across word limits and with charset aliases;
 //! - base64 and quoted-printable fall back to lenient decoders that lose no byte;
+//! - winmail.dat (`tnef`) and opaque signatures (`smime`) are opened, what they hold stands beside them (`enclosed`);
+//! - files in text (uuencode) are taken out of it, and text that was broken for transport is whole again (`flowed`);
 //! - addresses and dates are read as people write them.
 //!
 //! [`peek`] reads the few top header fields that decide a mail's priority and tenant, [`canonical`] gives the bytes
@@ -27,9 +29,12 @@ mod charsets;
 mod content_type;
 mod date;
 mod defect;
+mod enclosed;
 mod filename;
+mod flowed;
 mod header;
 mod html;
+mod intent;
 pub mod json;
 mod kind;
 mod limits;
@@ -41,15 +46,22 @@ mod parse;
 mod peek;
 mod reason;
 mod report;
+mod smime;
 mod status;
+mod stray;
 mod structure;
+mod tnef;
 mod transfer;
+mod uuencode;
 mod words;
 
 pub use canonical::canonical;
 pub use defect::Defect;
 pub use limits::Limits;
-pub use mail::{Address, Attachment, Bounce, BounceKind, Mail, MessageType, Parsed, Recipient, TextSource};
+pub use mail::{
+    Address, Attachment, Bounce, BounceKind, DateSource, Mail, MessageType, Parsed, Recipient, TextSource,
+};
 pub use parse::parse;
 pub use peek::{Peek, peek};
 pub use reason::Reason;
+pub use stray::{Place, Stray};

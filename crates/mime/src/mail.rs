@@ -1,5 +1,7 @@
 //! What a mail says, in the words of the trade.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
 use serde_json::Value;
@@ -8,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::defect::Defect;
 use crate::html;
 use crate::reason::Reason;
+use crate::stray::Stray;
 use mailfleet_model::Disposition;
 
 /// The outcome of [`parse`](crate::parse): always a mail, and what was wrong with it.
@@ -26,6 +29,8 @@ pub struct Address {
     pub name: Option<String>,
     /// The address as written, without angle brackets. Not validated: `MAILER-DAEMON` is one.
     pub address: String,
+    /// The name of the group that it stands in (RFC 5322 section 3.4), shared by all in it.
+    pub group: Option<Arc<str>>,
 }
 
 impl Address {
@@ -61,6 +66,32 @@ impl TextSource {
         match self {
             Self::Plain => "plain",
             Self::Html => "html",
+            Self::None => "none",
+        }
+    }
+}
+
+/// What says when a mail was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DateSource {
+    /// The Date field.
+    Date,
+    /// The last Received field, which is the first: the sender's clock or program is broken.
+    Received,
+    /// The mailbox it lies in.
+    Internal,
+    /// Nothing.
+    None,
+}
+
+impl DateSource {
+    /// `date`, `received`, `internal` or `none`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Date => "date",
+            Self::Received => "received",
+            Self::Internal => "internal",
             Self::None => "none",
         }
     }
@@ -109,6 +140,10 @@ pub enum MessageType {
     Complaint,
     /// The mail was displayed, deleted or otherwise disposed of (RFC 8098).
     ReadReceipt,
+    /// An invitation to a date, an answer to one, or its end (RFC 6047).
+    Calendar,
+    /// Somebody wants no more mail, and says nothing else.
+    Unsubscribe,
 }
 
 impl MessageType {
@@ -121,6 +156,8 @@ impl MessageType {
             Self::AutoReply => "auto_reply",
             Self::Complaint => "complaint",
             Self::ReadReceipt => "read_receipt",
+            Self::Calendar => "calendar",
+            Self::Unsubscribe => "unsubscribe",
         }
     }
 }
@@ -211,9 +248,10 @@ pub struct Mail {
     pub bcc: Vec<Address>,
     /// The Date field, where it can be read and lies in 1970..2100.
     pub date: Option<DateTime<Utc>>,
-    /// The time of the topmost Received field, under the same conditions: the next best where `date` is unknown.
+    /// The time of the topmost Received field that has one, under the same conditions: the next best where `date` is
+    /// unknown ([`Mail::when`]).
     pub received: Option<DateTime<Utc>>,
-    /// The text as sent, line ends as LF.
+    /// The text as sent, line ends as LF; of format=flowed with its paragraphs whole, without uuencoded files.
     pub text: Option<String>,
     /// The HTML as sent, line ends as LF.
     pub html: Option<String>,
@@ -223,6 +261,8 @@ pub struct Mail {
     pub headers: Vec<(String, String)>,
     /// Everything that is neither text nor HTML, in the mail's order.
     pub attachments: Vec<Attachment>,
+    /// What the mail holds outside its parts, in its order; no attachment, since no reader shows it as one.
+    pub stray: Vec<Stray>,
     /// What kind of mail this is.
     pub message_type: MessageType,
     /// What a delivery report or a complaint says; `None` unless this is one.
@@ -233,6 +273,18 @@ pub struct Mail {
 }
 
 impl Mail {
+    /// When the mail was sent, and what says so: its Date, else the last Received, else `internal`, the time that the
+    /// mailbox gives (INTERNALDATE).
+    #[must_use]
+    pub fn when(&self, internal: Option<DateTime<Utc>>) -> (Option<DateTime<Utc>>, DateSource) {
+        let sources = [
+            (self.date, DateSource::Date),
+            (self.received, DateSource::Received),
+            (internal, DateSource::Internal),
+        ];
+        sources.into_iter().find(|(date, _)| date.is_some()).unwrap_or((None, DateSource::None))
+    }
+
     /// The text, or text made from the HTML where there is none; empty where there is neither.
     #[must_use]
     pub fn content_text(&self) -> String {

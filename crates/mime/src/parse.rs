@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
+
 use crate::address;
 use crate::assemble::{self, Assembled};
 use crate::content_type::Parameterised;
@@ -29,10 +31,12 @@ pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
         structure::read(&raw, limits, &mut decoder.found)
     };
     decoder.hint = parts.iter().find_map(|part| part.ctype.token("charset")).unwrap_or_default().to_owned();
-    let Assembled { text, html, attachments, reports } = assemble::assemble(&parts, &mut decoder);
+    let Assembled { text, html, attachments, stray, reports } =
+        assemble::assemble(&parts, limits, &mut decoder);
     let fields = parts.first().map(|part| part.fields.as_slice()).unwrap_or_default();
     let mut mail = facts(fields, limits, &mut decoder);
     mail.attachments = attachments;
+    mail.stray = stray;
     let has = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.trim().is_empty());
     mail.text_source = match (has(&text), has(&html)) {
         (true, _) => TextSource::Plain,
@@ -67,17 +71,17 @@ pub(crate) fn prepare(raw: &[u8]) -> Cow<'_, [u8]> {
 fn undivided<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec<Part<'a>> {
     let block = header::read(raw, 0, limits, found, |_| false);
     let body = raw.get(block.body_at..).unwrap_or_default();
-    let part = |fields, mime_type: &str, body, role| Part {
+    let part = |fields, mime_type: &str, body, parent, role| Part {
         fields,
         mime_type: mime_type.to_owned(),
         ctype: Parameterised::default(),
         body,
-        parent: None,
+        parent,
         role,
     };
     vec![
-        part(block.fields, "multipart/mixed", &raw[..0], Role::Container),
-        part(Vec::new(), "application/octet-stream", body, Role::Opaque),
+        part(block.fields, "multipart/mixed", &raw[..0], None, Role::Container),
+        part(Vec::new(), "application/octet-stream", body, Some(0), Role::Opaque),
     ]
 }
 
@@ -93,9 +97,7 @@ fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
     if date.is_none() && !date_text.is_empty() {
         decoder.found.note(Defect::BadDate(date_text));
     }
-    let received = raw("received")
-        .map(|value| decoder.text(&value[value.len().saturating_sub(500)..]))
-        .and_then(|text| date::read(text.rsplit(';').next()?));
+    let received = received(fields, decoder);
     let mut list = |name| {
         // A repeated field breaks RFC 5322, but every copy names somebody.
         let values = fields.iter().filter(|field| field.name == name).map(|field| field.raw);
@@ -134,11 +136,21 @@ fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
         text_source: TextSource::None,
         headers,
         attachments: Vec::new(),
+        stray: Vec::new(),
         message_type: MessageType::Email,
         bounce: None,
         original_message_id: None,
         html_rendered: None,
     }
+}
+
+/// The time of the topmost Received field that has one, of the first few.
+fn received(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<DateTime<Utc>> {
+    const MOST: usize = 10;
+    const LONGEST: usize = 500;
+    let hops = fields.iter().filter(|field| field.name == "received").take(MOST);
+    hops.map(|field| decoder.text(&field.raw[field.raw.len().saturating_sub(LONGEST)..]))
+        .find_map(|text| date::read(text.rsplit(';').next()?))
 }
 
 /// An attachment made of bytes that were not taken apart.

@@ -116,7 +116,7 @@ impl Cutter<'_, '_> {
         let mut lines = Lines::new(self.raw, content_at);
         while let Some(line) = lines.next() {
             let Some(mark) = self.mark(line.text) else { continue };
-            self.leave(content_at, line.start, found);
+            self.leave(content_at, line.start);
             let (Mark::Next(level) | Mark::Close(level)) = mark;
             for unclosed in self.open.drain(level + 1..) {
                 if !unclosed.closed {
@@ -141,7 +141,7 @@ impl Cutter<'_, '_> {
             content_at = self.enter(line.next, found);
             lines.seek(content_at);
         }
-        self.leave(content_at, self.raw.len(), found);
+        self.leave(content_at, self.raw.len());
         if self.open.iter().any(|open| !open.closed && open.has_parts) {
             found.note(Defect::UnclosedMultipart);
         }
@@ -170,12 +170,11 @@ impl Cutter<'_, '_> {
 
     /// Ends what began at `from`: the body of a leaf, a preamble or an epilogue. The line end before a boundary
     /// belongs to the boundary.
-    fn leave(&mut self, from: usize, to: usize, found: &mut Found) {
+    fn leave(&mut self, from: usize, to: usize) {
         let body = self.raw.get(from..to).unwrap_or_default();
         let body = if to == self.raw.len() { body } else { without_line_end(body) };
         if self.open.last().is_some_and(|open| open.closed) {
             if body.iter().any(|byte| !byte.is_ascii_whitespace()) {
-                found.note(Defect::StrayText);
                 self.beside(from, from + body.len(), Role::Epilogue);
             }
         } else if let Some(part) = self.parts.last_mut() {

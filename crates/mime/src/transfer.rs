@@ -8,6 +8,7 @@ use mailparse::body::Body;
 use memchr::memchr;
 
 use crate::defect::{Defect, Found};
+use crate::uuencode;
 
 /// How a part's bytes were wrapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +54,7 @@ impl Encoding {
             Self::Lines => lf(raw),
             Self::Base64 => base64(raw, found),
             Self::QuotedPrintable => quoted_printable(raw, found),
-            Self::Uuencode => uuencode(raw).unwrap_or_else(|| {
+            Self::Uuencode => uuencode::unpack(raw).unwrap_or_else(|| {
                 found.note(Defect::UnknownEncoding("uuencode without begin line".to_owned()));
                 lf(raw)
             }),
@@ -217,31 +218,6 @@ fn quoted_printable(raw: &[u8], found: &mut Found) -> Vec<u8> {
         }
     }
     out
-}
-
-/// One uuencoded file; `None` when there is no `begin` line.
-fn uuencode(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut lines = raw.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_end);
-    lines.find(|line| line.starts_with(b"begin "))?;
-    let mut out = Vec::with_capacity(raw.len() / 4 * 3);
-    for line in lines {
-        let Some((&count, data)) = line.split_first() else { break };
-        if line == b"end" {
-            break;
-        }
-        let count = usize::from(count.wrapping_sub(32) & 63);
-        if count == 0 {
-            break;
-        }
-        let start = out.len();
-        for four in data.chunks(4) {
-            let six = |at: usize| four.get(at).map_or(0, |&b| u32::from(b.wrapping_sub(32) & 63));
-            let word = six(0) << 18 | six(1) << 12 | six(2) << 6 | six(3);
-            out.extend_from_slice(&word.to_be_bytes()[1..]);
-        }
-        out.truncate(out.len().min(start + count));
-    }
-    Some(out)
 }
 
 #[cfg(test)]

@@ -92,7 +92,9 @@ impl Decoder {
         } else {
             transfer::quoted_printable_word(text)
         };
-        Some((Word { charset, bytes }, &inner[end + 2..]))
+        let after = &inner[end + 2..];
+        let sent = &line[..line.len() - after.len()];
+        Some((Word { charset, bytes, sent }, after))
     }
 }
 
@@ -118,6 +120,16 @@ fn word_end(text: &[u8]) -> Option<usize> {
 struct Word<'a> {
     charset: &'a [u8],
     bytes: Vec<u8>,
+    /// As it stands.
+    sent: &'a [u8],
+}
+
+/// Words that wait for a neighbour of the same charset.
+struct Waiting {
+    charset: String,
+    bytes: Vec<u8>,
+    /// As they stand.
+    sent: Vec<u8>,
 }
 
 /// The output: text, and the bytes of the words that wait for a neighbour of the same charset.
@@ -125,7 +137,7 @@ struct Word<'a> {
 struct Joined {
     text: String,
     hint: String,
-    waiting: Option<(String, Vec<u8>)>,
+    waiting: Option<Waiting>,
     /// White space after a word: dropped when another word follows (RFC 2047 section 6.2).
     gap: Vec<u8>,
 }
@@ -147,19 +159,28 @@ impl Joined {
         let charset = String::from_utf8_lossy(word.charset).to_ascii_lowercase();
         self.gap.clear();
         match &mut self.waiting {
-            Some((waiting, bytes)) if *waiting == charset && joinable(&charset) => {
-                bytes.extend_from_slice(&word.bytes);
+            Some(waiting) if waiting.charset == charset && joinable(&charset) => {
+                waiting.bytes.extend_from_slice(&word.bytes);
+                waiting.sent.push(b' ');
+                waiting.sent.extend_from_slice(word.sent);
             }
             _ => {
                 self.flush(found);
-                self.waiting = Some((charset, word.bytes.clone()));
+                let (bytes, sent) = (word.bytes.clone(), word.sent.to_vec());
+                self.waiting = Some(Waiting { charset, bytes, sent });
             }
         }
     }
 
     fn flush(&mut self, found: &mut Found) {
-        if let Some((charset, bytes)) = self.waiting.take() {
-            self.text.push_str(&charsets::decode(&bytes, &charset, found));
+        if let Some(Waiting { charset, bytes, sent }) = self.waiting.take() {
+            if charsets::is_noise(&bytes, &charset) {
+                // Decoded it would be rubbish from which nobody gets the word back.
+                found.note(Defect::BadCharset(charset));
+                self.text.push_str(&String::from_utf8_lossy(&sent));
+            } else {
+                self.text.push_str(&charsets::decode(&bytes, &charset, found));
+            }
         }
         self.text.push_str(&String::from_utf8_lossy(&self.gap));
         self.gap.clear();

@@ -36,6 +36,16 @@ const PIECES: &[&str] = &[
     "Date: Mon, 32 Jan 0000 25:61:61 +9999\n",
     "Return-Path: <>\n",
     "Auto-Submitted: auto-replied\n",
+    "Content-Type: text/plain; format=flowed; delsp=yes\n\n> a \n>> b \n-- \n",
+    "begin 644 x\n#0V%T\n`\nend\n",
+    "begin 644 y\n#0V%T\n",
+    "Content-Type: application/ms-tnef\n",
+    "Content-Type: application/pkcs7-mime; smime-type=signed-data\n",
+    "Content-Type: text/calendar; method=REQUEST\n",
+    "Content-Disposition: inline; filename=y\n",
+    "Received: x; Sun, 2 Oct 2016 10:00:00 +0200\n",
+    "Subject: unsubscribe\n",
+    "To: g: a@b, c@d;\n",
 ];
 
 fn soup() -> impl Strategy<Value = String> {
@@ -55,6 +65,7 @@ fn check(raw: &[u8]) {
     let headers = mail.headers_json();
     assert!(headers.is_object() && !headers.to_string().contains("\\u0000"));
     assert!(!mail.content_html().contains('\0') && !mail.content_text().contains('\0'));
+    assert!(!mail.stray.iter().any(|stray| stray.text.contains('\0')));
     let kept: usize = mail.attachments.iter().map(|attachment| attachment.content.len()).sum();
     assert!(kept <= raw.len(), "{kept} bytes of attachments out of {}", raw.len());
     assert!(parsed.defects.len() < 300);

@@ -318,3 +318,44 @@ fn somebody_who_writes_about_a_bounce_is_no_bounce() {
     let mail = mail("Return-Path: <a@b.org>\nFrom: a@b.org\nSubject: Re: Undelivered Mail\n\nWhat is this?");
     assert_eq!(mail.message_type, MessageType::Email);
 }
+
+#[test]
+fn a_uuencoded_file_in_the_text_is_an_attachment_and_leaves_the_text() {
+    let mail = mail("Subject: x\n\nMy cat:\nbegin 644 ../cat.txt\n#0V%T\n`\nend\n-- \nAnn\n");
+    assert_eq!(mail.content_text(), "My cat:\n-- \nAnn\n");
+    let files: Vec<_> =
+        mail.attachments.iter().map(|file| (file.filename.as_deref(), &file.content[..])).collect();
+    assert_eq!(files, [(Some("cat.txt"), &b"Cat"[..])]);
+}
+
+#[test]
+fn flowed_text_is_read_in_paragraphs() {
+    let head = "Content-Type: text/plain; charset=utf-8; Format=Flowed; DelSp=Yes\n\n";
+    assert_eq!(
+        mail(&format!("{head}see https://a.example/ \npath\n")).content_text(),
+        "see https://a.example/path\n"
+    );
+    let fixed = "Content-Type: text/plain; charset=utf-8\n\na \nb\n";
+    assert_eq!(mail(fixed).content_text(), "a \nb\n");
+}
+
+#[test]
+fn a_named_text_that_is_the_body_is_shown_and_listed() {
+    let mail = mail(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/plain; charset=utf-8; name=fable.txt\n\
+         Content-Disposition: inline; filename=fable.txt\n\nThe hares\n--b--\n",
+    );
+    assert_eq!(mail.content_text(), "The hares");
+    let file = &mail.attachments[0];
+    assert_eq!((file.filename.as_deref(), file.disposition), (Some("fable.txt"), Disposition::Inline));
+}
+
+#[test]
+fn an_encoded_word_that_holds_no_text_stays_as_it_was_sent() {
+    let rubbish = "=?UTF-8?B?nnDusSNdG92w6Fuw61fMjE4=?=";
+    assert_eq!(
+        mail(&format!("Subject: a {rubbish} {rubbish} =?utf-8?Q?=C3=A9?=\n\n")).subject,
+        format!("a {rubbish} {rubbish} =?utf-8?Q?=C3=A9?=")
+    );
+    assert_eq!(mail("Subject: =?utf-8?Q?caf=E9?=\n\n").subject, "café");
+}

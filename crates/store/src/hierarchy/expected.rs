@@ -205,7 +205,7 @@ pub(crate) const MESSAGES: Table = Table {
             Shape::ShortText(20),
             "NOT NULL DEFAULT 'email'",
             "DEFAULT 'email'",
-            "email, bounce, auto_reply, complaint, read_receipt and such",
+            "email, bounce, auto_reply, complaint, read_receipt, calendar, unsubscribe",
         ),
         plain("from_email", Shape::ShortText(254), "Sender's address, cut at 254 characters"),
         plain("to_email", Shape::Text, "Recipients' addresses, joined by commas"),

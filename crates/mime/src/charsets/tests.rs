@@ -1,0 +1,125 @@
+//! Labels, the texts of each charset of mail, and labels that lie.
+
+use super::*;
+
+#[track_caller]
+fn check(bytes: &[u8], label: &str, text: &str) {
+    assert_eq!(decode(bytes, label, &mut Found::default()), text, "{label}");
+}
+
+#[test]
+fn a_missing_or_vague_label_lets_the_bytes_decide() {
+    for label in ["", "us-ascii", "unknown-8bit", "x-unknown", "no-such-charset"] {
+        check("café".as_bytes(), label, "café");
+        check(b"caf\xe9", label, "café");
+        check(b"\x1b$B$\"\x1b(B", label, "あ");
+    }
+}
+
+#[test]
+fn labels_as_people_write_them_are_understood() {
+    check(b"\xa4", "iso 8859-15", "€");
+    check(b"\xa4", "ISO_8859-15", "€");
+    check(b"\xa4", "\"iso8859-15\"", "€");
+    check(b"\xb0\xa1", "ks_c_5601-1987", "가");
+    check(b"\x82\xa0", "cp932", "あ");
+    check(b"\x80", "windows1252", "€");
+    check(b"\xcf\xd0", "win-1251", "ПР");
+    check(b"\x82", "cp850", "é");
+    check(b"\x82", "IBM437", "é");
+    check("ü".as_bytes(), "utf8*en", "ü");
+}
+
+#[test]
+fn seven_bit_charsets_are_shifted() {
+    check(b"Hi Mom +Jjo-!", "UTF-7", "Hi Mom ☺!");
+    check(b"\x1b$B$\"\x1b(B", "iso-2022-jp", "あ");
+    check(b"\x1b$)C\x0e0!\x0f ok", "ISO-2022-KR", "가 ok");
+    check(b"~{<:Ky2;~} ok", "hz-gb-2312", "己所不 ok");
+}
+
+/// A charset of mail: labels it goes by, one text in it, and what that says.
+const TRAPS: &[(&[&str], &[u8], &str)] = &[
+    (&["utf-7", "UTF7", "unicode-1-1-utf-7"], b"caf+AOk- +- +2D3cpA-", "café + 💤"),
+    (
+        &["iso-2022-jp", "ISO-2022-JP-MS", "iso-2022-jp-2"],
+        b"\x1b$BF|K\\8l\x1b(B ok \x1b(J\\\x1b(B",
+        "日本語 ok ¥",
+    ),
+    (&["iso-2022-kr"], b"\x1b$)C\x0eGQ19>n\x0f ok", "한국어 ok"),
+    (&["shift_jis", "cp932", "windows-31j", "x-sjis", "ms_kanji"], b"\x93\xfa\x96{\x8c\xea\xb1", "日本語ｱ"),
+    (&["euc-jp", "x-euc-jp"], b"\xc6\xfc\xcb\xdc\xb8\xec", "日本語"),
+    (
+        &["gb18030", "GB2312", "gb_2312-80", "gbk", "cp936", "x-gbk"],
+        b"\xd6\xd0\xce\xc4\x81\x39\xee\x39",
+        "中文㐀",
+    ),
+    (&["hz-gb-2312"], b"~{VPND~} ok", "中文 ok"),
+    (&["big5", "cp950", "x-x-big5"], b"\xa4\xa4\xa4\xe5", "中文"),
+    (
+        &["ks_c_5601-1987", "KS_C_5601", "euc-kr", "cp949", "ksc5601", "korean", "UHC"],
+        b"\xc7\xd1\xb1\xb9 \x8c\x63",
+        "한국 똠",
+    ),
+    (&["windows-1250", "cp1250", "win-1250"], b"\x8eivot", "Život"),
+    (&["windows-1251", "cp1251", "x-cp1251"], b"\xcf\xf0\xe8\xe2\xe5\xf2", "Привет"),
+    (&["windows-1252", "cp1252", "iso-8859-1", "latin1", "iso8859_1"], b"\x80 caf\xe9", "€ café"),
+    (&["windows-1253"], b"\xc3\xe5\xe9\xe1", "Γεια"),
+    (&["windows-1254", "iso-8859-9"], b"\xddstanbul", "İstanbul"),
+    (&["windows-1255"], b"\xf9\xec\xe5\xed", "שלום"),
+    (&["windows-1256"], b"\xe3\xd1\xcd\xc8\xc7", "مرحبا"),
+    (&["windows-1257", "iso-8859-13"], b"\xd0e\xf0i", "Šeši"),
+    (&["windows-1258"], b"Vi\xeat", "Viêt"),
+    (&["windows-874", "tis-620", "iso-8859-11"], b"\xe4\xb7\xc2", "ไทย"),
+    (&["koi8-r", "koi8"], b"\xf0\xd2\xc9", "При"),
+    (&["koi8-u"], b"\xa7\xb6", "їІ"),
+    (&["iso-8859-2", "latin2"], b"\xb1\xe6\xea", "ąćę"),
+    (&["iso-8859-5"], b"\xbf\xe0\xd8", "При"),
+    (&["iso-8859-7"], b"\xe1\xe2\xe3", "αβγ"),
+    (&["iso-8859-8-i", "iso-8859-8", "logical"], b"\xf9\xec", "של"),
+    (&["iso-8859-15", "latin9", "latin-9"], b"\xa4", "€"),
+    (&["utf-16", "utf-16le"], b"h\0i\0", "hi"),
+    (&["utf-16be"], b"\0h\0i", "hi"),
+];
+
+#[test]
+fn every_charset_of_mail_is_read_under_each_of_its_labels() {
+    let mut wrong = Vec::new();
+    for (labels, bytes, text) in TRAPS {
+        for label in
+            labels.iter().flat_map(|label| [(*label).to_owned(), format!(" \"{}\" ", label.to_uppercase())])
+        {
+            let read = decode(bytes, &label, &mut Found::default());
+            if read != *text {
+                wrong.push(format!("{label}: {read:?}, not {text:?}"));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn no_bytes_under_any_label_stop_the_reader() {
+    let all: Vec<u8> = (0..=255).chain((0..=255).rev()).collect();
+    for (labels, ..) in TRAPS {
+        for cut in 0..all.len() {
+            let text = decode(&all[cut..], labels[0], &mut Found::default());
+            assert!(text.len() <= all.len() * 4, "{labels:?}");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_under_a_label_are_noise() {
+    assert!(is_noise(b"\x9ep\xee\xb1#]\xdd\xb0\xe8", "utf-8"));
+    assert!(!is_noise(b"caf\xe9", "utf-8"), "Western text with a wrong label");
+    assert!(!is_noise("日本語".as_bytes(), "utf-8"));
+    assert!(!is_noise(&"日本語".as_bytes()[1..], "utf-8"), "cut within a character");
+    assert!(!is_noise(b"\xcf\xf0\xe8", "windows-1251"));
+}
+
+#[test]
+fn a_lying_label_is_corrected_where_the_bytes_leave_no_doubt() {
+    check("naïve".as_bytes(), "iso-8859-1", "naïve");
+    check(b"na\xefve", "utf-8", "naïve");
+}

@@ -1,0 +1,238 @@
+//! What a mail that is no report wants: a date in a calendar (RFC 6047), or to be left alone.
+//!
+//! The words are data. Both are read narrowly: a letter about unsubscribing is a letter, and a calendar file in its
+//! attachments is a file.
+
+use crate::content_type::Parameterised;
+use crate::header;
+use crate::mail::{Mail, MessageType, TextSource};
+use crate::structure::Part;
+
+/// Methods by which calendars talk to each other (RFC 5546 section 1.4). `publish` only tells of a date, and counts where
+/// there is nothing else.
+const METHODS: &[&str] = &["request", "reply", "add", "cancel", "refresh", "counter", "declinecounter"];
+
+/// Subjects that mean to be left alone, alone or with a token behind them; mail programs write the first two themselves
+/// from a List-Unsubscribe field.
+const SUBJECTS: &[&str] = &["unsubscribe", "remove", "opt-out", "optout", "opt out", "list-unsubscribe"];
+
+/// All that somebody writes who wants to be left alone, in lower case, without punctuation.
+const WORDS: &[&str] = &[
+    "unsubscribe",
+    "unsubscribe me",
+    "please unsubscribe",
+    "please unsubscribe me",
+    "unsubscribe please",
+    "unsubscribe me please",
+    "please unsubscribe me from this list",
+    "please unsubscribe me from your list",
+    "please unsubscribe me from your mailing list",
+    "remove",
+    "remove me",
+    "please remove me",
+    "remove me please",
+    "please remove me from your list",
+    "please remove me from this list",
+    "please remove me from your mailing list",
+    "remove me from your list",
+    "take me off your list",
+    "please take me off your list",
+    "opt out",
+    "optout",
+    "stop",
+    "stop emailing me",
+    "please stop emailing me",
+    "abmelden",
+    "bitte abmelden",
+    "austragen",
+    "bitte austragen",
+    "abbestellen",
+    "désinscription",
+    "désabonner",
+    "me désinscrire",
+    "baja",
+    "darme de baja",
+    "cancelar suscripción",
+    "cancellami",
+    "disiscrizione",
+    "descadastrar",
+    "uitschrijven",
+    "afmelden",
+    "avregistrera",
+    "wypisz",
+    "отписаться",
+    "отписка",
+    "退订",
+    "取消订阅",
+    "配信停止",
+    "수신거부",
+];
+
+/// How lines begin that somebody else wrote, or nobody: quotes and what leads in to them, signatures.
+const BEHIND: &[&str] = &[
+    ">",
+    "--",
+    "__",
+    "on ",
+    "am ",
+    "le ",
+    "el ",
+    "il ",
+    "op ",
+    "em ",
+    "from:",
+    "von:",
+    "de :",
+    "de:",
+    "sent from",
+];
+
+/// The kind of a mail that is neither a report nor an automatic answer.
+pub(crate) fn read(mail: &Mail, parts: &[Part<'_>]) -> MessageType {
+    if parts.iter().enumerate().any(|(index, part)| is_invitation(index, part, parts)) {
+        MessageType::Calendar
+    } else if !is_bulk(mail) && (subject_says(&mail.subject) || text_says(mail)) {
+        MessageType::Unsubscribe
+    } else {
+        MessageType::Email
+    }
+}
+
+fn is_invitation(index: usize, part: &Part<'_>, parts: &[Part<'_>]) -> bool {
+    if part.mime_type != "text/calendar" {
+        return false;
+    }
+    if index == 0 {
+        return true;
+    }
+    let attached = header::first(&part.fields, "content-disposition")
+        .is_some_and(|raw| Parameterised::read(raw).value.starts_with("attachment"));
+    let alternative = part
+        .parent
+        .and_then(|parent| parts.get(parent))
+        .is_some_and(|parent| parent.mime_type == "multipart/alternative");
+    let method = part.ctype.token("method").unwrap_or_default();
+    (alternative || !attached) && METHODS.iter().any(|known| method.eq_ignore_ascii_case(known))
+}
+
+/// Sent to many: whoever wants to be left alone writes to one.
+fn is_bulk(mail: &Mail) -> bool {
+    ["list-id", "list-unsubscribe", "list-post"].iter().any(|name| mail.header(name).is_some())
+        || mail.header("precedence").is_some_and(|value| matches!(value.trim(), "bulk" | "list" | "junk"))
+}
+
+fn subject_says(subject: &str) -> bool {
+    const LONGEST: usize = 300;
+    if subject.len() > LONGEST {
+        return false;
+    }
+    let subject = subject.trim().to_lowercase();
+    SUBJECTS.iter().any(|words| {
+        let Some(token) = subject.strip_prefix(words) else { return false };
+        let token = token.trim_matches(['.', '!', ' ', '"']);
+        // A token, not a sentence: `unsubscribe:3f2a`, `unsubscribe a@b.org`; `unsubscribed members` is neither.
+        let marked = token.starts_with([':', '-', '=', '_', '<', '(', '['])
+            || token.contains(|c: char| c.is_ascii_digit() || c == '@')
+                && subject[words.len()..].starts_with(' ');
+        token.is_empty() || marked && !token.trim_start_matches([':', '-', ' ']).contains(char::is_whitespace)
+    })
+}
+
+/// The first line that somebody wrote is such a word, and the only one.
+fn text_says(mail: &Mail) -> bool {
+    const LONGEST: usize = 80;
+    let text = match mail.text_source {
+        TextSource::Plain => &mail.text,
+        TextSource::Html => &mail.html_rendered,
+        TextSource::None => return false,
+    };
+    let Some(text) = text else { return false };
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let Some(first) = lines.next().filter(|line| line.len() <= LONGEST) else { return false };
+    let words: String =
+        first.to_lowercase().chars().filter(|&c| c.is_alphanumeric() || c.is_whitespace()).collect();
+    if !WORDS.contains(&words.trim()) {
+        return false;
+    }
+    lines.next().is_none_or(|line| {
+        let line: String = line.chars().take(20).collect::<String>().to_lowercase();
+        BEHIND.iter().any(|begin| line.starts_with(begin))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Limits, MessageType, parse};
+
+    #[track_caller]
+    fn check(raw: &str, kind: MessageType) {
+        assert_eq!(parse(raw.as_bytes(), &Limits::default()).mail.message_type, kind, "{raw}");
+    }
+
+    #[test]
+    fn an_invitation_is_one_by_its_method() {
+        let alternative = |kind: &str| {
+            format!(
+                "From: a@b.org\nContent-Type: multipart/alternative; boundary=b\n\n--b\n\nMeet me\n--b\nContent-Type: {kind}\n\n\
+                 BEGIN:VCALENDAR\n--b--\n"
+            )
+        };
+        check(&alternative("text/calendar; charset=utf-8; method=REQUEST"), MessageType::Calendar);
+        check(&alternative("text/calendar; method=\"reply\"; name=x.ics"), MessageType::Calendar);
+        check("From: a@b.org\nContent-Type: text/calendar\n\nBEGIN:VCALENDAR\n", MessageType::Calendar);
+        check(&alternative("text/calendar; method=PUBLISH"), MessageType::Email);
+        let attached = "From: a@b.org\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nSee the file\n--b\n\
+                        Content-Type: text/calendar; method=REQUEST\nContent-Disposition: attachment\n\nBEGIN\n--b--\n";
+        check(attached, MessageType::Email);
+    }
+
+    #[test]
+    fn whoever_wants_to_be_left_alone_is_heard() {
+        for subject in [
+            "unsubscribe",
+            "Unsubscribe.",
+            "UNSUBSCRIBE:3f2a-77",
+            "unsubscribe a@b.org",
+            "remove",
+            "unsubscribe-123",
+        ] {
+            check(&format!("From: a@b.org\nSubject: {subject}\n\n"), MessageType::Unsubscribe);
+        }
+        for text in [
+            "Unsubscribe",
+            "Please remove me!\n\n-- \nAnn",
+            "STOP\n\nOn Monday, sales@b.org wrote:\n> Hello",
+            "Bitte abmelden.\n\nAm 3.4.2024 um 10:00 schrieb Sales:\n> Hallo",
+            "退订\n> 您好",
+        ] {
+            check(
+                &format!(
+                    "From: a@b.org\nSubject: Re: Offer\nContent-Type: text/plain; charset=utf-8\n\n{text}\n"
+                ),
+                MessageType::Unsubscribe,
+            );
+        }
+        check(
+            "From: a@b.org\nSubject: Re: x\nContent-Type: text/html\n\n<p>unsubscribe</p>\n",
+            MessageType::Unsubscribe,
+        );
+    }
+
+    #[test]
+    fn a_letter_about_unsubscribing_is_a_letter() {
+        for subject in [
+            "Unsubscribe rates are falling",
+            "unsubscribed members 2024",
+            "Remove 5 bugs today",
+            "Re: unsubscribe",
+        ] {
+            check(&format!("From: a@b.org\nSubject: {subject}\n\nHello\n"), MessageType::Email);
+        }
+        for text in
+            ["Stop\nand think about it", "Please remove me from the invoice of May", "Hello\nunsubscribe"]
+        {
+            check(&format!("From: a@b.org\nSubject: Re: Offer\n\n{text}\n"), MessageType::Email);
+        }
+        check("From: a@b.org\nList-Id: <l.b.org>\nSubject: unsubscribe\n\nunsubscribe\n", MessageType::Email);
+    }
+}

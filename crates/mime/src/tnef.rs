@@ -1,0 +1,336 @@
+//! winmail.dat: Outlook's envelope around a mail's files and rich text (MS-OXTNEF), opened.
+//!
+//! A stream of attributes: those of the message (its text as RTF, HTML or plain text) and, behind each "rendering data",
+//! those of one file. Bytes that are no TNEF give nothing, a stream that ends early gives what came before. One pass, and
+//! no length is believed beyond the bytes there are. Checksums are not held against the content: a file with a flipped
+//! bit is of more use than none.
+
+use crate::charsets;
+use crate::defect::Defect;
+use crate::filename;
+use crate::mail::Attachment;
+use crate::words::Decoder;
+use mailfleet_model::Disposition;
+
+mod lzfu;
+mod properties;
+
+use properties::{Property, Reader, properties};
+
+/// The first bytes of every stream, little endian.
+const SIGNATURE: &[u8] = &[0x78, 0x9f, 0x3e, 0x22];
+/// Messages within messages that are opened: one mail forwarded in another.
+const MAX_DEPTH: usize = 2;
+/// Bytes of unpacked RTF in one mail. It can be eight times as long as what it is packed in.
+const MAX_RTF: usize = 8 * 1024 * 1024;
+
+/// What winmail.dat held.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// Its files, with the text of the message as `message.rtf`, `message.html` or `message.txt` behind them.
+    pub(crate) files: Vec<Attachment>,
+    /// The message's own text, for a mail that has none beside it.
+    pub(crate) text: Option<String>,
+    /// The message's own HTML.
+    pub(crate) html: Option<String>,
+}
+
+/// Whether these bytes are TNEF, whatever their label.
+pub(crate) fn is_tnef(content: &[u8]) -> bool {
+    content.starts_with(SIGNATURE)
+}
+
+/// Opens a stream; at most `room` files are taken out of it. `rtf_used` counts the unpacked RTF of the whole mail.
+pub(crate) fn open(content: &[u8], room: usize, rtf_used: &mut usize, decoder: &mut Decoder) -> Opened {
+    let mut opened = Opened::default();
+    let mut budget = Budget { room, rtf_left: MAX_RTF.saturating_sub(*rtf_used) };
+    let whole = stream(content, 0, &mut budget, &mut opened, decoder);
+    if !whole {
+        decoder.found.note(Defect::BadTnef);
+    }
+    *rtf_used = MAX_RTF - budget.rtf_left;
+    opened
+}
+
+struct Budget {
+    room: usize,
+    rtf_left: usize,
+}
+
+/// The attributes that matter, as level-independent tags of type and name.
+mod tag {
+    pub(super) const CODE_PAGE: u32 = 0x0006_9007;
+    pub(super) const BODY: u32 = 0x0002_800c;
+    pub(super) const MESSAGE_PROPERTIES: u32 = 0x0006_9003;
+    pub(super) const FILE_BEGINS: u32 = 0x0006_9002;
+    pub(super) const FILE_DATA: u32 = 0x0006_800f;
+    pub(super) const FILE_TITLE: u32 = 0x0001_8010;
+    pub(super) const FILE_PROPERTIES: u32 = 0x0006_9005;
+}
+
+/// The properties that matter.
+mod id {
+    pub(super) const BODY: u16 = 0x1000;
+    pub(super) const RTF: u16 = 0x1009;
+    pub(super) const HTML: u16 = 0x1013;
+    pub(super) const DISPLAY_NAME: u16 = 0x3001;
+    pub(super) const DATA: u16 = 0x3701;
+    pub(super) const SHORT_NAME: u16 = 0x3704;
+    pub(super) const LONG_NAME: u16 = 0x3707;
+    pub(super) const MIME_TYPE: u16 = 0x370e;
+    pub(super) const CONTENT_ID: u16 = 0x3712;
+    pub(super) const INTERNET_CODE_PAGE: u16 = 0x3fde;
+}
+
+/// The message's text in the forms it comes in.
+#[derive(Default)]
+struct Bodies<'a> {
+    plain: Option<Text<'a>>,
+    html: Option<Text<'a>>,
+    rtf: Option<&'a [u8]>,
+    /// The code page of HTML that is bytes.
+    html_page: Option<u32>,
+}
+
+/// Text as it is stored.
+#[derive(Clone, Copy)]
+enum Text<'a> {
+    Utf16(&'a [u8]),
+    Bytes(&'a [u8]),
+}
+
+/// One file while its attributes are read.
+#[derive(Default)]
+struct File<'a> {
+    title: Option<Text<'a>>,
+    /// By preference, the best first.
+    names: [Option<Text<'a>>; 3],
+    mime_type: Option<Text<'a>>,
+    content_id: Option<Text<'a>>,
+    data: Option<&'a [u8]>,
+    /// A whole message in a stream of its own.
+    message: Option<&'a [u8]>,
+}
+
+/// Reads one stream; `false` where it is none or ends early.
+fn stream(
+    content: &[u8],
+    depth: usize,
+    budget: &mut Budget,
+    opened: &mut Opened,
+    decoder: &mut Decoder,
+) -> bool {
+    let Some(rest) = content.strip_prefix(SIGNATURE) else { return false };
+    let mut reader = Reader::new(rest);
+    // A key that means nothing beyond Exchange.
+    reader.skip(2);
+    let mut page = String::new();
+    let mut bodies = Bodies::default();
+    let mut file: Option<File<'_>> = None;
+    let mut whole = true;
+    while !reader.is_empty() {
+        let (Some(_level), Some(tag), Some(length)) = (reader.byte(), reader.u32(), reader.u32()) else {
+            whole = false;
+            break;
+        };
+        let data = reader.up_to(length);
+        // What is cut off is still shown; the checksum behind it is not there.
+        whole &= data.len() as u64 == u64::from(length);
+        reader.skip(2);
+        match tag {
+            tag::CODE_PAGE => page = Reader::new(data).u32().map(code_page).unwrap_or_default(),
+            tag::BODY => bodies.plain = bodies.plain.or(Some(Text::Bytes(data))),
+            tag::MESSAGE_PROPERTIES => properties(data, |property| bodies.take(property)),
+            tag::FILE_BEGINS => {
+                finish(file.replace(File::default()), &page, depth, budget, opened, decoder);
+            }
+            tag::FILE_DATA | tag::FILE_TITLE | tag::FILE_PROPERTIES => {
+                let file = file.get_or_insert_default();
+                match tag {
+                    tag::FILE_DATA => file.data = Some(data),
+                    tag::FILE_TITLE => file.title = Some(Text::Bytes(data)),
+                    _ => properties(data, |property| file.take(property)),
+                }
+            }
+            _ => {}
+        }
+    }
+    finish(file, &page, depth, budget, opened, decoder);
+    bodies.finish(&page, depth, budget, opened, decoder);
+    whole
+}
+
+impl<'a> Bodies<'a> {
+    fn take(&mut self, property: Property<'a>) {
+        match property.id {
+            id::BODY => self.plain = text(property).or(self.plain),
+            id::HTML => self.html = text(property).or(self.html),
+            id::RTF => self.rtf = property.bytes().or(self.rtf),
+            id::INTERNET_CODE_PAGE => self.html_page = property.number(),
+            _ => {}
+        }
+    }
+
+    fn finish(
+        self,
+        page: &str,
+        depth: usize,
+        budget: &mut Budget,
+        opened: &mut Opened,
+        decoder: &mut Decoder,
+    ) {
+        let html_page = self.html_page.map_or_else(|| page.to_owned(), code_page);
+        if let Some(packed) = self.rtf
+            && let Some(rtf) = lzfu::unpack(packed, budget.rtf_left)
+        {
+            budget.rtf_left -= rtf.len();
+            body_file("rtf", "application/rtf", rtf, budget, opened);
+        }
+        for (name, mime_type, text, page) in
+            [("html", "text/html", self.html, html_page.as_str()), ("txt", "text/plain", self.plain, page)]
+        {
+            let Some(text) = text else { continue };
+            let shown = text.read(page, decoder);
+            if shown.trim().is_empty() {
+                continue;
+            }
+            let bytes = match text {
+                Text::Utf16(_) => shown.clone().into_bytes(),
+                Text::Bytes(bytes) => without_nul(bytes).to_vec(),
+            };
+            body_file(name, mime_type, bytes, budget, opened);
+            if depth == 0 {
+                let to = if name == "html" { &mut opened.html } else { &mut opened.text };
+                *to = Some(shown);
+            }
+        }
+    }
+}
+
+fn body_file(extension: &str, mime_type: &str, content: Vec<u8>, budget: &mut Budget, opened: &mut Opened) {
+    if budget.room == 0 {
+        return;
+    }
+    budget.room -= 1;
+    opened.files.push(Attachment {
+        filename: Some(format!("message.{extension}")),
+        mime_type: mime_type.to_owned(),
+        content,
+        disposition: Disposition::Attachment,
+        content_id: None,
+    });
+}
+
+impl<'a> File<'a> {
+    fn take(&mut self, property: Property<'a>) {
+        match property.id {
+            id::LONG_NAME => self.names[0] = text(property),
+            id::SHORT_NAME => self.names[1] = text(property),
+            id::DISPLAY_NAME => self.names[2] = text(property),
+            id::MIME_TYPE => self.mime_type = text(property),
+            id::CONTENT_ID => self.content_id = text(property),
+            id::DATA => match property.object() {
+                Some(object) if is_tnef(object) => self.message = Some(object),
+                Some(object) => self.data = self.data.or(Some(object)),
+                None => self.data = self.data.or(property.bytes()),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// Makes an attachment of a file, and opens the message that it may be.
+fn finish(
+    file: Option<File<'_>>,
+    page: &str,
+    depth: usize,
+    budget: &mut Budget,
+    opened: &mut Opened,
+    decoder: &mut Decoder,
+) {
+    let Some(file) = file else { return };
+    let Some(content) = file.message.or(file.data) else { return };
+    if budget.room == 0 {
+        decoder.found.note(Defect::TooManyParts);
+        return;
+    }
+    budget.room -= 1;
+    let mut read = |text: Text<'_>| {
+        let text = text.read(page, decoder).trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    let [long, short, display] = file.names.map(|name| name.and_then(&mut read));
+    let title = file.title.and_then(&mut read);
+    let mime_type = file
+        .mime_type
+        .and_then(&mut read)
+        .map(|mime_type| mime_type.to_ascii_lowercase())
+        .filter(|mime_type| mime_type.contains('/') && mime_type.len() <= 255);
+    let content_id = file.content_id.and_then(&mut read).map(|id| id.trim_matches(['<', '>']).to_owned());
+    let fallback =
+        if file.message.is_some() { "application/ms-tnef" } else { "application/octet-stream" }.to_owned();
+    opened.files.push(Attachment {
+        filename: long
+            .or(title)
+            .or(short)
+            .or(display)
+            .and_then(|name| filename::sanitise(&name, &mut decoder.found)),
+        mime_type: mime_type.filter(|_| file.message.is_none()).unwrap_or(fallback),
+        content: content.to_vec(),
+        disposition: if content_id.is_some() { Disposition::Inline } else { Disposition::Attachment },
+        content_id,
+    });
+    if let Some(message) = file.message
+        && depth < MAX_DEPTH
+        && !stream(message, depth + 1, budget, opened, decoder)
+    {
+        decoder.found.note(Defect::BadTnef);
+    }
+}
+
+/// A property's value as text, if it can be one.
+fn text(property: Property<'_>) -> Option<Text<'_>> {
+    if property.is_unicode() {
+        return property.bytes().map(Text::Utf16);
+    }
+    property.bytes().map(Text::Bytes)
+}
+
+impl Text<'_> {
+    /// As people see it, line ends as LF, without NUL characters.
+    fn read(self, page: &str, decoder: &mut Decoder) -> String {
+        let text = match self {
+            Self::Utf16(bytes) => {
+                encoding_rs::UTF_16LE.decode_without_bom_handling(bytes).0.trim_end_matches('\0').to_owned()
+            }
+            Self::Bytes(bytes) => charsets::decode(without_nul(bytes), page, &mut decoder.found),
+        };
+        decoder.clean(if text.contains('\r') { text.replace("\r\n", "\n") } else { text })
+    }
+}
+
+/// Without the NUL that ends a string.
+fn without_nul(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or_default()
+}
+
+/// The charset of a Windows code page.
+fn code_page(number: u32) -> String {
+    match number {
+        65001 => "utf-8".to_owned(),
+        20127 => "us-ascii".to_owned(),
+        20866 => "koi8-r".to_owned(),
+        21866 => "koi8-u".to_owned(),
+        10000 => "macintosh".to_owned(),
+        50220..=50222 => "iso-2022-jp".to_owned(),
+        51932 => "euc-jp".to_owned(),
+        51949 => "euc-kr".to_owned(),
+        54936 => "gb18030".to_owned(),
+        28591..=28606 => format!("iso-8859-{}", number - 28590),
+        _ => format!("cp{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

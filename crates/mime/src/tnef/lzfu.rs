@@ -1,0 +1,98 @@
+//! The packing of RTF in Exchange (MS-OXRTFCP): literals and references into a ring of 4 KiB that begins filled.
+
+use super::properties::Reader;
+
+/// What the ring holds before the first byte.
+const BEGIN: &[u8] = b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fnil \\froman \\fswiss \\fmodern \\fscript \
+\\fdecor MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par \\pard\\plain\\f0\\fs20\
+\\b\\i\\u\\tab\\tx";
+const RING: usize = 4096;
+const PACKED: u32 = 0x7546_5a4c;
+const STORED: u32 = 0x414c_454d;
+
+/// Unpacks RTF of at most `most` bytes; `None` of what is none or longer. What ends early gives what came.
+pub(super) fn unpack(packed: &[u8], most: usize) -> Option<Vec<u8>> {
+    let mut reader = Reader::new(packed);
+    let (_packed_size, size, kind, _checksum) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
+    let wanted = usize::try_from(size).ok()?;
+    if wanted > most {
+        return None;
+    }
+    match kind {
+        STORED => Some(reader.up_to(size).to_vec()),
+        PACKED => Some(expand(reader, wanted)),
+        _ => None,
+    }
+}
+
+/// A token is at most 17 bytes long, so that this ends after `wanted` bytes or with the input.
+fn expand(mut reader: Reader<'_>, wanted: usize) -> Vec<u8> {
+    let mut ring = [b' '; RING];
+    for (to, from) in ring.iter_mut().zip(BEGIN) {
+        *to = *from;
+    }
+    let mut at = BEGIN.len();
+    let mut out = Vec::new();
+    let mut put = |ring: &mut [u8; RING], at: &mut usize, byte: u8| {
+        out.push(byte);
+        if let Some(slot) = ring.get_mut(*at) {
+            *slot = byte;
+        }
+        *at = (*at + 1) % RING;
+        out.len() >= wanted
+    };
+    'tokens: while let Some(flags) = reader.byte() {
+        for bit in 0..8 {
+            if flags >> bit & 1 == 0 {
+                let Some(byte) = reader.byte() else { break 'tokens };
+                if put(&mut ring, &mut at, byte) {
+                    break 'tokens;
+                }
+                continue;
+            }
+            let (Some(high), Some(low)) = (reader.byte(), reader.byte()) else { break 'tokens };
+            let (from, length) = (usize::from(high) << 4 | usize::from(low >> 4), usize::from(low & 15) + 2);
+            if from == at {
+                break 'tokens;
+            }
+            for step in 0..length {
+                let byte = ring.get((from + step) % RING).copied().unwrap_or_default();
+                if put(&mut ring, &mut at, byte) {
+                    break 'tokens;
+                }
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(size: u32, kind: u32) -> Vec<u8> {
+        [0, size, kind, 0].into_iter().flat_map(u32::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn the_example_of_the_specification_is_unpacked() {
+        assert_eq!(BEGIN.len(), 207);
+        let mut packed = header(43, PACKED);
+        packed.extend_from_slice(&[
+            0x03, 0x00, 0x0a, 0x00, 0x72, 0x63, 0x70, 0x67, 0x31, 0x32, 0x35, 0x42, 0x32, 0x0a, 0xf3, 0x20,
+            0x68, 0x65, 0x6c, 0x09, 0x00, 0x20, 0x62, 0x77, 0x05, 0xb0, 0x6c, 0x64, 0x7d, 0x0a, 0x80, 0x0f,
+            0xa0,
+        ]);
+        assert_eq!(unpack(&packed, 100).unwrap(), b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n");
+        assert_eq!(unpack(&packed, 42), None, "a bomb is left packed");
+        assert!(unpack(&packed[..30], 100).unwrap().starts_with(b"{\\rtf1\\ansi"));
+    }
+
+    #[test]
+    fn stored_rtf_is_taken_as_it_is() {
+        let mut stored = header(5, STORED);
+        stored.extend_from_slice(b"{\\rt}more");
+        assert_eq!(unpack(&stored, 100).unwrap(), b"{\\rt}");
+        assert_eq!(unpack(b"", 100), None);
+    }
+}

@@ -1,0 +1,144 @@
+//! The streams here are made by hand: attributes, property lists, and what hostile ones do.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// One attribute with its (unchecked) checksum.
+fn attribute(tag: u32, data: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![1];
+    bytes.extend_from_slice(&tag.to_le_bytes());
+    bytes.extend_from_slice(&u32::try_from(data.len()).unwrap().to_le_bytes());
+    bytes.extend_from_slice(data);
+    bytes.extend_from_slice(&[0, 0]);
+    bytes
+}
+
+fn tnef(attributes: &[Vec<u8>]) -> Vec<u8> {
+    [SIGNATURE, &[1, 0], &attributes.concat()].concat()
+}
+
+/// A property list of variable-length values: type, identifier, value.
+fn list(items: &[(u16, u16, &[u8])]) -> Vec<u8> {
+    let mut bytes = u32::try_from(items.len()).unwrap().to_le_bytes().to_vec();
+    for (kind, id, value) in items {
+        bytes.extend_from_slice(&kind.to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+        if *id >= 0x8000 {
+            bytes.extend_from_slice(&[0; 16]);
+            bytes.extend_from_slice(&[1, 0, 0, 0, 4, 0, 0, 0, b'x', 0, 0, 0]);
+        }
+        bytes.extend_from_slice(&1u32.to_le_bytes());
+        bytes.extend_from_slice(&u32::try_from(value.len()).unwrap().to_le_bytes());
+        bytes.extend_from_slice(value);
+        bytes.resize(bytes.len() + (4 - value.len() % 4) % 4, 0);
+    }
+    bytes
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
+}
+
+fn opened(content: &[u8]) -> (Opened, Vec<&'static str>) {
+    let mut decoder = Decoder::new(100);
+    let opened = open(content, 1_000, &mut 0, &mut decoder);
+    (opened, decoder.found.into_vec().iter().map(Defect::code).collect())
+}
+
+fn names(opened: &Opened) -> Vec<(Option<&str>, usize)> {
+    opened.files.iter().map(|file| (file.filename.as_deref(), file.content.len())).collect()
+}
+
+#[test]
+fn files_are_taken_out_with_their_long_names() {
+    let stream = tnef(&[
+        attribute(tag::CODE_PAGE, &[0xe3, 4, 0, 0, 0, 0, 0, 0]),
+        attribute(tag::FILE_BEGINS, &[0; 14]),
+        attribute(tag::FILE_DATA, b"first"),
+        attribute(tag::FILE_TITLE, b"\xcf\xd0~1.TXT\0"),
+        attribute(tag::FILE_BEGINS, &[0; 14]),
+        attribute(tag::FILE_TITLE, b"LONG~1.TXT\0"),
+        attribute(tag::FILE_DATA, b"second one"),
+        attribute(
+            tag::FILE_PROPERTIES,
+            &list(&[
+                (0x1f, 0x8001, &utf16("named")),
+                (0x1f, id::LONG_NAME, &utf16("../Übersicht.txt")),
+                (0x1e, id::MIME_TYPE, b"Text/Plain\0"),
+                (0x1f, id::CONTENT_ID, &utf16("<pic@x>")),
+            ]),
+        ),
+        attribute(tag::FILE_BEGINS, &[0; 14]),
+        attribute(
+            tag::FILE_PROPERTIES,
+            &list(&[(0x102, id::DATA, b"third"), (0x1e, id::DISPLAY_NAME, b"c\0")]),
+        ),
+    ]);
+    let (opened, defects) = opened(&stream);
+    assert_eq!(
+        names(&opened),
+        [(Some("ПР~1.TXT"), 5), (Some("Übersicht.txt"), 10), (Some("c"), 5)],
+        "{defects:?}"
+    );
+    let second = &opened.files[1];
+    assert_eq!((second.mime_type.as_str(), second.content_id.as_deref()), ("text/plain", Some("pic@x")));
+}
+
+#[test]
+fn the_text_of_the_message_is_a_file_and_can_stand_in_for_the_mails() {
+    let stream = tnef(&[
+        attribute(tag::BODY, b"Hello\r\nyou\0"),
+        attribute(tag::MESSAGE_PROPERTIES, &list(&[(0x102, id::HTML, "<p>café".as_bytes())])),
+    ]);
+    let (opened, _) = opened(&stream);
+    assert_eq!(names(&opened), [(Some("message.html"), 8), (Some("message.txt"), 10)]);
+    assert_eq!((opened.text.as_deref(), opened.html.as_deref()), (Some("Hello\nyou"), Some("<p>café")));
+}
+
+#[test]
+fn a_message_within_the_message_is_kept_and_opened() {
+    let inner = tnef(&[attribute(tag::FILE_BEGINS, &[]), attribute(tag::FILE_DATA, b"deep")]);
+    let object = [&[0u8; 16][..], &inner].concat();
+    let outer = |object: &[u8]| {
+        let data = list(&[(0x0d, id::DATA, object), (0x1e, id::DISPLAY_NAME, b"Forwarded\0")]);
+        tnef(&[attribute(tag::FILE_BEGINS, &[]), attribute(tag::FILE_PROPERTIES, &data)])
+    };
+    let (once, _) = opened(&outer(&object));
+    assert_eq!(names(&once), [(Some("Forwarded"), inner.len()), (None, 4)]);
+    let mut nested = inner;
+    for _ in 0..20 {
+        nested = outer(&[&[0u8; 16][..], &nested].concat());
+    }
+    assert_eq!(opened(&nested).0.files.len(), MAX_DEPTH + 1, "deeper ones stay closed");
+}
+
+#[test]
+fn a_stream_that_ends_early_gives_what_came() {
+    let whole = tnef(&[attribute(tag::FILE_BEGINS, &[]), attribute(tag::FILE_DATA, b"a long file")]);
+    let (cut, defects) = opened(&whole[..whole.len() - 6]);
+    assert_eq!((cut.files[0].content.as_slice(), defects.as_slice()), (&b"a long "[..], &["bad-tnef"][..]));
+    assert!(opened(b"no TNEF at all").0.files.is_empty());
+}
+
+#[test]
+fn a_million_files_are_bounded() {
+    let file = [attribute(tag::FILE_BEGINS, &[]), attribute(tag::FILE_DATA, b"x")].concat();
+    let (opened, defects) = opened(&tnef(&[file.repeat(200_000)]));
+    assert_eq!((opened.files.len(), defects.as_slice()), (1_000, &["too-many-parts"][..]));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_opened_without_harm(tail in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        let content = [SIGNATURE, &tail].concat();
+        let (opened, _) = opened(&content);
+        prop_assert!(opened.files.iter().map(|file| file.content.len()).sum::<usize>() <= MAX_RTF + content.len());
+    }
+
+    #[test]
+    fn any_property_list_is_read_without_harm(tail in proptest::collection::vec(any::<u8>(), 0..500), count in any::<u32>()) {
+        let data = [&count.to_le_bytes()[..], &tail].concat();
+        opened(&tnef(&[attribute(tag::FILE_PROPERTIES, &data), attribute(tag::MESSAGE_PROPERTIES, &data)]));
+    }
+}

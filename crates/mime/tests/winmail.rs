@@ -1,0 +1,83 @@
+//! winmail.dat as Outlook and Exchange made it: its files with their publishers' sizes and hashes.
+
+use data_encoding::{BASE64_MIME, HEXLOWER};
+use mailfleet_mime::{Limits, Mail, parse};
+use sha2::{Digest, Sha256};
+
+fn mail(name: &str) -> Mail {
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/tnef-raw").join(name);
+    let body = BASE64_MIME.encode(&std::fs::read(path).unwrap());
+    let head = "From: a@b.org\r\nContent-Type: application/ms-tnef; name=winmail.dat\r\n\
+                Content-Transfer-Encoding: base64\r\n\r\n";
+    parse(format!("{head}{body}").as_bytes(), &Limits::default()).mail
+}
+
+/// Name and the first digits of the hash of each file, the envelope aside. The publishers keep text files with LF: their
+/// hashes are compared that way (`lf`).
+#[track_caller]
+fn check(name: &str, wanted: &[(&str, &str)], lf: bool) -> Mail {
+    let mail = mail(name);
+    let found: Vec<(String, String)> = mail
+        .attachments
+        .iter()
+        .skip(1)
+        .map(|file| {
+            let text = || file.content.iter().copied().filter(|&byte| byte != b'\r').collect();
+            let binary = file.mime_type.starts_with("image/") || file.mime_type == "application/rtf";
+            let bytes: Vec<u8> = if lf && !binary { text() } else { file.content.clone() };
+            let hash = HEXLOWER.encode(&Sha256::digest(bytes));
+            (file.filename.clone().unwrap_or_default(), hash[..16].to_owned())
+        })
+        .collect();
+    let wanted: Vec<_> = wanted.iter().map(|(name, hash)| ((*name).to_owned(), (*hash).to_owned())).collect();
+    assert_eq!(found, wanted);
+    mail
+}
+
+#[test]
+fn a_file_in_an_attribute_is_taken_out() {
+    check("one-file.tnef", &[("AUTHORS", "36c47da7d11846ca")], false);
+}
+
+#[test]
+fn data_that_comes_before_its_name_is_given_the_name() {
+    check(
+        "data-before-name.tnef",
+        &[
+            ("AUTOEXEC.BAT", "e3b0c44298fc1c14"),
+            ("CONFIG.SYS", "e3b0c44298fc1c14"),
+            ("boot.ini", "9c5375ec133b35d6"),
+            ("message.rtf", "047bc7915ca95a02"),
+        ],
+        true,
+    );
+}
+
+#[test]
+fn packed_rich_text_is_unpacked() {
+    check("rtf.tnef", &[("message.rtf", "285e04e771fe1f1d")], false);
+}
+
+#[test]
+fn a_description_is_the_text_of_the_mail() {
+    let wanted = [("message.rtf", "8bbeaeb23fc3a13f"), ("message.txt", "17a72562976cae76")];
+    assert_eq!(check("triples.tnef", &wanted, true).content_text().trim(), "Sample description");
+}
+
+#[test]
+fn html_and_inline_images_are_found_behind_named_properties() {
+    let mail = check(
+        "unicode-mapi-attr-name.tnef",
+        &[
+            ("spaconsole2.cfg", "119a50a2e79458a7"),
+            ("image001.png", "037f9d1fa06bccd3"),
+            ("image002.png", "ea179fb97a7e850e"),
+            ("image003.png", "20c51557b9c7ec0a"),
+            ("message.html", "9a3a8de894362ac2"),
+        ],
+        true,
+    );
+    assert!(mail.content_text().contains("Przesyłam poprawiony plik"));
+    assert_eq!(mail.attachments[2].content_id.as_deref(), Some("image001.png@01CF8C82.F4A2A290"));
+}
