@@ -41,9 +41,12 @@ mod parse;
 mod peek;
 mod reason;
 mod report;
+mod rules;
 mod status;
 mod structure;
+mod transcript;
 mod transfer;
+mod verdict;
 mod words;
 
 pub use canonical::canonical;

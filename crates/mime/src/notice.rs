@@ -98,31 +98,6 @@ impl Notice {
     }
 }
 
-/// The SMTP command that was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
-    Mail,
-    Data,
-}
-
-/// Words, in lower case, that name the command which was answered; as Postfix, sendmail and Exim write them.
-const COMMANDS: &[(&str, Command)] = &[
-    ("in reply to end of data", Command::Data),
-    ("in reply to data", Command::Data),
-    ("after end of data", Command::Data),
-    (">>> data", Command::Data),
-    ("in reply to mail from", Command::Mail),
-    ("after mail from", Command::Mail),
-    (">>> mail from", Command::Mail),
-];
-
-/// The command that a notice says was answered, the last one it names.
-pub(crate) fn command(text: &str) -> Option<Command> {
-    let lower = prefix(text, LONGEST_TEXT).to_ascii_lowercase();
-    let found = COMMANDS.iter().filter_map(|(words, command)| lower.rfind(words).map(|at| (at, *command)));
-    found.max_by_key(|(at, _)| *at).map(|(_, command)| command)
-}
-
 /// White space as single spaces, at most `LONGEST_EXCERPT` characters.
 fn one_line(text: &str) -> String {
     prefix(&text.split_whitespace().collect::<Vec<_>>().join(" "), LONGEST_EXCERPT).to_owned()
@@ -172,12 +147,5 @@ mod tests {
         assert_eq!(notice.about("D@e.f", &["a@b.c"]), "d@e.f>: mailbox full ---");
         assert_eq!(notice.about("other@x", &["a@b.c"]), "");
         assert_eq!(notice.returned, "From: x\n");
-    }
-
-    #[test]
-    fn the_command_that_was_answered_is_the_last_one_named() {
-        assert_eq!(command(">>> MAIL From:<a@b>\n<<< 250 ok\n>>> DATA\n<<< 550 no"), Some(Command::Data));
-        assert_eq!(command("550 no (in reply to MAIL FROM command)"), Some(Command::Mail));
-        assert_eq!(command("550 no (in reply to RCPT TO command)"), None);
     }
 }

@@ -1,0 +1,151 @@
+//! From what is known of a refusal to its reason.
+//!
+//! Text speaks before the code, for codes are often wrong: a full mailbox is one whatever the status says. Only what
+//! an unknown user means needs more: servers say it of accounts that exist too, when somebody's filter refuses the
+//! content. So it counts as such where RCPT was answered or the status names the address (x.1.1), and else as
+//! filtered.
+
+use crate::reason::Reason;
+use crate::rules::{content, first, mailbox, sender, statuses, transport, vendors};
+use crate::status;
+use crate::transcript::Command;
+
+/// Text that is compared with the rules.
+const LONGEST: usize = 4_000;
+
+/// What is known of a refusal.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Evidence<'a> {
+    /// What the server, or the notice, said.
+    pub(crate) said: &'a str,
+    /// The enhanced status.
+    pub(crate) status: Option<&'a str>,
+    /// The SMTP command that was answered.
+    pub(crate) command: Option<Command>,
+    /// Names of the host that refused and of the recipient's domain, in lower case.
+    pub(crate) place: &'a str,
+    /// Whether a server's reply is quoted: else the own machine speaks.
+    pub(crate) is_reply: bool,
+}
+
+/// The reason that words give; `None` where no rule knows them.
+pub(crate) fn by_words(evidence: &Evidence<'_>) -> Option<Reason> {
+    let text = normalised(evidence.said);
+    if text.is_empty() {
+        return None;
+    }
+    let named = evidence.status.and_then(statuses::reason);
+    vendors::find(&text, evidence.status, evidence.place)
+        .or_else(|| particular(&text, named))
+        .or_else(|| address(&text, named, evidence))
+        .or_else(|| general(&text))
+}
+
+/// Words that hold whatever the status says.
+fn particular(text: &str, named: Option<Reason>) -> Option<Reason> {
+    let found = first(
+        &[
+            mailbox::FULL,
+            content::SIZE,
+            mailbox::CLOSED,
+            sender::RELAY,
+            content::AUTHENTICATION,
+            mailbox::LISTED_NOWHERE,
+            mailbox::UNWELCOME,
+        ],
+        text,
+    )?;
+    // The status tells a recipient's limit from the server's.
+    Some(if found == Reason::MesgTooBig && named == Some(Reason::ExceedLimit) { Reason::ExceedLimit } else { found })
+}
+
+/// What is said of the addresses: the recipient's, or the sender's where MAIL was answered.
+fn address(text: &str, named: Option<Reason>, evidence: &Evidence<'_>) -> Option<Reason> {
+    let of_sender = first(&[sender::ADDRESS], text);
+    match named {
+        Some(Reason::UserUnknown) => {
+            return Some(first(&[sender::LISTED, sender::ADDRESS], text).unwrap_or(Reason::UserUnknown));
+        }
+        Some(Reason::Rejected) => return Some(Reason::Rejected),
+        _ => {}
+    }
+    if of_sender.is_some() {
+        return of_sender;
+    }
+    let unknown = first(&[mailbox::UNKNOWN], text)?;
+    match (evidence.command, named) {
+        (Some(Command::Mail), _) => Some(Reason::Rejected),
+        (Some(Command::Rcpt), _) => Some(unknown),
+        (Some(Command::Data | Command::Connect), _) | (None, Some(Reason::Filtered)) => Some(Reason::Filtered),
+        (None, _) => Some(if evidence.is_reply { Reason::Filtered } else { unknown }),
+    }
+}
+
+/// Everything else, from what is told of the host down to words that say little.
+fn general(text: &str) -> Option<Reason> {
+    first(
+        &[
+            sender::NAME,
+            content::FORM,
+            sender::REPUTATION,
+            transport::TLS,
+            transport::NETWORK,
+            mailbox::DOMAIN,
+            sender::RATE,
+            sender::LISTED,
+            content::VIRUS,
+            content::SPAM,
+            transport::BROKEN,
+            content::POLICY,
+            sender::CREDENTIALS,
+            sender::HOST,
+            transport::LATE,
+            transport::SYNTAX,
+            content::VAGUE,
+        ],
+        text,
+    )
+}
+
+/// The reason where words are silent: by status, kind of program, reply code, action, command.
+pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason {
+    let is_program = evidence.said.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("x-unix"));
+    if let Some(reason) = evidence.status.and_then(statuses::reason) {
+        return reason;
+    }
+    match (status::reply_code(evidence.said), action, evidence.command) {
+        _ if is_program => Reason::MailerError,
+        (Some(521 | 556), ..) => Reason::NotAccept,
+        (Some(525), ..) => Reason::Suspend,
+        (Some(500..=507), ..) => Reason::SyntaxError,
+        (_, Some("delayed"), _) => Reason::Expired,
+        (_, _, Some(Command::Connect)) => Reason::Blocked,
+        (_, _, Some(Command::Mail)) => Reason::Rejected,
+        (Some(_), ..) => Reason::OnHold,
+        _ => Reason::Undefined,
+    }
+}
+
+/// Lower case, single spaces, without the codes that multi-line replies repeat before each line (`550-5.7.1 …`).
+fn normalised(said: &str) -> String {
+    let mut text = String::new();
+    for (index, word) in said.split_whitespace().enumerate() {
+        if text.len() + word.len() > LONGEST {
+            break;
+        }
+        let is_repeated = index > 2
+            && word.split_once('-').is_some_and(|(reply, code)| {
+                reply.len() == 3
+                    && reply.bytes().all(|b| b.is_ascii_digit())
+                    && code.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+            });
+        if is_repeated {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(&word.to_lowercase());
+    }
+    text
+}
