@@ -10,9 +10,9 @@ use crate::transcript::{self, Command};
 use crate::verdict::{self, Evidence};
 
 /// Judges the rows of a report (RFC 3464), the notice to people standing in where a row says too little.
-pub(crate) fn from_rows(rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {
+pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {
     let addresses: Vec<String> = rows.iter().map(|row| row.address.clone()).collect();
-    let said = Excerpts::new(notice, &addresses);
+    let said = Excerpts::new(mail, notice, &addresses);
     bounce(rows.into_iter().map(|row| recipient(row, &said)).collect(), returned)
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     if addresses.is_empty() {
         addresses.clone_from(&returned.to);
     }
-    let said = Excerpts::new(notice, &addresses);
+    let said = Excerpts::new(mail, notice, &addresses);
     let late = LATE.iter().any(|words| notice.said.to_lowercase().contains(words));
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
@@ -39,7 +39,13 @@ const LATE: &[&str] = &[
     "warning message only",
     "this is a warning only",
     "still being retried",
+    "delivery attempts will continue",
+    "continue to try to deliver",
+    "has been postponed",
 ];
+
+/// With more recipients than this what is said of each is not looked for.
+const MANY: usize = 50;
 
 /// What the notice says of each recipient. With very many of them it is not divided: that would be quadratic.
 struct Excerpts<'a> {
@@ -47,15 +53,24 @@ struct Excerpts<'a> {
     addresses: &'a [String],
     /// The last SMTP command of the whole notice.
     command: Option<Command>,
+    /// The domain of the machine that writes.
+    machine: String,
 }
 
 impl<'a> Excerpts<'a> {
-    fn new(notice: &'a Notice, addresses: &'a [String]) -> Self {
-        Self { notice, addresses, command: transcript::command(&notice.said) }
+    fn new(mail: &Mail, notice: &'a Notice, addresses: &'a [String]) -> Self {
+        let machine = mail.from.as_ref().and_then(mail::Address::domain).unwrap_or_default();
+        Self { notice, addresses, command: transcript::command(&notice.said), machine }
+    }
+
+    /// The command that was answered for a recipient.
+    fn command(&self, address: &str, nearer: [&str; 2]) -> Option<Command> {
+        let refused = self.addresses.len() <= MANY && transcript::refuses(&self.notice.said, address);
+        let near = nearer.into_iter().find_map(transcript::command);
+        near.or(refused.then_some(Command::Rcpt)).or(self.command)
     }
 
     fn about(&self, address: &str) -> String {
-        const MANY: usize = 50;
         if self.addresses.len() > MANY {
             return String::new();
         }
@@ -88,10 +103,14 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let diagnostic = row.diagnostic.as_deref().unwrap_or_default();
     let spoken = if diagnostic.is_empty() { excerpt.as_str() } else { diagnostic };
     // What the server said is nearer to the truth than what its client made of it.
-    let status = status::specific(spoken).or_else(|| row.status.clone()).or_else(|| status::enhanced(spoken));
-    let command = [spoken, &excerpt].into_iter().find_map(transcript::command).or(said.command);
+    let status = status::specific(spoken)
+        .or_else(|| row.status.clone())
+        .or_else(|| status::enhanced(spoken))
+        .or_else(|| status::enhanced(said.whole()));
+    let command = said.command(&row.address, [spoken, &excerpt]);
     let domain = mail::domain(&row.address).unwrap_or_default();
-    let place = format!("{} {domain} {}", row.remote_mta.as_deref().unwrap_or_default(), spoken).to_lowercase();
+    let place = format!("{} {domain} {} {spoken}", row.remote_mta.as_deref().unwrap_or_default(), said.machine)
+        .to_lowercase();
     let is_success = matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
         || status.as_deref().is_some_and(|status| status.starts_with("2."));
     let evidence = |said| Evidence {
@@ -105,9 +124,12 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         Reason::Delivered
     } else {
         // Where the report's own words say too little, the notice may quote the server.
-        [quoted(spoken), excerpt.as_str(), said.whole()]
+        let texts = [quoted(spoken), excerpt.as_str(), said.whole()];
+        texts
             .into_iter()
-            .find_map(|text| verdict::by_words(&evidence(text)))
+            .find_map(|text| verdict::by_provider(&evidence(text)))
+            .or_else(|| row.category.as_deref().and_then(verdict::by_category))
+            .or_else(|| texts.into_iter().find_map(|text| verdict::by_words(&evidence(text))))
             .unwrap_or_else(|| verdict::by_codes(&evidence(spoken), row.action.as_deref()))
     };
     let kind = kind(reason, status.as_deref(), row.action.as_deref());

@@ -156,7 +156,7 @@ pub(crate) fn classify(
         mail.bounce = Some(if rows.is_empty() {
             bounce::from_text(mail, &notice, &returned, limits)
         } else {
-            bounce::from_rows(rows, &notice, &returned)
+            bounce::from_rows(mail, rows, &notice, &returned)
         });
         mail.original_message_id = returned.message_id;
     } else if let Some(part) = find(DISPOSITIONS) {

@@ -18,6 +18,8 @@ pub(crate) struct Row {
     pub(crate) action: Option<String>,
     pub(crate) diagnostic: Option<String>,
     pub(crate) remote_mta: Option<String>,
+    /// What kind of failure the sending host takes it for, in its own words.
+    pub(crate) category: Option<String>,
 }
 
 /// Reads the recipients of a message/delivery-status part: groups of fields between blank lines, of which those
@@ -88,6 +90,7 @@ fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
         status,
         action: action.filter(|word| !word.is_empty()),
         remote_mta: text("remote-mta").map(|value| untyped(&value).to_owned()),
+        category: text("x-powermta-bouncecategory"),
         diagnostic,
     })
 }
@@ -107,11 +110,14 @@ fn address(raw: &[u8]) -> String {
     address.trim_matches(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '\'')).to_owned()
 }
 
+/// Fields that name them: RFC 5965, and the draft before it, for wishes to be removed.
+const RECIPIENTS: &[&str] = &["original-rcpt-to", "removal-recipient"];
+
 /// The recipients a feedback report complains for.
 pub(crate) fn feedback(content: &[u8], limits: &Limits) -> Vec<String> {
     let block = header::read(content, 0, limits, &mut Found::default(), |_| false);
     let mut addresses: Vec<String> = Vec::new();
-    for field in block.fields.iter().filter(|field| field.name == "original-rcpt-to") {
+    for field in block.fields.iter().filter(|field| RECIPIENTS.contains(&field.name.as_str())) {
         let address = address(field.raw);
         if !address.is_empty() && !addresses.contains(&address) && addresses.len() < limits.max_recipients {
             addresses.push(address);

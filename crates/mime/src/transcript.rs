@@ -63,7 +63,12 @@ const WORDS: &[(&str, Command)] = &[
     ("response to mail from", Command::Mail),
     ("while sending rcpt to", Command::Rcpt),
     ("while sending mail from", Command::Mail),
-    ("while talking to", Command::Rcpt),
+    ("rcpt to generated following response", Command::Rcpt),
+    // Gmail numbers its states.
+    ("(state 13)", Command::Rcpt),
+    ("(state 14)", Command::Rcpt),
+    ("(state 17)", Command::Data),
+    ("(state 18)", Command::Data),
 ];
 
 /// The command that a text says was answered with a refusal: the last one it names.
@@ -92,6 +97,14 @@ fn refused(lower: &str) -> Option<Command> {
         }
     }
     refused
+}
+
+/// Whether a quoted conversation refuses just this recipient.
+pub(crate) fn refuses(text: &str, address: &str) -> bool {
+    let lower = prefix(text, LONGEST).to_ascii_lowercase();
+    let sent = format!(">>> rcpt to:<{}", address.to_ascii_lowercase());
+    let answer = lower.split_once(&sent).and_then(|(_, rest)| rest.split_once("<<< "));
+    answer.is_some_and(|(_, answer)| answer.starts_with(['4', '5']))
 }
 
 fn named(line: &str) -> Option<Command> {

@@ -35,10 +35,24 @@ pub(crate) fn by_words(evidence: &Evidence<'_>) -> Option<Reason> {
         return None;
     }
     let named = evidence.status.and_then(statuses::reason);
-    vendors::find(&text, evidence.status, evidence.place)
-        .or_else(|| particular(&text, named))
+    let found = particular(&text, named)
         .or_else(|| address(&text, named, evidence))
         .or_else(|| general(&text))
+        .or_else(|| {
+            let vague = first(&[mailbox::REFUSED], &text).filter(|_| named.is_none());
+            vague.map(|reason| unknown(reason, named, evidence))
+        })?;
+    Some(match (found, evidence.command) {
+        // Nobody has seen the content yet.
+        (Reason::SpamDetected | Reason::Filtered, Some(Command::Connect)) => Reason::Blocked,
+        _ => found,
+    })
+}
+
+/// The reason that a provider's own list gives.
+pub(crate) fn by_provider(evidence: &Evidence<'_>) -> Option<Reason> {
+    let text = normalised(evidence.said);
+    vendors::find(&text, evidence.status, evidence.command, evidence.place).filter(|_| !text.is_empty())
 }
 
 /// Words that hold whatever the status says.
@@ -46,10 +60,12 @@ fn particular(text: &str, named: Option<Reason>) -> Option<Reason> {
     let found = first(
         &[
             mailbox::FULL,
+            transport::PROGRAM,
             content::SIZE,
             mailbox::CLOSED,
             sender::RELAY,
             content::AUTHENTICATION,
+            sender::NAME,
             mailbox::LISTED_NOWHERE,
             mailbox::UNWELCOME,
         ],
@@ -61,23 +77,27 @@ fn particular(text: &str, named: Option<Reason>) -> Option<Reason> {
 
 /// What is said of the addresses: the recipient's, or the sender's where MAIL was answered.
 fn address(text: &str, named: Option<Reason>, evidence: &Evidence<'_>) -> Option<Reason> {
-    let of_sender = first(&[sender::ADDRESS], text);
-    match named {
-        Some(Reason::UserUnknown) => {
+    match (named, evidence.command) {
+        // Of the sender, whatever the code says.
+        (Some(Reason::UserUnknown), Some(Command::Mail)) => return Some(Reason::Rejected),
+        (Some(Reason::UserUnknown), _) => {
             return Some(first(&[sender::LISTED, sender::ADDRESS], text).unwrap_or(Reason::UserUnknown));
         }
-        Some(Reason::Rejected) => return Some(Reason::Rejected),
+        (Some(certain @ (Reason::Rejected | Reason::HasMoved)), _) => return Some(certain),
         _ => {}
     }
-    if of_sender.is_some() {
-        return of_sender;
-    }
-    let unknown = first(&[mailbox::UNKNOWN], text)?;
+    let of_sender = first(&[sender::ADDRESS], text);
+    of_sender.or_else(|| first(&[mailbox::UNKNOWN], text).map(|reason| unknown(reason, named, evidence)))
+}
+
+/// What words about an unknown user mean at this command.
+fn unknown(reason: Reason, named: Option<Reason>, evidence: &Evidence<'_>) -> Reason {
     match (evidence.command, named) {
-        (Some(Command::Mail), _) => Some(Reason::Rejected),
-        (Some(Command::Rcpt), _) => Some(unknown),
-        (Some(Command::Data | Command::Connect), _) | (None, Some(Reason::Filtered)) => Some(Reason::Filtered),
-        (None, _) => Some(if evidence.is_reply { Reason::Filtered } else { unknown }),
+        (Some(Command::Mail), _) => Reason::Rejected,
+        (Some(Command::Rcpt), _) => reason,
+        (Some(Command::Data | Command::Connect), _) | (None, Some(Reason::Filtered)) => Reason::Filtered,
+        (None, _) if evidence.is_reply => Reason::Filtered,
+        (None, _) => reason,
     }
 }
 
@@ -85,7 +105,6 @@ fn address(text: &str, named: Option<Reason>, evidence: &Evidence<'_>) -> Option
 fn general(text: &str) -> Option<Reason> {
     first(
         &[
-            sender::NAME,
             content::FORM,
             sender::REPUTATION,
             transport::TLS,
@@ -105,6 +124,11 @@ fn general(text: &str) -> Option<Reason> {
         ],
         text,
     )
+}
+
+/// The reason that PowerMTA's own category gives (`X-PowerMTA-BounceCategory`).
+pub(crate) fn by_category(category: &str) -> Option<Reason> {
+    vendors::POWERMTA.iter().find(|(word, _)| category.eq_ignore_ascii_case(word)).map(|(_, reason)| *reason)
 }
 
 /// The reason where words are silent: by status, kind of program, reply code, action, command.

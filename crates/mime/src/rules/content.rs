@@ -100,7 +100,6 @@ pub(crate) const SPAM: &[Rule] = &[
     rule(SpamDetected, &["recurrent pattern detection"], ""),
     rule(SpamDetected, &["temporarily blocked by our filter"], ""),
     rule(SpamDetected, &["our system has detected that this message is"], ""),
-    rule(SpamDetected, &["blocked for abuse"], ""),
     rule(SpamDetected, &["mail score", "over"], ""),
 ];
 

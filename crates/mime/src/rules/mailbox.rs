@@ -151,8 +151,6 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["badrcptto"], ""),
     rule(UserUnknown, &["validrcptto"], ""),
     rule(UserUnknown, &["envelope recipient has been denied"], ""),
-    rule(UserUnknown, &["recipient address rejected."], ""),
-    rule(UserUnknown, &["recipient address rejected: access denied"], ""),
     rule(UserUnknown, &["recipient address rejected: invalid"], ""),
     rule(UserUnknown, &["address", "does not exist"], ""),
     rule(UserUnknown, &["address", "could not be found"], ""),
@@ -166,7 +164,6 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["unknown local"], ""),
     rule(UserUnknown, &["invalid address"], ""),
     rule(UserUnknown, &["address invalid"], ""),
-    rule(UserUnknown, &["address rejected"], ""),
     rule(UserUnknown, &["wrong or no longer valid"], ""),
     rule(UserUnknown, &["rcpt", "does not exist"], ""),
     rule(UserUnknown, &["rcpt", "not found"], ""),
@@ -188,6 +185,18 @@ pub(crate) const LISTED_NOWHERE: &[Rule] = &[
     rule(UserUnknown, &["mail.local: unknown"], ""),
     rule(UserUnknown, &["invalid or unknown virtual user"], ""),
     rule(UserUnknown, &["adresse nicht gefunden"], ""),
+    rule(UserUnknown, &["ディレクトリには見つかりません"], ""),
+    rule(UserUnknown, &["invalid user address"], ""),
+    rule(UserUnknown, &["recipients in the same domain"], ""),
+    // Exchange Online, of a directory that it knows.
+    rule(UserUnknown, &["recipient address rejected: access denied"], ""),
+    rule(UserUnknown, &["this user doesn't have a", "account"], ""),
+];
+
+/// Words that may mean an unknown user where nothing else is said.
+pub(crate) const REFUSED: &[Rule] = &[
+    rule(UserUnknown, &["recipient address rejected"], ""),
+    rule(UserUnknown, &["address rejected"], ""),
 ];
 
 /// The recipient's own wish.

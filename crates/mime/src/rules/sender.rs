@@ -91,6 +91,7 @@ pub(crate) const ADDRESS: &[Rule] = &[
     rule(Rejected, &["email address is not verified"], ""),
     rule(Rejected, &["fully qualified email address required"], ""),
     rule(Rejected, &["not allowed to post"], ""),
+    rule(Rejected, &["not a member of this mailing list"], ""),
     rule(Rejected, &["permission to post"], ""),
     rule(Rejected, &["groups.google.com/support"], ""),
     rule(Rejected, &["mailbox access for"], ""),

@@ -48,8 +48,8 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["able to establish an smtp connection"], ""),
 ];
 
-/// A program on the way, or the server, is broken.
-pub(crate) const BROKEN: &[Rule] = &[
+/// A program that the recipient delivers with.
+pub(crate) const PROGRAM: &[Rule] = &[
     rule(MailerError, &["procmail"], ""),
     rule(MailerError, &["maildrop"], ""),
     rule(MailerError, &["pipe to |"], ""),
@@ -57,6 +57,10 @@ pub(crate) const BROKEN: &[Rule] = &[
     rule(MailerError, &["command died"], ""),
     rule(MailerError, &["command failed"], ""),
     rule(MailerError, &["command output"], ""),
+];
+
+/// A program on the way, or the server, is broken.
+pub(crate) const BROKEN: &[Rule] = &[
     rule(MailerError, &["mailer error"], ""),
     rule(MailerError, &["exit status"], ""),
     rule(SystemError, &["loops back to"], ""),

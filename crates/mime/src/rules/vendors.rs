@@ -8,6 +8,7 @@ use crate::reason::Reason::{
     Rejected, RequirePtr, SecurityError, SpamDetected, Suspend, SyntaxError, SystemError, TooManyConn, UserUnknown,
     VirusDetected,
 };
+use crate::transcript::Command;
 
 /// Codes that nobody else writes.
 const CODES: &[Rule] = &[
@@ -80,7 +81,8 @@ const CODES: &[Rule] = &[
     rule(Blocked, &["i.ua/err/9/"], ""),
     rule(Filtered, &["i.ua/err/10/"], ""),
     // Yahoo.
-    rule(Blocked, &["[bl2"], ""),
+    rule(Blocked, &["[bl21]"], ""),
+    rule(Blocked, &["[bl23]"], ""),
     rule(Rejected, &["[tss"], ""),
     rule(PolicyViolation, &["[ph0"], ""),
     // Microsoft: consumer addresses.
@@ -157,6 +159,20 @@ const EXCHANGE_ONLINE: &[(u16, u16, Reason)] = &[
     (850, 899, Blocked),
 ];
 
+/// The categories that PowerMTA writes into its reports. Those that say no more than the words do are left out.
+pub(crate) const POWERMTA: &[(&str, Reason)] = &[
+    ("bad-mailbox", UserUnknown),
+    ("bad-domain", HostUnknown),
+    ("inactive-mailbox", Suspend),
+    ("quota-issues", MailboxFull),
+    ("virus-related", VirusDetected),
+    ("message-expired", Expired),
+    ("no-answer-from-host", Expired),
+    ("routing-errors", NetworkError),
+    ("relaying-issues", NoRelaying),
+    ("invalid-sender", Rejected),
+];
+
 /// A provider: its hosts and domains, and its words.
 type Provider = (&'static [&'static str], &'static [Rule]);
 
@@ -167,6 +183,8 @@ const PROVIDERS: &[Provider] = &[
             rule(Filtered, &["550 : user unknown"], ""),
             rule(UserUnknown, &[">: user unknown"], ""),
             rule(UserUnknown, &[">: recipient address rejected"], ""),
+            rule(Suspend, &["account is disabled"], ""),
+            rule(Suspend, &["temporarily limited"], ""),
         ],
     ),
     (
@@ -262,9 +280,20 @@ const PROVIDERS: &[Provider] = &[
     ),
 ];
 
-/// The reason by a provider's own list. `place` holds the names of the host that refused and of the recipient's
-/// domain, in lower case.
-pub(crate) fn find(text: &str, status: Option<&str>, place: &str) -> Option<Reason> {
+/// The reason by a provider's own list. `place` holds the names of the hosts that had a hand in it and of the
+/// recipient's domain, in lower case.
+pub(crate) fn find(
+    text: &str,
+    status: Option<&str>,
+    command: Option<Command>,
+    place: &str,
+) -> Option<Reason> {
+    let is_unknown = || text.contains("unknown user") && place.contains("docomo.ne.jp");
+    match (command, status) {
+        // NTT DOCOMO says this of addresses that exist, to senders whom the recipient does not want.
+        (Some(Command::Data), Some("5.0.0")) if is_unknown() => return Some(Rejected),
+        _ => {}
+    }
     french(text)
         .or_else(|| first(&[CODES], text))
         .or_else(|| spectrum(text))
@@ -307,18 +336,18 @@ mod tests {
 
     #[test]
     fn codes_of_a_provider_are_read_by_its_own_list() {
-        assert_eq!(find("550 5.1.1 invalid recipient. ofr_416 [416]", None, ""), Some(UserUnknown));
-        assert_eq!(find("421 too many connections lpn105_104", None, ""), Some(TooManyConn));
-        assert_eq!(find("554 aup#in-1310 refused", None, ""), Some(TooManyConn));
-        assert_eq!(find("550 access denied", Some("5.7.511"), ""), Some(Blocked));
-        assert_eq!(find("550 rcp-p2 see", None, ""), Some(Filtered));
-        assert_eq!(find("5.7.26", Some("5.7.26"), ""), None);
-        assert_eq!(find("ofr aup# é", None, ""), None);
+        assert_eq!(find("550 5.1.1 invalid recipient. ofr_416 [416]", None, None, ""), Some(UserUnknown));
+        assert_eq!(find("421 too many connections lpn105_104", None, None, ""), Some(TooManyConn));
+        assert_eq!(find("554 aup#in-1310 refused", None, None, ""), Some(TooManyConn));
+        assert_eq!(find("550 access denied", Some("5.7.511"), None, ""), Some(Blocked));
+        assert_eq!(find("550 rcp-p2 see", None, None, ""), Some(Filtered));
+        assert_eq!(find("5.7.26", Some("5.7.26"), None, ""), None);
+        assert_eq!(find("ofr aup# é", None, None, ""), None);
     }
 
     #[test]
     fn words_of_a_provider_count_at_its_hosts_alone() {
-        assert_eq!(find("550 : user unknown", None, "lsean.ezweb.ne.jp"), Some(Filtered));
-        assert_eq!(find("550 : user unknown", None, "mx.example.jp"), None);
+        assert_eq!(find("550 : user unknown", None, None, "lsean.ezweb.ne.jp"), Some(Filtered));
+        assert_eq!(find("550 : user unknown", None, None, "mx.example.jp"), None);
     }
 }
