@@ -71,6 +71,8 @@ const BOUNCE_SUBJECTS: &[&str] = &[
     "delivery problem",
     "delivery error",
     "delivery has failed",
+    "delivery warning",
+    "automatically rejected mail",
     "failure notice",
     "failure delivery",
     "mail failed",
@@ -131,7 +133,9 @@ pub(crate) fn classify(
     // Read only where it is needed: an ordinary mail pays nothing for it.
     let is_bounce = !rows.is_empty()
         || report_type.as_deref() == Some("delivery-status")
-        || find(DISPOSITIONS).is_none() && !is_auto_reply(mail) && looks_like_bounce(mail, parts);
+        || (find(DISPOSITIONS).is_none() || is_rejection(mail))
+            && !is_auto_reply(mail)
+            && looks_like_bounce(mail, parts);
     let notice = is_bounce.then(|| Notice::new(&mail.content_text()));
     if let Some(notice) = &notice
         && rows.is_empty()
@@ -189,9 +193,19 @@ fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let failed = mail.header("x-failed-recipients").is_some();
     let daemon = is_daemon(mail);
     failed
-        || has_bounce_subject(&subject) && (daemon || null_path || !is_answer(&subject))
+        || is_refused_post(mail, &subject)
+        || has_bounce_subject(&subject)
+            && (daemon || null_path || !is_answer(&subject) || says_undelivered(mail))
         || daemon && (null_path || is_mailer_daemon(mail) || speaks_smtp(mail))
 }
+
+/// A manager of mailing lists refuses a post: fml says so in the subject.
+fn is_refused_post(mail: &Mail, subject: &str) -> bool {
+    mail.header("x-mlserver").is_some() && REFUSED_POST.iter().any(|words| subject.contains(words))
+}
+
+/// Words, in lower case, of the subjects of fml.
+const REFUSED_POST: &[&str] = &["are not member", "not a member", "rejected", "fml system error"];
 
 /// Nobody else writes under this name.
 fn is_mailer_daemon(mail: &Mail) -> bool {
@@ -199,6 +213,23 @@ fn is_mailer_daemon(mail: &Mail) -> bool {
         |address: &str| address.split('@').next().is_some_and(|l| l.eq_ignore_ascii_case("mailer-daemon"));
     mail.from.as_ref().is_some_and(|from| local(&from.address))
 }
+
+/// Rejections by a recipient's own rules come as notifications of disposition (RFC 5429 section 2.1).
+fn is_rejection(mail: &Mail) -> bool {
+    mail.header("auto-submitted").is_some_and(|value| value.to_lowercase().contains("(rejected)"))
+}
+
+/// Somebody's answer that says itself, not in what it quotes, that a mail was not delivered.
+fn says_undelivered(mail: &Mail) -> bool {
+    let text = mail.text.as_deref().unwrap_or_default();
+    text.lines().take(20).filter(|line| !line.starts_with('>')).any(|line| {
+        let line = line.to_lowercase();
+        UNDELIVERED.iter().any(|words| line.contains(words))
+    })
+}
+
+/// Words, in lower case, of a notice in plain text.
+const UNDELIVERED: &[&str] = &["could not be delivered", "was not delivered", "has not been delivered"];
 
 /// The text quotes an SMTP error.
 fn speaks_smtp(mail: &Mail) -> bool {

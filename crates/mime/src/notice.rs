@@ -27,10 +27,36 @@ const RETURNED_BELOW: &[&str] = &[
     "returned message follows",
     "your message follows",
     "the text you sent follows",
-    "\nreceived:",
-    "\nreturn-path:",
-    "\nfrom:",
-    "\nmessage-id:",
+];
+
+/// Fields that begin a returned header.
+const FIELDS: &[&str] = &["received:", "return-path:", "from:", "message-id:"];
+
+/// Words, in lower case, above the list of the recipients that failed.
+const LIST_BELOW: &[&str] = &[
+    "following recipient",
+    "following address",
+    "following destination",
+    "following user",
+    "recipients were affected",
+    "rcpt to:",
+];
+
+/// How lines begin, in lower case, that name others than the recipients that failed.
+const OTHERS: &[&str] = &[
+    "from:",
+    "mail from:",
+    "sender:",
+    "original sender:",
+    "original-envelope-id:",
+    "reply-to:",
+    "cc:",
+    "subject:",
+    "message-id:",
+    "message id:",
+    "system contact:",
+    "reporting-mta:",
+    "sender-mta:",
 ];
 
 /// Local parts of machines: never the recipient that failed.
@@ -50,13 +76,13 @@ impl Notice {
         let text = prefix(text, LONGEST_TEXT);
         let lower = text.to_ascii_lowercase();
         // A field at the very top belongs to nothing that could be returned.
-        let end = RETURNED_BELOW.iter().filter_map(|mark| memmem::find(lower.as_bytes(), mark.as_bytes()));
-        let (said, returned) = text.split_at(end.min().unwrap_or(text.len()));
+        let marked = RETURNED_BELOW.iter().filter_map(|mark| memmem::find(lower.as_bytes(), mark.as_bytes()));
+        let header = FIELDS.iter().filter_map(|field| header_at(&lower, field));
+        let (said, returned) = text.split_at(marked.chain(header).min().unwrap_or(text.len()));
         // The mark's own line is no header field of the returned mail.
         let returned = returned.trim_start_matches('\n');
-        let fields = ["received:", "return-path:", "from:", "message-id:"];
         let is_field =
-            fields.iter().any(|f| returned.get(..f.len()).is_some_and(|r| r.eq_ignore_ascii_case(f)));
+            FIELDS.iter().any(|f| returned.get(..f.len()).is_some_and(|r| r.eq_ignore_ascii_case(f)));
         let returned = if is_field {
             returned
         } else {
@@ -78,6 +104,15 @@ impl Notice {
         one_line(prefix(rest, end.map_or(rest.len(), |end| end - at)))
     }
 
+    /// The notice without lines that name others.
+    fn said_of_recipients(&self) -> String {
+        let names_others = |line: &str| {
+            let line = line.trim_start().to_ascii_lowercase();
+            OTHERS.iter().any(|begin| line.starts_with(begin)) && !line.contains("rcpt:")
+        };
+        self.said.lines().filter(|line| !names_others(line)).collect::<Vec<_>>().join("\n")
+    }
+
     /// The recipients that the notice names: the mail's own addressees only where there is nobody else.
     pub(crate) fn recipients(&self, mail: &Mail, limits: &Limits) -> Vec<String> {
         let failed = mail.header("x-failed-recipients").unwrap_or_default();
@@ -88,14 +123,36 @@ impl Notice {
         if !named.is_empty() {
             return named;
         }
-        let named = addresses_in(&self.said, limits, |address| !ours(address));
-        if !named.is_empty() {
-            return named;
+        // A manager of mailing lists names the list first, and then where to ask for help.
+        let limits = &Limits {
+            max_recipients: if mail.header("x-mlserver").is_some() { 1 } else { limits.max_recipients },
+            ..limits.clone()
+        };
+        let said = self.said_of_recipients();
+        let below = LIST_BELOW.iter().filter_map(|words| memmem::find(said.to_ascii_lowercase().as_bytes(), words.as_bytes()));
+        let listed = below.min().and_then(|at| said.get(at..)).unwrap_or_default();
+        for text in [listed, &said] {
+            let named = addresses_in(text, limits, |address| !ours(address));
+            if !named.is_empty() {
+                return named;
+            }
         }
         // `<a@b>:` at the beginning of a line is how qmail begins its say, even about the one it writes to.
         let own = self.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
         addresses_in(&own, limits, |_| true)
     }
+}
+
+/// Where a line begins with this field and a header follows: the next line is a field, or belongs to this one.
+fn header_at(lower: &str, field: &str) -> Option<usize> {
+    let mark = format!("\n{field}");
+    memmem::find_iter(lower.as_bytes(), mark.as_bytes()).take(20).find(|&at| {
+        let rest = lower.get(at + 1..).unwrap_or_default();
+        let next = rest.split_once('\n').map_or("", |(_, next)| next);
+        let name = next.split_once(':').map_or("", |(name, _)| name);
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+        next.trim().is_empty() || next.starts_with([' ', '\t']) || is_name(name)
+    })
 }
 
 /// White space as single spaces, at most `LONGEST_EXCERPT` characters.

@@ -45,6 +45,8 @@ pub(crate) fn by_words(evidence: &Evidence<'_>) -> Option<Reason> {
     Some(match (found, evidence.command) {
         // Nobody has seen the content yet.
         (Reason::SpamDetected | Reason::Filtered, Some(Command::Connect)) => Reason::Blocked,
+        // The sender was refused before any recipient was named.
+        (Reason::SecurityError | Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
         _ => found,
     })
 }
@@ -134,8 +136,12 @@ pub(crate) fn by_category(category: &str) -> Option<Reason> {
 /// The reason where words are silent: by status, kind of program, reply code, action, command.
 pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason {
     let is_program = evidence.said.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("x-unix"));
-    if let Some(reason) = evidence.status.and_then(statuses::reason) {
-        return reason;
+    match (evidence.status.and_then(statuses::reason), evidence.command) {
+        (Some(Reason::SecurityError | Reason::Filtered | Reason::UserUnknown), Some(Command::Mail)) => {
+            return Reason::Rejected;
+        }
+        (Some(reason), _) => return reason,
+        (None, _) => {}
     }
     match (status::reply_code(evidence.said), action, evidence.command) {
         _ if is_program => Reason::MailerError,
@@ -150,7 +156,8 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
     }
 }
 
-/// Lower case, single spaces, without the codes that multi-line replies repeat before each line (`550-5.7.1 …`).
+/// Lower case, single spaces, without the codes that multi-line replies repeat before each line (`550-5.7.1 …`), and
+/// without addresses, whose names are no words of the server.
 fn normalised(said: &str) -> String {
     let mut text = String::new();
     for (index, word) in said.split_whitespace().enumerate() {
@@ -169,7 +176,17 @@ fn normalised(said: &str) -> String {
         if !text.is_empty() {
             text.push(' ');
         }
-        text.push_str(&word.to_lowercase());
+        if word.contains('@') {
+            let (begin, rest) = word.split_at(word.len() - word.trim_start_matches(is_bracket).len());
+            text.push_str(begin);
+            text.push_str(&rest[rest.trim_end_matches(is_bracket).len()..]);
+        } else {
+            text.push_str(&word.to_lowercase());
+        }
     }
     text
+}
+
+fn is_bracket(c: char) -> bool {
+    c.is_ascii_punctuation()
 }

@@ -190,6 +190,9 @@ pub(crate) const LISTED_NOWHERE: &[Rule] = &[
     rule(UserUnknown, &["recipients in the same domain"], ""),
     // Exchange Online, of a directory that it knows.
     rule(UserUnknown, &["recipient address rejected: access denied"], ""),
+    // RFC 5321 section 4.2.3 has it for RCPT.
+    rule(UserUnknown, &["requested action not taken: mailbox unavailable"], ""),
+    // Yahoo.
     rule(UserUnknown, &["this user doesn't have a", "account"], ""),
 ];
 

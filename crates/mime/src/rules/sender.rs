@@ -198,5 +198,6 @@ pub(crate) const CREDENTIALS: &[Rule] = &[
     rule(SecurityError, &["is not authorized to perform ses"], ""),
     rule(SecurityError, &["not subscribed to ses"], ""),
     rule(SecurityError, &["is a dead domain"], ""),
+    rule(SecurityError, &["access denied"], ""),
     rule(SecurityError, &["not allowed in compressed files"], ""),
 ];
