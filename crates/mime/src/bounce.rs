@@ -113,18 +113,20 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         .to_lowercase();
     let is_success = matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
         || status.as_deref().is_some_and(|status| status.starts_with("2."));
+    let inner = quoted(spoken);
+    let is_quoted = inner.len() < spoken.len();
     let evidence = |said| Evidence {
         said,
         status: status.as_deref(),
         command,
         place: &place,
-        is_reply: status::reply_code(said).is_some(),
+        is_reply: status::reply_code(said).is_some() || is_quoted,
     };
     let reason = if is_success {
         Reason::Delivered
     } else {
         // Where the report's own words say too little, the notice may quote the server.
-        let texts = [quoted(spoken), excerpt.as_str(), said.whole()];
+        let texts = [inner, excerpt.as_str(), said.whole()];
         texts
             .into_iter()
             .find_map(|text| verdict::by_provider(&evidence(text)))

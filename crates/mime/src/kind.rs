@@ -100,6 +100,11 @@ const BOUNCE_SUBJECTS: &[&str] = &[
     "user unknown",
     "warning: could not send",
     "warning: message",
+    "メールエラー通知",
+    "配信エラー",
+    "配信不能",
+    "送信できません",
+    "配信できません",
 ];
 
 /// Media types of disposition notifications.
@@ -150,7 +155,13 @@ pub(crate) fn classify(
     });
     let returned = returned.unwrap_or_default();
 
-    if let Some(part) = find(&["message/feedback-report"]) {
+    // Apple Mail writes for its user, with a field for the machine that reads it.
+    let is_unsubscribe = mail.header("x-apple-unsubscribe").is_some_and(|value| value.trim() == "true");
+    if is_unsubscribe && find(&["message/feedback-report"]).is_none() {
+        mail.message_type = MessageType::Complaint;
+        let from = mail.from.iter().map(|from| from.address.clone()).collect();
+        mail.bounce = Some(bounce::complaint(from, &returned));
+    } else if let Some(part) = find(&["message/feedback-report"]) {
         mail.message_type = MessageType::Complaint;
         let addresses = report::feedback(&part.content, limits);
         mail.bounce = Some(bounce::complaint(addresses, &returned));

@@ -20,6 +20,7 @@
 //! its identity is made of, and [`json`] is the record that `mailfleet parse --json` prints.
 
 mod address;
+mod aol;
 mod assemble;
 mod bounce;
 mod canonical;

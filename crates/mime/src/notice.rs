@@ -4,6 +4,7 @@
 
 use memchr::memmem;
 
+use crate::aol;
 use crate::limits::Limits;
 use crate::mail::Mail;
 
@@ -39,13 +40,13 @@ const LIST_BELOW: &[&str] = &[
     "following destination",
     "following user",
     "recipients were affected",
-    "rcpt to:",
 ];
 
 /// How lines begin, in lower case, that name others than the recipients that failed.
 const OTHERS: &[&str] = &[
     "from:",
     "mail from:",
+    ">>> mail from:",
     "sender:",
     "original sender:",
     "original-envelope-id:",
@@ -128,19 +129,58 @@ impl Notice {
             max_recipients: if mail.header("x-mlserver").is_some() { 1 } else { limits.max_recipients },
             ..limits.clone()
         };
-        let said = self.said_of_recipients();
+        let named = aol::screen_names(mail, &self.said, limits);
+        if !named.is_empty() {
+            return named;
+        }
+        // Postfix and qmail begin a line so for each recipient; other addresses are those of people who help.
+        let begun = self.said.lines().filter(|line| line.starts_with('<') && line.contains(">:"));
+        let begun = begun.filter_map(|line| line.split_once(">:")).map(|(address, _)| address);
+        let named = addresses_in(&begun.collect::<Vec<_>>().join("\n"), limits, |_| true);
+        if !named.is_empty() {
+            return named;
+        }
+        let whole = self.said_of_recipients();
+        let said = without_originals(&whole);
         let below = LIST_BELOW.iter().filter_map(|words| memmem::find(said.to_ascii_lowercase().as_bytes(), words.as_bytes()));
         let listed = below.min().and_then(|at| said.get(at..)).unwrap_or_default();
-        for text in [listed, &said] {
+        for text in [listed, &said, &whole] {
             let named = addresses_in(text, limits, |address| !ours(address));
             if !named.is_empty() {
                 return named;
             }
         }
-        // `<a@b>:` at the beginning of a line is how qmail begins its say, even about the one it writes to.
+        // The one it writes to, where nobody else is named.
         let own = self.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
         addresses_in(&own, limits, |_| true)
     }
+}
+
+/// Words, in lower case, before the address that the mail was sent to and that stands for the one which failed; as
+/// Exim and sendmail write them.
+const ORIGINALS: &[&str] = &["generated from", "expanded from:"];
+
+/// The text without the addresses that were expanded or forwarded: `a@b (generated from c@d)`.
+fn without_originals(said: &str) -> String {
+    let lower = said.to_ascii_lowercase();
+    let mut kept = String::new();
+    let mut from = 0;
+    let marks = lower.match_indices('(').filter(|(at, _)| {
+        let inside = lower.get(*at + 1..).unwrap_or_default();
+        let inside = inside.trim_start_matches("ultimately ");
+        ORIGINALS.iter().any(|words| inside.starts_with(words))
+    });
+    for (at, _) in marks {
+        // A bracket inside one that was left out.
+        if at < from {
+            continue;
+        }
+        let end = lower.get(at..).and_then(|rest| rest.find(')'));
+        kept.push_str(said.get(from..at).unwrap_or_default());
+        from = end.map_or(said.len(), |end| at + end + 1);
+    }
+    kept.push_str(said.get(from..).unwrap_or_default());
+    kept
 }
 
 /// Where a line begins with this field and a header follows: the next line is a field, or belongs to this one.

@@ -24,7 +24,7 @@ pub(crate) struct Evidence<'a> {
     pub(crate) command: Option<Command>,
     /// Names of the host that refused and of the recipient's domain, in lower case.
     pub(crate) place: &'a str,
-    /// Whether a server's reply is quoted: else the own machine speaks.
+    /// Whether a server's reply is quoted; else the own machine speaks.
     pub(crate) is_reply: bool,
 }
 
@@ -44,9 +44,13 @@ pub(crate) fn by_words(evidence: &Evidence<'_>) -> Option<Reason> {
         })?;
     Some(match (found, evidence.command) {
         // Nobody has seen the content yet.
-        (Reason::SpamDetected | Reason::Filtered, Some(Command::Connect)) => Reason::Blocked,
+        (
+            Reason::SpamDetected | Reason::Filtered | Reason::SecurityError | Reason::MailboxFull,
+            Some(Command::Connect),
+        ) => Reason::Blocked,
         // The sender was refused before any recipient was named.
-        (Reason::SecurityError | Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
+        (Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
+        (Reason::SecurityError, Some(Command::Mail)) if text.contains("access denied") => Reason::Rejected,
         _ => found,
     })
 }

@@ -67,7 +67,6 @@ pub(crate) const CLOSED: &[Rule] = &[
     rule(Suspend, &["inactive"], ""),
     rule(Suspend, &["not been activated"], ""),
     rule(Suspend, &["user not active"], ""),
-    rule(Suspend, &["currently unavailable"], ""),
     rule(Suspend, &["no longer accepts mail"], ""),
     rule(Suppressed, &["suppression list"], ""),
     rule(Suppressed, &["previously bounced"], ""),
@@ -154,6 +153,8 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["recipient address rejected: invalid"], ""),
     rule(UserUnknown, &["address", "does not exist"], ""),
     rule(UserUnknown, &["address", "could not be found"], ""),
+    rule(UserUnknown, &["address", "couldn't be found"], ""),
+    rule(UserUnknown, &["address", "wasn't found"], ""),
     rule(UserUnknown, &["address not present in directory"], ""),
     rule(UserUnknown, &["address unknown"], ""),
     rule(UserUnknown, &["addresses were unknown"], ""),
@@ -190,8 +191,6 @@ pub(crate) const LISTED_NOWHERE: &[Rule] = &[
     rule(UserUnknown, &["recipients in the same domain"], ""),
     // Exchange Online, of a directory that it knows.
     rule(UserUnknown, &["recipient address rejected: access denied"], ""),
-    // RFC 5321 section 4.2.3 has it for RCPT.
-    rule(UserUnknown, &["requested action not taken: mailbox unavailable"], ""),
     // Yahoo.
     rule(UserUnknown, &["this user doesn't have a", "account"], ""),
 ];

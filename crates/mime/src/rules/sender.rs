@@ -7,6 +7,7 @@ use crate::reason::Reason::{
 
 /// We do not relay for you.
 pub(crate) const RELAY: &[Rule] = &[
+    rule(SecurityError, &["turn on smtp authentication"], ""),
     rule(NoRelaying, &["not configured to relay"], ""),
     rule(NoRelaying, &["relaying denied"], ""),
     rule(NoRelaying, &["relay access denied"], ""),
@@ -155,6 +156,8 @@ pub(crate) const HOST: &[Rule] = &[
     rule(Blocked, &["black list"], ""),
     rule(Blocked, &["client host rejected"], ""),
     rule(Blocked, &["go away"], ""),
+    rule(Blocked, &["my name was rejected"], ""),
+    rule(Blocked, &["invalid domain name"], ""),
     rule(Blocked, &["greylist"], ""),
     rule(Blocked, &["connection refused by"], ""),
     rule(Blocked, &["connection reset by peer"], ""),

@@ -185,6 +185,14 @@ const PROVIDERS: &[Provider] = &[
             rule(UserUnknown, &[">: recipient address rejected"], ""),
             rule(Suspend, &["account is disabled"], ""),
             rule(Suspend, &["temporarily limited"], ""),
+            rule(Filtered, &["recipients was rejected by a remote mail server"], ""),
+        ],
+    ),
+    (
+        &["hotmail.com", "outlook.com"],
+        &[
+            rule(UserUnknown, &["requested action not taken: mailbox unavailable"], ""),
+            rule(HostUnknown, &["domain is not reachable"], ""),
         ],
     ),
     (
