@@ -36,6 +36,8 @@ mod tests {
             bounce.recipients.into_iter().map(|r| r.address).collect::<Vec<_>>()
         };
         assert_eq!(read(mail), ["someone@aol.com", "other1@aol.com"]);
-        assert!(read(&mail.replace("@aol.com", "@b.c")).iter().all(|address| !address.starts_with("someone")));
+        assert!(
+            read(&mail.replace("@aol.com", "@b.c")).iter().all(|address| !address.starts_with("someone"))
+        );
     }
 }

@@ -109,10 +109,12 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         .or_else(|| status::enhanced(said.whole()));
     let command = said.command(&row.address, [spoken, &excerpt]);
     let domain = mail::domain(&row.address).unwrap_or_default();
-    let place = format!("{} {domain} {} {spoken}", row.remote_mta.as_deref().unwrap_or_default(), said.machine)
-        .to_lowercase();
-    let is_success = matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
-        || status.as_deref().is_some_and(|status| status.starts_with("2."));
+    let place =
+        format!("{} {domain} {} {spoken}", row.remote_mta.as_deref().unwrap_or_default(), said.machine)
+            .to_lowercase();
+    let is_success =
+        matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
+            || status.as_deref().is_some_and(|status| status.starts_with("2."));
     let inner = quoted(spoken);
     let is_quoted = inner.len() < spoken.len();
     let evidence = |said| Evidence {
@@ -126,12 +128,12 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         Reason::Delivered
     } else {
         // Where the report's own words say too little, the notice may quote the server.
-        let texts = [inner, excerpt.as_str(), said.whole()];
+        let texts = [inner, excerpt.as_str(), said.whole()].map(|text| (verdict::said(text), evidence(text)));
         texts
-            .into_iter()
-            .find_map(|text| verdict::by_provider(&evidence(text)))
+            .iter()
+            .find_map(|(text, evidence)| verdict::by_provider(text, evidence))
             .or_else(|| row.category.as_deref().and_then(verdict::by_category))
-            .or_else(|| texts.into_iter().find_map(|text| verdict::by_words(&evidence(text))))
+            .or_else(|| texts.iter().find_map(|(text, evidence)| verdict::by_words(text, evidence)))
             .unwrap_or_else(|| verdict::by_codes(&evidence(spoken), row.action.as_deref()))
     };
     let kind = kind(reason, status.as_deref(), row.action.as_deref());

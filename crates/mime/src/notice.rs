@@ -142,7 +142,9 @@ impl Notice {
         }
         let whole = self.said_of_recipients();
         let said = without_originals(&whole);
-        let below = LIST_BELOW.iter().filter_map(|words| memmem::find(said.to_ascii_lowercase().as_bytes(), words.as_bytes()));
+        let below = LIST_BELOW
+            .iter()
+            .filter_map(|words| memmem::find(said.to_ascii_lowercase().as_bytes(), words.as_bytes()));
         let listed = below.min().and_then(|at| said.get(at..)).unwrap_or_default();
         for text in [listed, &said, &whole] {
             let named = addresses_in(text, limits, |address| !ours(address));

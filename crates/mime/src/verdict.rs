@@ -6,7 +6,7 @@
 //! filtered.
 
 use crate::reason::Reason;
-use crate::rules::{content, first, mailbox, sender, statuses, transport, vendors};
+use crate::rules::{Said, Table, statuses, vendors};
 use crate::status;
 use crate::transcript::Command;
 
@@ -29,17 +29,13 @@ pub(crate) struct Evidence<'a> {
 }
 
 /// The reason that words give; `None` where no rule knows them.
-pub(crate) fn by_words(evidence: &Evidence<'_>) -> Option<Reason> {
-    let text = normalised(evidence.said);
-    if text.is_empty() {
-        return None;
-    }
+pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
     let named = evidence.status.and_then(statuses::reason);
-    let found = particular(&text, named)
-        .or_else(|| address(&text, named, evidence))
-        .or_else(|| general(&text))
+    let found = particular(said, named)
+        .or_else(|| address(said, named, evidence))
+        .or_else(|| general(said))
         .or_else(|| {
-            let vague = first(&[mailbox::REFUSED], &text).filter(|_| named.is_none());
+            let vague = said.first(&[Table::Refused]).filter(|_| named.is_none());
             vague.map(|reason| unknown(reason, named, evidence))
         })?;
     Some(match (found, evidence.command) {
@@ -50,86 +46,86 @@ pub(crate) fn by_words(evidence: &Evidence<'_>) -> Option<Reason> {
         ) => Reason::Blocked,
         // The sender was refused before any recipient was named.
         (Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
-        (Reason::SecurityError, Some(Command::Mail)) if text.contains("access denied") => Reason::Rejected,
+        (Reason::SecurityError, Some(Command::Mail)) if said.text().contains("access denied") => {
+            Reason::Rejected
+        }
         _ => found,
     })
 }
 
 /// The reason that a provider's own list gives.
-pub(crate) fn by_provider(evidence: &Evidence<'_>) -> Option<Reason> {
-    let text = normalised(evidence.said);
-    vendors::find(&text, evidence.status, evidence.command, evidence.place).filter(|_| !text.is_empty())
+pub(crate) fn by_provider(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
+    let found = vendors::find(said, evidence.status, evidence.command, evidence.place);
+    found.filter(|_| !said.text().is_empty())
 }
 
 /// Words that hold whatever the status says.
-fn particular(text: &str, named: Option<Reason>) -> Option<Reason> {
-    let found = first(
-        &[
-            mailbox::FULL,
-            transport::PROGRAM,
-            content::SIZE,
-            mailbox::CLOSED,
-            sender::RELAY,
-            content::AUTHENTICATION,
-            sender::NAME,
-            mailbox::LISTED_NOWHERE,
-            mailbox::UNWELCOME,
-        ],
-        text,
-    )?;
+fn particular(said: &Said, named: Option<Reason>) -> Option<Reason> {
+    let found = said.first(&[
+        Table::Full,
+        Table::Program,
+        Table::Size,
+        Table::Closed,
+        Table::Relay,
+        Table::Authentication,
+        Table::Name,
+        Table::ListedNowhere,
+        Table::Unwelcome,
+    ])?;
     // The status tells a recipient's limit from the server's.
-    Some(if found == Reason::MesgTooBig && named == Some(Reason::ExceedLimit) { Reason::ExceedLimit } else { found })
+    Some(if found == Reason::MesgTooBig && named == Some(Reason::ExceedLimit) {
+        Reason::ExceedLimit
+    } else {
+        found
+    })
 }
 
 /// What is said of the addresses: the recipient's, or the sender's where MAIL was answered.
-fn address(text: &str, named: Option<Reason>, evidence: &Evidence<'_>) -> Option<Reason> {
+fn address(said: &Said, named: Option<Reason>, evidence: &Evidence<'_>) -> Option<Reason> {
     match (named, evidence.command) {
-        // Of the sender, whatever the code says.
-        (Some(Reason::UserUnknown), Some(Command::Mail)) => return Some(Reason::Rejected),
-        (Some(Reason::UserUnknown), _) => {
-            return Some(first(&[sender::LISTED, sender::ADDRESS], text).unwrap_or(Reason::UserUnknown));
+        // Of the sender, whatever the code says, where it names a list of senders or MAIL was answered.
+        (Some(Reason::UserUnknown), command) => {
+            let of_sender = said.first(&[Table::Listed, Table::Address]);
+            let at_mail = (command == Some(Command::Mail)).then_some(Reason::Rejected);
+            return of_sender.or(at_mail).or(Some(Reason::UserUnknown));
         }
         (Some(certain @ (Reason::Rejected | Reason::HasMoved)), _) => return Some(certain),
         _ => {}
     }
-    let of_sender = first(&[sender::ADDRESS], text);
-    of_sender.or_else(|| first(&[mailbox::UNKNOWN], text).map(|reason| unknown(reason, named, evidence)))
+    let of_sender = said.first(&[Table::Address]);
+    of_sender.or_else(|| said.first(&[Table::Unknown]).map(|reason| unknown(reason, named, evidence)))
 }
 
 /// What words about an unknown user mean at this command.
 fn unknown(reason: Reason, named: Option<Reason>, evidence: &Evidence<'_>) -> Reason {
     match (evidence.command, named) {
         (Some(Command::Mail), _) => Reason::Rejected,
-        (Some(Command::Rcpt), _) => reason,
         (Some(Command::Data | Command::Connect), _) | (None, Some(Reason::Filtered)) => Reason::Filtered,
         (None, _) if evidence.is_reply => Reason::Filtered,
-        (None, _) => reason,
+        (Some(Command::Rcpt) | None, _) => reason,
     }
 }
 
 /// Everything else, from what is told of the host down to words that say little.
-fn general(text: &str) -> Option<Reason> {
-    first(
-        &[
-            content::FORM,
-            sender::REPUTATION,
-            transport::TLS,
-            transport::NETWORK,
-            mailbox::DOMAIN,
-            sender::RATE,
-            sender::LISTED,
-            content::VIRUS,
-            content::SPAM,
-            transport::BROKEN,
-            content::POLICY,
-            sender::CREDENTIALS,
-            sender::HOST,
-            transport::LATE,
-            transport::SYNTAX,
-            content::VAGUE,
-        ],
-        text,
-    )
+fn general(said: &Said) -> Option<Reason> {
+    said.first(&[
+        Table::Form,
+        Table::Reputation,
+        Table::Tls,
+        Table::Network,
+        Table::Domain,
+        Table::Rate,
+        Table::Listed,
+        Table::Virus,
+        Table::Spam,
+        Table::Broken,
+        Table::Policy,
+        Table::Credentials,
+        Table::Host,
+        Table::Late,
+        Table::Syntax,
+        Table::Vague,
+    ])
 }
 
 /// The reason that PowerMTA's own category gives (`X-PowerMTA-BounceCategory`).
@@ -158,6 +154,11 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
         (Some(_), ..) => Reason::OnHold,
         _ => Reason::Undefined,
     }
+}
+
+/// A text as the rules compare it.
+pub(crate) fn said(text: &str) -> Said {
+    Said::new(normalised(text))
 }
 
 /// Lower case, single spaces, without the codes that multi-line replies repeat before each line (`550-5.7.1 …`), and

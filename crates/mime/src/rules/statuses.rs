@@ -4,9 +4,9 @@
 //! from large providers. `x` is any class: some codes mean another thing in a temporary answer.
 
 use crate::reason::Reason::{
-    self, AuthFailure, Blocked, ContentError, ExceedLimit, Expired, FailedStartTls, Filtered, HasMoved, HostUnknown,
-    MailboxFull, MesgTooBig, NetworkError, NotAccept, Rejected, RequirePtr, SecurityError, SpamDetected, Suspend,
-    SyntaxError, SystemError, SystemFull, TooManyConn, UserUnknown,
+    self, AuthFailure, Blocked, ContentError, ExceedLimit, Expired, FailedStartTls, Filtered, HasMoved,
+    HostUnknown, MailboxFull, MesgTooBig, NetworkError, NotAccept, Rejected, RequirePtr, SecurityError,
+    SpamDetected, Suspend, SyntaxError, SystemError, SystemFull, TooManyConn, UserUnknown,
 };
 
 /// A code and its meaning; the first row that fits counts.
@@ -34,7 +34,7 @@ const STATUSES: &[(&str, Reason)] = &[
     ("x.3.4", MesgTooBig),
     ("x.3.5", SystemError),
     ("5.4.0", NetworkError),
-    ("x.4.1", Expired),
+    ("4.4.1", Expired),
     ("x.4.2", NetworkError),
     ("x.4.3", SystemError),
     ("4.4.4", NetworkError),

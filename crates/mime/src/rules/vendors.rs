@@ -1,96 +1,96 @@
 //! Codes and words of single providers, from their published lists. Codes that nobody else writes speak for
 //! themselves; words count where the provider's host, or a recipient at it, is known.
 
-use super::{Rule, first, rule};
+use super::{Rule, Said, Table, rule};
 use crate::reason::Reason::{
     self, AuthFailure, BadReputation, Blocked, ContentError, Expired, FailedStartTls, Filtered, HostUnknown,
-    MailboxFull, MesgTooBig, NetworkError, NoRelaying, NotAccept, NotCompliantRfc, PolicyViolation, RateLimited,
-    Rejected, RequirePtr, SecurityError, SpamDetected, Suspend, SyntaxError, SystemError, TooManyConn, UserUnknown,
-    VirusDetected,
+    MailboxFull, MesgTooBig, NetworkError, NoRelaying, NotAccept, NotCompliantRfc, PolicyViolation,
+    RateLimited, Rejected, RequirePtr, SecurityError, SpamDetected, Suspend, SyntaxError, SystemError,
+    TooManyConn, UserUnknown, VirusDetected,
 };
 use crate::transcript::Command;
 
 /// Codes that nobody else writes.
-const CODES: &[Rule] = &[
+pub(crate) const CODES: &[Rule] = &[
     // Facebook.
-    rule(UserUnknown, &["rcp-p1"], ""),
-    rule(Filtered, &["rcp-p2"], ""),
-    rule(Filtered, &["rcp-p3"], ""),
-    rule(SystemError, &["rcp-t1"], ""),
-    rule(Suspend, &["rcp-t4"], ""),
-    rule(UserUnknown, &["int-p1"], ""),
-    rule(MesgTooBig, &["int-p2"], ""),
-    rule(UserUnknown, &["int-p3"], ""),
-    rule(UserUnknown, &["int-p4"], ""),
-    rule(SystemError, &["int-p5"], ""),
-    rule(SpamDetected, &["pol-p6"], ""),
-    rule(AuthFailure, &["pol-p7"], ""),
-    rule(VirusDetected, &["pol-p5"], ""),
-    rule(Blocked, &["pol-p"], ""),
-    rule(Blocked, &["pol-t"], ""),
-    rule(RequirePtr, &["dns-p3"], ""),
-    rule(RequirePtr, &["dns-t2"], ""),
-    rule(Rejected, &["dns-p"], ""),
-    rule(Rejected, &["dns-t1"], ""),
-    rule(MesgTooBig, &["msg-p1"], ""),
-    rule(ContentError, &["msg-p2"], ""),
-    rule(NotCompliantRfc, &["msg-p3"], ""),
-    rule(TooManyConn, &["msg-t1"], ""),
-    rule(TooManyConn, &["con-t"], ""),
+    rule(UserUnknown, &["rcp-p1"], "sisimai/rhost-facebook-04"),
+    rule(Filtered, &["rcp-p2"], "sisimai/rhost-facebook-03"),
+    rule(Filtered, &["rcp-p3"], "Facebook"),
+    rule(SystemError, &["rcp-t1"], "Facebook"),
+    rule(Suspend, &["rcp-t4"], "Facebook"),
+    rule(UserUnknown, &["int-p1"], "Facebook"),
+    rule(MesgTooBig, &["int-p2"], "Facebook"),
+    rule(UserUnknown, &["int-p3"], "Facebook"),
+    rule(UserUnknown, &["int-p4"], "Facebook"),
+    rule(SystemError, &["int-p5"], "Facebook"),
+    rule(SpamDetected, &["pol-p6"], "Facebook"),
+    rule(AuthFailure, &["pol-p7"], "Facebook"),
+    rule(VirusDetected, &["pol-p5"], "Facebook"),
+    rule(Blocked, &["pol-p"], "Facebook"),
+    rule(Blocked, &["pol-t"], "Facebook"),
+    rule(RequirePtr, &["dns-p3"], "Facebook"),
+    rule(RequirePtr, &["dns-t2"], "Facebook"),
+    rule(Rejected, &["dns-p"], "Facebook"),
+    rule(Rejected, &["dns-t1"], "Facebook"),
+    rule(MesgTooBig, &["msg-p1"], "Facebook"),
+    rule(ContentError, &["msg-p2"], "Facebook"),
+    rule(NotCompliantRfc, &["msg-p3"], "Facebook"),
+    rule(TooManyConn, &["msg-t1"], "Facebook"),
+    rule(TooManyConn, &["con-t"], "Facebook"),
     // GoDaddy.
-    rule(TooManyConn, &["ib007"], ""),
-    rule(RateLimited, &["ib101"], ""),
-    rule(BadReputation, &["ib103"], ""),
-    rule(RequirePtr, &["ib108"], ""),
-    rule(Blocked, &["ib104"], ""),
-    rule(Blocked, &["ib105"], ""),
-    rule(Blocked, &["ib106"], ""),
-    rule(Blocked, &["ib11"], ""),
-    rule(SpamDetected, &["ib212"], ""),
-    rule(SecurityError, &["ib401"], ""),
-    rule(NotCompliantRfc, &["ib501"], ""),
-    rule(NotCompliantRfc, &["ib502"], ""),
-    rule(RateLimited, &["ib504"], ""),
-    rule(Rejected, &["ib506"], ""),
-    rule(AuthFailure, &["ib508"], ""),
-    rule(RateLimited, &["ib510"], ""),
-    rule(TooManyConn, &["ib605"], ""),
-    rule(RateLimited, &["ib607"], ""),
-    rule(VirusDetected, &["ib705"], ""),
+    rule(TooManyConn, &["ib007"], "GoDaddy"),
+    rule(RateLimited, &["ib101"], "GoDaddy"),
+    rule(BadReputation, &["ib103"], "GoDaddy"),
+    rule(RequirePtr, &["ib108"], "GoDaddy"),
+    rule(Blocked, &["ib104"], "GoDaddy"),
+    rule(Blocked, &["ib105"], "GoDaddy"),
+    rule(Blocked, &["ib106"], "GoDaddy"),
+    rule(Blocked, &["ib11"], "GoDaddy"),
+    rule(SpamDetected, &["ib212"], "GoDaddy"),
+    rule(SecurityError, &["ib401"], "GoDaddy"),
+    rule(NotCompliantRfc, &["ib501"], "GoDaddy"),
+    rule(NotCompliantRfc, &["ib502"], "GoDaddy"),
+    rule(RateLimited, &["ib504"], "GoDaddy"),
+    rule(Rejected, &["ib506"], "sisimai/lhost-exim-45"),
+    rule(AuthFailure, &["ib508"], "sisimai/lhost-office365-03"),
+    rule(RateLimited, &["ib510"], "GoDaddy"),
+    rule(TooManyConn, &["ib605"], "GoDaddy"),
+    rule(RateLimited, &["ib607"], "GoDaddy"),
+    rule(VirusDetected, &["ib705"], "GoDaddy"),
     // Cox.
-    rule(RequirePtr, &["aup#cxdns"], ""),
-    rule(AuthFailure, &["aup#cxsndr"], ""),
-    rule(Rejected, &["aup#cxsmtp"], ""),
-    rule(TooManyConn, &["aup#cxcnct"], ""),
-    rule(TooManyConn, &["aup#cxmxrt"], ""),
-    rule(SecurityError, &["aup#cxthrt"], ""),
-    rule(SecurityError, &["aup#cxmj"], ""),
-    rule(SpamDetected, &["aup#urlbl"], ""),
-    rule(Blocked, &["aup#cxbl"], ""),
-    rule(Blocked, &["aup#cdrbl"], ""),
-    rule(Blocked, &["aup#ipbl"], ""),
+    rule(RequirePtr, &["aup#cxdns"], "Cox"),
+    rule(AuthFailure, &["aup#cxsndr"], "Cox"),
+    rule(Rejected, &["aup#cxsmtp"], "Cox"),
+    rule(TooManyConn, &["aup#cxcnct"], "Cox"),
+    rule(TooManyConn, &["aup#cxmxrt"], "Cox"),
+    rule(SecurityError, &["aup#cxthrt"], "Cox"),
+    rule(SecurityError, &["aup#cxmj"], "Cox"),
+    rule(SpamDetected, &["aup#urlbl"], "Cox"),
+    rule(Blocked, &["aup#cxbl"], "Cox"),
+    rule(Blocked, &["aup#cdrbl"], "sisimai/rhost-cox-01"),
+    rule(Blocked, &["aup#ipbl"], "Cox"),
     // i.ua: the number of its help page.
-    rule(NoRelaying, &["i.ua/err/1/"], ""),
-    rule(UserUnknown, &["i.ua/err/2/"], ""),
-    rule(Suspend, &["i.ua/err/3/"], ""),
-    rule(MailboxFull, &["i.ua/err/4/"], ""),
-    rule(TooManyConn, &["i.ua/err/5/"], ""),
-    rule(NoRelaying, &["i.ua/err/6/"], ""),
-    rule(Blocked, &["i.ua/err/7/"], ""),
-    rule(Rejected, &["i.ua/err/8/"], ""),
-    rule(Blocked, &["i.ua/err/9/"], ""),
-    rule(Filtered, &["i.ua/err/10/"], ""),
+    rule(NoRelaying, &["i.ua/err/1/"], "i.ua"),
+    rule(UserUnknown, &["i.ua/err/2/"], "i.ua"),
+    rule(Suspend, &["i.ua/err/3/"], "i.ua"),
+    rule(MailboxFull, &["i.ua/err/4/"], "i.ua"),
+    rule(TooManyConn, &["i.ua/err/5/"], "i.ua"),
+    rule(NoRelaying, &["i.ua/err/6/"], "i.ua"),
+    rule(Blocked, &["i.ua/err/7/"], "i.ua"),
+    rule(Rejected, &["i.ua/err/8/"], "i.ua"),
+    rule(Blocked, &["i.ua/err/9/"], "i.ua"),
+    rule(Filtered, &["i.ua/err/10/"], "i.ua"),
     // Yahoo.
-    rule(Blocked, &["[bl21]"], ""),
-    rule(Blocked, &["[bl23]"], ""),
-    rule(Rejected, &["[tss"], ""),
-    rule(PolicyViolation, &["[ph0"], ""),
+    rule(Blocked, &["[bl21]"], "Yahoo"),
+    rule(Blocked, &["[bl23]"], "Yahoo"),
+    rule(Rejected, &["[tss"], "sisimai/lhost-opensmtpd-13"),
+    rule(PolicyViolation, &["[ph0"], "Yahoo"),
     // Microsoft: consumer addresses.
-    rule(Blocked, &["550 sc-00"], ""),
-    rule(Blocked, &["550 dy-00"], ""),
-    rule(Blocked, &["550 ou-00"], ""),
+    rule(Blocked, &["550 sc-00"], "sisimai/lhost-ezweb-08"),
+    rule(Blocked, &["550 dy-00"], "Microsoft"),
+    rule(Blocked, &["550 ou-00"], "Microsoft"),
     // Mimecast: its signatures name viruses and worse.
-    rule(VirusDetected, &["mcspamsignature"], ""),
+    rule(VirusDetected, &["mcspamsignature"], "sisimai/rhost-mimecast-02"),
 ];
 
 /// The last three digits of the codes of Orange and La Poste (`OFR006_102`, `LPN105_104`, `OUK_513`).
@@ -174,116 +174,145 @@ pub(crate) const POWERMTA: &[(&str, Reason)] = &[
 ];
 
 /// A provider: its hosts and domains, and its words.
-type Provider = (&'static [&'static str], &'static [Rule]);
+pub(crate) type Provider = (&'static [&'static str], &'static [Rule]);
 
-const PROVIDERS: &[Provider] = &[
+pub(crate) const PROVIDERS: &[Provider] = &[
     (
         &["ezweb.ne.jp", "au.com", "auone-net.jp"],
         &[
-            rule(Filtered, &["550 : user unknown"], ""),
-            rule(UserUnknown, &[">: user unknown"], ""),
-            rule(UserUnknown, &[">: recipient address rejected"], ""),
-            rule(Suspend, &["account is disabled"], ""),
-            rule(Suspend, &["temporarily limited"], ""),
-            rule(Filtered, &["recipients was rejected by a remote mail server"], ""),
+            rule(Filtered, &["550 : user unknown"], "sisimai/lhost-mailru-07"),
+            rule(UserUnknown, &[">: user unknown"], "sisimai/lhost-sendmail-28"),
+            rule(UserUnknown, &[">: recipient address rejected"], "sisimai/lhost-dragonfly-22"),
+            rule(Suspend, &["account is disabled"], "sisimai/lhost-ezweb-02"),
+            rule(Suspend, &["temporarily limited"], "KDDI"),
+            rule(Filtered, &["recipients was rejected by a remote mail server"], "sisimai/lhost-ezweb-01"),
         ],
     ),
     (
         &["hotmail.com", "outlook.com"],
         &[
-            rule(UserUnknown, &["requested action not taken: mailbox unavailable"], ""),
-            rule(HostUnknown, &["domain is not reachable"], ""),
+            rule(
+                UserUnknown,
+                &["requested action not taken: mailbox unavailable"],
+                "sisimai/lhost-outlook-08",
+            ),
+            rule(HostUnknown, &["domain is not reachable"], "sisimai/lhost-outlook-03"),
         ],
     ),
     (
         &["docomo.ne.jp"],
         &[
-            rule(MailboxFull, &["too much mail data"], ""),
-            rule(TooManyConn, &["too many recipients"], ""),
-            rule(SyntaxError, &["bad sequence of commands"], ""),
+            rule(MailboxFull, &["too much mail data"], "NTT DOCOMO"),
+            rule(TooManyConn, &["too many recipients"], "NTT DOCOMO"),
+            rule(SyntaxError, &["bad sequence of commands"], "NTT DOCOMO"),
         ],
     ),
     (
         &["qq.com"],
         &[
-            rule(AuthFailure, &["check failed"], ""),
-            rule(TooManyConn, &["frequency limited"], ""),
-            rule(Blocked, &["suspected bounce attacks"], ""),
-            rule(Blocked, &["suspected spam ip"], ""),
-            rule(Blocked, &["connection denied"], ""),
-            rule(Rejected, &["suspected spam"], ""),
-            rule(Rejected, &["rejected by recipients"], ""),
-            rule(RateLimited, &["access denied"], ""),
-            rule(RateLimited, &["receiving messages is limited"], ""),
+            rule(AuthFailure, &["check failed"], "Tencent"),
+            rule(TooManyConn, &["frequency limited"], "sisimai/rhost-tencent-01"),
+            rule(Blocked, &["suspected bounce attacks"], "Tencent"),
+            rule(Blocked, &["suspected spam ip"], "Tencent"),
+            rule(Blocked, &["connection denied"], "Tencent"),
+            rule(Rejected, &["suspected spam"], "Tencent"),
+            rule(Rejected, &["rejected by recipients"], "Tencent"),
+            rule(RateLimited, &["access denied"], "Tencent"),
+            rule(RateLimited, &["receiving messages is limited"], "Tencent"),
         ],
     ),
     (
         &["messagelabs.com"],
         &[
-            rule(UserUnknown, &["542 ", "rejected"], ""),
-            rule(UserUnknown, &["mailbox is not allowed"], ""),
-            rule(BadReputation, &["rejected by policy"], ""),
-            rule(FailedStartTls, &["tls", "required"], ""),
-            rule(SpamDetected, &["message filtered"], ""),
-            rule(Rejected, &["email address has been bl"], ""),
-            rule(Rejected, &["domain has been bl"], ""),
-            rule(Rejected, &["domain not allowed for sender"], ""),
+            rule(UserUnknown, &["542 ", "rejected"], "sisimai/rhost-messagelabs-03"),
+            rule(UserUnknown, &["mailbox is not allowed"], "MessageLabs"),
+            rule(BadReputation, &["rejected by policy"], "MessageLabs"),
+            rule(FailedStartTls, &["tls", "required"], "MessageLabs"),
+            rule(SpamDetected, &["message filtered"], "MessageLabs"),
+            rule(Rejected, &["email address has been bl"], "MessageLabs"),
+            rule(Rejected, &["domain has been bl"], "MessageLabs"),
+            rule(Rejected, &["domain not allowed for sender"], "MessageLabs"),
         ],
     ),
     (
         &["mimecast.com", "mimecast.co.za"],
         &[
-            rule(AuthFailure, &["sender invalid - envelope rejected"], ""),
-            rule(Blocked, &["sender address blocked"], ""),
-            rule(Blocked, &["recipient temporarily unavailable"], ""),
-            rule(BadReputation, &["internal resources are temporarily unavailable"], ""),
-            rule(BadReputation, &["ip reputation"], ""),
-            rule(NotAccept, &["account inbounds disabled"], ""),
-            rule(PolicyViolation, &["anti-spoofing policy"], ""),
-            rule(PolicyViolation, &["host network"], ""),
-            rule(PolicyViolation, &["content examination policy"], ""),
-            rule(Rejected, &["envelope blocked"], ""),
-            rule(Rejected, &["block policy"], ""),
-            rule(Rejected, &["manually blocked"], ""),
-            rule(SystemError, &["unable to process"], ""),
-            rule(SystemError, &["message ended early"], ""),
-            rule(TooManyConn, &["account service is temporarily unavailable"], ""),
-            rule(TooManyConn, &["outbound thread limit"], ""),
+            rule(AuthFailure, &["sender invalid - envelope rejected"], "Mimecast"),
+            rule(Blocked, &["sender address blocked"], "Mimecast"),
+            rule(Blocked, &["recipient temporarily unavailable"], "Mimecast"),
+            rule(BadReputation, &["internal resources are temporarily unavailable"], "Mimecast"),
+            rule(BadReputation, &["ip reputation"], "sisimai/rhost-microsoft-05"),
+            rule(NotAccept, &["account inbounds disabled"], "Mimecast"),
+            rule(PolicyViolation, &["anti-spoofing policy"], "Mimecast"),
+            rule(PolicyViolation, &["host network"], "Mimecast"),
+            rule(PolicyViolation, &["content examination policy"], "Mimecast"),
+            rule(Rejected, &["envelope blocked"], "Mimecast"),
+            rule(Rejected, &["block policy"], "Mimecast"),
+            rule(Rejected, &["manually blocked"], "Mimecast"),
+            rule(SystemError, &["unable to process"], "Mimecast"),
+            rule(SystemError, &["message ended early"], "Mimecast"),
+            rule(TooManyConn, &["account service is temporarily unavailable"], "Mimecast"),
+            rule(TooManyConn, &["outbound thread limit"], "Mimecast"),
+        ],
+    ),
+    (
+        &["zoho.com", "zoho.eu", "zoho.in"],
+        &[
+            rule(Rejected, &["rejected by destination domain"], "Zoho"),
+            rule(Rejected, &["flagged as spam"], "Zoho"),
+            rule(Blocked, &["greylisted"], "Zoho"),
+            rule(SystemError, &["temporary system error"], "Zoho"),
+        ],
+    ),
+    (
+        &["mx.cloudflare.net"],
+        &[
+            rule(Blocked, &["on one or more dnsbls"], "Cloudflare"),
+            rule(SystemError, &["upstream error"], "Cloudflare"),
+        ],
+    ),
+    (
+        &["icloud.com", "me.com", "apple.com"],
+        &[
+            rule(UserUnknown, &["unknown or illegal alias"], "sisimai/lhost-exim-59"),
+            rule(RateLimited, &["excessive volume"], "Apple"),
+            rule(PolicyViolation, &["due to local policy"], "Apple"),
+            rule(Blocked, &["not accepting connections"], "sisimai/lhost-sendmail-56"),
         ],
     ),
     (
         &["cox.net"],
         &[
-            rule(Blocked, &["too many bad commands"], ""),
-            rule(Blocked, &["too many invalid recipients"], ""),
-            rule(RequirePtr, &["dns check failure"], ""),
-            rule(PolicyViolation, &["no data before greeting"], ""),
-            rule(PolicyViolation, &["extension is forbidden"], ""),
-            rule(SystemError, &["server temporarily not available"], ""),
-            rule(TooManyConn, &["message threshold exceeded"], ""),
+            rule(Blocked, &["too many bad commands"], "Cox"),
+            rule(Blocked, &["too many invalid recipients"], "Cox"),
+            rule(RequirePtr, &["dns check failure"], "Cox"),
+            rule(PolicyViolation, &["no data before greeting"], "Cox"),
+            rule(PolicyViolation, &["extension is forbidden"], "Cox"),
+            rule(SystemError, &["server temporarily not available"], "Cox"),
+            rule(TooManyConn, &["message threshold exceeded"], "Cox"),
         ],
     ),
     (
         &["google.com", "gmail.com", "googlemail.com"],
         &[
-            rule(Blocked, &["unusual rate of"], ""),
-            rule(Blocked, &["not in whitelist for rcpt domain"], ""),
-            rule(Blocked, &["try again later, closing connection"], ""),
-            rule(Blocked, &["helo/ehlo argument"], ""),
-            rule(Expired, &["connection expired"], ""),
-            rule(NetworkError, &["exceeded 50 hops"], ""),
+            rule(Blocked, &["unusual rate of"], "Google"),
+            rule(Blocked, &["not in whitelist for rcpt domain"], "Google"),
+            rule(Blocked, &["try again later, closing connection"], "Google"),
+            rule(Blocked, &["helo/ehlo argument"], "Google"),
+            rule(Expired, &["connection expired"], "Google"),
+            rule(NetworkError, &["exceeded 50 hops"], "Google"),
         ],
     ),
     (
         &["yahoodns.net", "yahoo.com", "yahoo.co.jp", "aol.com"],
         &[
-            rule(Rejected, &["unexpected volume or user complaints"], ""),
-            rule(Rejected, &["permanently deferred"], ""),
-            rule(Rejected, &["unresolvable rfc.5321"], ""),
-            rule(NotAccept, &["malformed or unexpected name server reply"], ""),
-            rule(HostUnknown, &["host or domain name not found"], ""),
-            rule(TooManyConn, &["message per connection reached"], ""),
-            rule(Suspend, &["is no longer valid"], ""),
+            rule(Rejected, &["unexpected volume or user complaints"], "sisimai/lhost-opensmtpd-13"),
+            rule(Rejected, &["permanently deferred"], "Yahoo"),
+            rule(Rejected, &["unresolvable rfc.5321"], "Yahoo"),
+            rule(NotAccept, &["malformed or unexpected name server reply"], "sisimai/rhost-aol-06"),
+            rule(HostUnknown, &["host or domain name not found"], "sisimai/rhost-aol-05"),
+            rule(TooManyConn, &["message per connection reached"], "Yahoo"),
+            rule(Suspend, &["is no longer valid"], "Yahoo"),
         ],
     ),
 ];
@@ -291,11 +320,12 @@ const PROVIDERS: &[Provider] = &[
 /// The reason by a provider's own list. `place` holds the names of the hosts that had a hand in it and of the
 /// recipient's domain, in lower case.
 pub(crate) fn find(
-    text: &str,
+    said: &Said,
     status: Option<&str>,
     command: Option<Command>,
     place: &str,
 ) -> Option<Reason> {
+    let text = said.text();
     let is_unknown = || text.contains("unknown user") && place.contains("docomo.ne.jp");
     match (command, status) {
         // NTT DOCOMO says this of addresses that exist, to senders whom the recipient does not want.
@@ -303,28 +333,29 @@ pub(crate) fn find(
         _ => {}
     }
     french(text)
-        .or_else(|| first(&[CODES], text))
+        .or_else(|| said.first(&[Table::Codes]))
         .or_else(|| spectrum(text))
         .or_else(|| exchange_online(status))
         .or_else(|| {
             let here = |hosts: &[&str]| hosts.iter().any(|host| place.contains(host));
-            PROVIDERS.iter().filter(|(hosts, _)| here(hosts)).find_map(|(_, rules)| first(&[rules], text))
+            let here = PROVIDERS.iter().enumerate().filter(|(_, (hosts, _))| here(hosts));
+            here.into_iter().find_map(|(number, _)| said.first(&[Table::Provider(number)]))
         })
 }
 
 fn french(text: &str) -> Option<Reason> {
     let is_end = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-';
-    text.split(is_end).filter(|word| ["ofr", "lpn", "ouk"].iter().any(|label| word.starts_with(label))).find_map(
-        |word| {
+    text.split(is_end)
+        .filter(|word| ["ofr", "lpn", "ouk"].iter().any(|label| word.starts_with(label)))
+        .find_map(|word| {
             let digits = word.get(word.len().checked_sub(3)?..)?;
             FRENCH.iter().find(|(code, _)| *code == digits).map(|(_, reason)| *reason)
-        },
-    )
+        })
 }
 
 fn spectrum(text: &str) -> Option<Reason> {
     let (_, after) = text.split_once("aup#")?;
-    let digits = after.split(|c: char| !c.is_ascii_digit()).take(3).find(|digits| digits.len() == 4)?;
+    let digits = after.split(|c: char| !c.is_ascii_digit()).take(20).find(|digits| digits.len() == 4)?;
     in_range(SPECTRUM, digits)
 }
 
@@ -344,18 +375,24 @@ mod tests {
 
     #[test]
     fn codes_of_a_provider_are_read_by_its_own_list() {
-        assert_eq!(find("550 5.1.1 invalid recipient. ofr_416 [416]", None, None, ""), Some(UserUnknown));
-        assert_eq!(find("421 too many connections lpn105_104", None, None, ""), Some(TooManyConn));
-        assert_eq!(find("554 aup#in-1310 refused", None, None, ""), Some(TooManyConn));
-        assert_eq!(find("550 access denied", Some("5.7.511"), None, ""), Some(Blocked));
-        assert_eq!(find("550 rcp-p2 see", None, None, ""), Some(Filtered));
-        assert_eq!(find("5.7.26", Some("5.7.26"), None, ""), None);
-        assert_eq!(find("ofr aup# é", None, None, ""), None);
+        assert_eq!(
+            find(&Said::new("550 5.1.1 invalid recipient. ofr_416 [416]"), None, None, ""),
+            Some(UserUnknown)
+        );
+        assert_eq!(
+            find(&Said::new("421 too many connections lpn105_104"), None, None, ""),
+            Some(TooManyConn)
+        );
+        assert_eq!(find(&Said::new("554 aup#in-1310 refused"), None, None, ""), Some(TooManyConn));
+        assert_eq!(find(&Said::new("550 access denied"), Some("5.7.511"), None, ""), Some(Blocked));
+        assert_eq!(find(&Said::new("550 rcp-p2 see"), None, None, ""), Some(Filtered));
+        assert_eq!(find(&Said::new("5.7.26"), Some("5.7.26"), None, ""), None);
+        assert_eq!(find(&Said::new("ofr aup# é"), None, None, ""), None);
     }
 
     #[test]
     fn words_of_a_provider_count_at_its_hosts_alone() {
-        assert_eq!(find("550 : user unknown", None, None, "lsean.ezweb.ne.jp"), Some(Filtered));
-        assert_eq!(find("550 : user unknown", None, None, "mx.example.jp"), None);
+        assert_eq!(find(&Said::new("550 : user unknown"), None, None, "lsean.ezweb.ne.jp"), Some(Filtered));
+        assert_eq!(find(&Said::new("550 : user unknown"), None, None, "mx.example.jp"), None);
     }
 }
