@@ -26,6 +26,7 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     let late = LATE.iter().any(|words| notice.said.to_lowercase().contains(words));
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
+        original: if addresses.len() > MANY { None } else { notice.original_of(address) },
         action: late.then(|| "delayed".to_owned()),
         ..Row::default()
     });
@@ -95,7 +96,12 @@ fn bounce(recipients: Vec<Recipient>, returned: &Returned) -> Bounce {
         .into_iter()
         .find(|&kind| worst(kind))
         .unwrap_or(BounceKind::Soft);
-    Bounce { kind, recipients, original_message_id: returned.message_id.clone() }
+    Bounce {
+        kind,
+        recipients,
+        original_message_id: returned.message_id.clone(),
+        original: returned.original.clone(),
+    }
 }
 
 fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {

@@ -7,7 +7,7 @@ use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType};
 use crate::notice::Notice;
 use crate::peek::is_null_path;
-use crate::report;
+use crate::report::{self, Returned};
 use crate::status;
 use crate::structure::Part;
 use crate::words::Decoder;
@@ -150,6 +150,9 @@ pub(crate) fn classify(
         rows = report::delivery_status(&notice.said.as_bytes()[at + 1..], limits, decoder);
     }
     rows.truncate(limits.max_recipients);
+    let is_about_another = notice.is_some() || find(&["message/feedback-report"]).is_some();
+    let returned =
+        returned.or_else(|| is_about_another.then(|| mislabelled(mail, parts, limits, decoder))?);
     let returned = returned.or_else(|| {
         notice.as_ref().map(|notice| report::returned(notice.returned.as_bytes(), limits, decoder))
     });
@@ -184,6 +187,21 @@ pub(crate) fn classify(
     }
 }
 
+/// The returned mail where its part is not labelled as one: a header in a text file, or as the header of the part.
+fn mislabelled(mail: &Mail, parts: &[Part<'_>], limits: &Limits, decoder: &mut Decoder) -> Option<Returned> {
+    const FILES: usize = 10;
+    let is_header = |fields: &[header::Field<'_>]| {
+        ["message-id", "from", "date"].iter().all(|name| header::first(fields, name).is_some())
+    };
+    if let Some(part) = parts.iter().skip(1).find(|part| is_header(&part.fields)) {
+        return Some(report::returned_fields(&part.fields, limits, decoder));
+    }
+    let files = mail.attachments.iter().filter(|file| file.mime_type.starts_with("text/")).take(FILES);
+    files
+        .map(|file| report::returned(&file.content, limits, decoder))
+        .find(|found| found.message_id.is_some())
+}
+
 fn is_auto_reply(mail: &Mail) -> bool {
     let by_field = AUTO_REPLY_FIELDS.iter().any(|(name, words)| {
         mail.headers.iter().filter(|(field, _)| field == name).any(|(_, value)| {
@@ -193,8 +211,8 @@ fn is_auto_reply(mail: &Mail) -> bool {
     });
     let subject = mail.subject.trim().to_lowercase();
     let by_subject = AUTO_REPLY_SUBJECTS.iter().any(|begin| subject.starts_with(begin));
-    // Bounces of Postfix and others say `auto-replied` as well: who sent it decides.
-    (by_field || by_subject) && !is_daemon(mail) && !has_bounce_subject(&subject)
+    // Bounces of Postfix and others say `auto-replied` as well: who sent it decides, and how the subject begins.
+    (by_subject || by_field && !has_bounce_subject(&subject)) && !is_daemon(mail)
 }
 
 fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {

@@ -53,7 +53,9 @@ mod words;
 pub use canonical::canonical;
 pub use defect::Defect;
 pub use limits::Limits;
-pub use mail::{Address, Attachment, Bounce, BounceKind, Mail, MessageType, Parsed, Recipient, TextSource};
+pub use mail::{
+    Address, Attachment, Bounce, BounceKind, Mail, MessageType, Original, Parsed, Recipient, TextSource,
+};
 pub use parse::parse;
 pub use peek::{Peek, peek};
 pub use reason::Reason;

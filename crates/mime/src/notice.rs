@@ -87,7 +87,8 @@ impl Notice {
         let returned = if is_field {
             returned
         } else {
-            returned.split_once('\n').map_or("", |(_, rest)| rest).trim_start()
+            let below = returned.split_once('\n').map_or("", |(_, rest)| rest);
+            below_remarks(below.trim_start())
         };
         Self { said: said.to_owned(), returned: returned.to_owned() }
     }
@@ -103,6 +104,20 @@ impl Notice {
         let rest = self.said.get(at..).unwrap_or_default();
         let end = others.iter().filter_map(|other| find(other)).filter(|&other| other > at).min();
         one_line(prefix(rest, end.map_or(rest.len(), |end| end - at)))
+    }
+
+    /// The address that the mail was sent to, where the notice says that this one stands for it.
+    pub(crate) fn original_of(&self, address: &str) -> Option<String> {
+        let lower = self.said.to_ascii_lowercase();
+        let (_, after) = lower.split_once(&address.to_ascii_lowercase()).filter(|_| !address.is_empty())?;
+        let inside = after.trim_start_matches(['>', ':']).trim_start().strip_prefix('(')?;
+        let inside = inside.trim_start_matches("ultimately ");
+        let rest = ORIGINALS.iter().find_map(|words| inside.strip_prefix(words))?;
+        let (original, _) = rest.split_once(')')?;
+        let limits = Limits { max_recipients: 1, ..Limits::default() };
+        addresses_in(original, &limits, |_| true)
+            .pop()
+            .filter(|original| !original.eq_ignore_ascii_case(address))
     }
 
     /// The notice without lines that name others.
@@ -156,6 +171,16 @@ impl Notice {
         let own = self.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
         addresses_in(&own, limits, |_| true)
     }
+}
+
+/// The returned mail without what the machine remarks between its mark and the header.
+fn below_remarks(returned: &str) -> &str {
+    if returned.split_once(':').is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_graphic())) {
+        return returned;
+    }
+    let lower = returned.to_ascii_lowercase();
+    let header = FIELDS.iter().filter_map(|field| header_at(&lower, field)).min();
+    header.and_then(|at| returned.get(at + 1..)).unwrap_or(returned)
 }
 
 /// Words, in lower case, before the address that the mail was sent to and that stands for the one which failed; as

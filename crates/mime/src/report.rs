@@ -5,6 +5,7 @@ use crate::charsets;
 use crate::defect::{Defect, Found};
 use crate::header::{self, Field};
 use crate::limits::Limits;
+use crate::mail::Original;
 use crate::message_id;
 use crate::status;
 use crate::words::{self, Decoder};
@@ -136,20 +137,33 @@ pub(crate) fn disposition_original(content: &[u8], limits: &Limits, decoder: &mu
 #[derive(Debug, Default)]
 pub(crate) struct Returned {
     pub(crate) message_id: Option<String>,
+    /// The addresses of its To field.
     pub(crate) to: Vec<String>,
+    pub(crate) original: Original,
 }
 
 /// Reads a returned mail's top header.
 pub(crate) fn returned(content: &[u8], limits: &Limits, decoder: &mut Decoder) -> Returned {
     let content = crate::parse::prepare(content);
     let block = header::read(&content, 0, limits, &mut Found::default(), |_| false);
-    let to = block
-        .first("to")
-        .map(|raw| crate::address::read(raw, limits.max_recipients, decoder))
-        .unwrap_or_default();
+    returned_fields(&block.fields, limits, decoder)
+}
+
+/// Reads the fields of a returned mail's top header.
+pub(crate) fn returned_fields(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Returned {
+    let mut addresses = |name| {
+        let read =
+            header::first(fields, name).map(|raw| crate::address::read(raw, limits.max_recipients, decoder));
+        let read = read.unwrap_or_default().into_iter().map(|address| address.address);
+        read.filter(|address| address.contains('@')).collect::<Vec<_>>()
+    };
+    let (to, cc) = (addresses("to"), addresses("cc"));
+    let recipients = to.iter().chain(&cc).take(limits.max_recipients).cloned().collect();
+    let headers = fields.iter().map(|field| (field.name.clone(), decoder.text(field.raw))).collect();
     Returned {
-        message_id: block.first("message-id").and_then(|raw| message_id::read_one(raw, decoder)),
-        to: to.into_iter().map(|address| address.address).filter(|address| address.contains('@')).collect(),
+        message_id: header::first(fields, "message-id").and_then(|raw| message_id::read_one(raw, decoder)),
+        to,
+        original: Original { headers, recipients },
     }
 }
 

@@ -5,6 +5,7 @@
 //! order. Of a table the first rule that matches wins, so particular words stand above general ones. Prefer words
 //! that a family of servers says to a sentence that one mail holds.
 
+pub(crate) mod codes;
 pub(crate) mod content;
 pub(crate) mod mailbox;
 pub(crate) mod sender;
@@ -80,7 +81,7 @@ tables! {
     Broken transport::BROKEN,
     Late transport::LATE,
     Syntax transport::SYNTAX,
-    Codes vendors::CODES,
+    Codes codes::CODES,
 }
 
 /// All rules with their tables, in the order of each table.
