@@ -1,16 +1,18 @@
 //! Judging delivery reports: each recipient's reason and how final it is.
 
 use crate::limits::Limits;
-use crate::mail::{Bounce, BounceKind, Mail, Recipient};
-use crate::notice::{self, Command, Notice};
-use crate::reason::{self, Reason};
+use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
+use crate::notice::Notice;
+use crate::reason::Reason;
 use crate::report::{Returned, Row};
 use crate::status;
+use crate::transcript::{self, Command};
+use crate::verdict::{self, Evidence};
 
 /// Judges the rows of a report (RFC 3464), the notice to people standing in where a row says too little.
-pub(crate) fn from_rows(rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {
+pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {
     let addresses: Vec<String> = rows.iter().map(|row| row.address.clone()).collect();
-    let said = Excerpts::new(notice, &addresses);
+    let said = Excerpts::new(mail, notice, &addresses);
     bounce(rows.into_iter().map(|row| recipient(row, &said)).collect(), returned)
 }
 
@@ -20,10 +22,11 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     if addresses.is_empty() {
         addresses.clone_from(&returned.to);
     }
-    let said = Excerpts::new(notice, &addresses);
+    let said = Excerpts::new(mail, notice, &addresses);
     let late = LATE.iter().any(|words| notice.said.to_lowercase().contains(words));
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
+        original: if addresses.len() > MANY { None } else { notice.original_of(address) },
         action: late.then(|| "delayed".to_owned()),
         ..Row::default()
     });
@@ -37,7 +40,13 @@ const LATE: &[&str] = &[
     "warning message only",
     "this is a warning only",
     "still being retried",
+    "delivery attempts will continue",
+    "continue to try to deliver",
+    "has been postponed",
 ];
+
+/// With more recipients than this what is said of each is not looked for.
+const MANY: usize = 50;
 
 /// What the notice says of each recipient. With very many of them it is not divided: that would be quadratic.
 struct Excerpts<'a> {
@@ -45,15 +54,24 @@ struct Excerpts<'a> {
     addresses: &'a [String],
     /// The last SMTP command of the whole notice.
     command: Option<Command>,
+    /// The domain of the machine that writes.
+    machine: String,
 }
 
 impl<'a> Excerpts<'a> {
-    fn new(notice: &'a Notice, addresses: &'a [String]) -> Self {
-        Self { notice, addresses, command: notice::command(&notice.said) }
+    fn new(mail: &Mail, notice: &'a Notice, addresses: &'a [String]) -> Self {
+        let machine = mail.from.as_ref().and_then(mail::Address::domain).unwrap_or_default();
+        Self { notice, addresses, command: transcript::command(&notice.said), machine }
+    }
+
+    /// The command that was answered for a recipient.
+    fn command(&self, address: &str, nearer: [&str; 2]) -> Option<Command> {
+        let refused = self.addresses.len() <= MANY && transcript::refuses(&self.notice.said, address);
+        let near = nearer.into_iter().find_map(transcript::command);
+        near.or(refused.then_some(Command::Rcpt)).or(self.command)
     }
 
     fn about(&self, address: &str) -> String {
-        const MANY: usize = 50;
         if self.addresses.len() > MANY {
             return String::new();
         }
@@ -78,7 +96,12 @@ fn bounce(recipients: Vec<Recipient>, returned: &Returned) -> Bounce {
         .into_iter()
         .find(|&kind| worst(kind))
         .unwrap_or(BounceKind::Soft);
-    Bounce { kind, recipients, original_message_id: returned.message_id.clone() }
+    Bounce {
+        kind,
+        recipients,
+        original_message_id: returned.message_id.clone(),
+        original: returned.original.clone(),
+    }
 }
 
 fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
@@ -86,18 +109,39 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let diagnostic = row.diagnostic.as_deref().unwrap_or_default();
     let spoken = if diagnostic.is_empty() { excerpt.as_str() } else { diagnostic };
     // What the server said is nearer to the truth than what its client made of it.
-    let status = status::specific(spoken).or_else(|| row.status.clone()).or_else(|| status::enhanced(spoken));
-    let mut reason = reason::find(spoken, status.as_deref(), row.action.as_deref());
-    // The report's own words say too little: the notice may quote the server.
-    let vague = [Reason::Undefined, Reason::Filtered, Reason::SecurityError, Reason::Expired];
-    for more in [&excerpt, said.whole()] {
-        if vague.contains(&reason) {
-            let found = reason::find(more, None, None);
-            reason = if found == Reason::Undefined { reason } else { found };
-        }
-    }
-    let command = [spoken, &excerpt].into_iter().find_map(notice::command).or(said.command);
-    reason = by_command(reason, command, status.as_deref());
+    let status = status::specific(spoken)
+        .or_else(|| row.status.clone())
+        .or_else(|| status::enhanced(spoken))
+        .or_else(|| status::enhanced(said.whole()));
+    let command = said.command(&row.address, [spoken, &excerpt]);
+    let domain = mail::domain(&row.address).unwrap_or_default();
+    let place =
+        format!("{} {domain} {} {spoken}", row.remote_mta.as_deref().unwrap_or_default(), said.machine)
+            .to_lowercase();
+    let is_success =
+        matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
+            || status.as_deref().is_some_and(|status| status.starts_with("2."));
+    let inner = quoted(spoken);
+    let is_quoted = inner.len() < spoken.len();
+    let evidence = |said| Evidence {
+        said,
+        status: status.as_deref(),
+        command,
+        place: &place,
+        is_reply: status::reply_code(said).is_some() || is_quoted,
+    };
+    let reason = if is_success {
+        Reason::Delivered
+    } else {
+        // Where the report's own words say too little, the notice may quote the server.
+        let texts = [inner, excerpt.as_str(), said.whole()].map(|text| (verdict::said(text), evidence(text)));
+        texts
+            .iter()
+            .find_map(|(text, evidence)| verdict::by_provider(text, evidence))
+            .or_else(|| row.category.as_deref().and_then(verdict::by_category))
+            .or_else(|| texts.iter().find_map(|(text, evidence)| verdict::by_words(text, evidence)))
+            .unwrap_or_else(|| verdict::by_codes(&evidence(spoken), row.action.as_deref()))
+    };
     let kind = kind(reason, status.as_deref(), row.action.as_deref());
     Recipient {
         reply_code: status::reply_code(spoken),
@@ -112,24 +156,15 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     }
 }
 
-/// What the place of a refusal says beyond its words.
-fn by_command(reason: Reason, command: Option<Command>, status: Option<&str>) -> Reason {
-    let detail = status.and_then(|status| status.split_once('.')).map(|(_, detail)| detail);
-    match (reason, command, detail) {
-        // A transcript that names DATA may have had its refusal before; the status knows.
-        (Reason::UserUnknown, _, Some("1.1")) => reason,
-        // The recipient was accepted, then the mail was not: somebody's filter pretends.
-        (Reason::UserUnknown, Some(Command::Data), _) | (Reason::UserUnknown, _, Some("2.0" | "2.1")) => {
-            Reason::Filtered
-        }
-        // The sender was refused before any recipient was named.
-        (
-            Reason::Undefined | Reason::Filtered | Reason::SecurityError | Reason::UserUnknown,
-            Some(Command::Mail),
-            _,
-        ) => Reason::Rejected,
-        _ => reason,
-    }
+/// The server's reply inside what a sending host makes of it: `5.1.0 - Unknown address error 550-'…' (…)`.
+fn quoted(spoken: &str) -> &str {
+    let inner = || {
+        let (before, rest) = spoken.split_once("-'")?;
+        let is_reply = before.len() >= 3 && before.bytes().rev().take(3).all(|byte| byte.is_ascii_digit());
+        let (inner, _) = rest.rsplit_once('\'')?;
+        is_reply.then_some(inner)
+    };
+    inner().unwrap_or(spoken)
 }
 
 /// The reason decides; where it is unknown the code's class does, and a delay is never final.
@@ -137,6 +172,8 @@ fn kind(reason: Reason, status: Option<&str>, action: Option<&str>) -> BounceKin
     match (reason, action) {
         (Reason::Delivered, _) => BounceKind::Delivered,
         (_, Some("delayed")) => BounceKind::Soft,
+        // A domain that takes no mail now may do so later.
+        (Reason::NotAccept, _) if status.is_some_and(|status| status.starts_with('4')) => BounceKind::Soft,
         (Reason::Undefined, _) if status.is_none_or(|status| status.starts_with('5')) => BounceKind::Hard,
         (reason, _) => reason.kind(),
     }

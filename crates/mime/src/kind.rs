@@ -8,7 +8,7 @@ use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType};
 use crate::notice::Notice;
 use crate::peek::is_null_path;
-use crate::report;
+use crate::report::{self, Returned};
 use crate::status;
 use crate::structure::Part;
 use crate::words::Decoder;
@@ -72,6 +72,8 @@ const BOUNCE_SUBJECTS: &[&str] = &[
     "delivery problem",
     "delivery error",
     "delivery has failed",
+    "delivery warning",
+    "automatically rejected mail",
     "failure notice",
     "failure delivery",
     "mail failed",
@@ -99,6 +101,11 @@ const BOUNCE_SUBJECTS: &[&str] = &[
     "user unknown",
     "warning: could not send",
     "warning: message",
+    "メールエラー通知",
+    "配信エラー",
+    "配信不能",
+    "送信できません",
+    "配信できません",
 ];
 
 /// Media types of disposition notifications.
@@ -132,7 +139,9 @@ pub(crate) fn classify(
     // Read only where it is needed: an ordinary mail pays nothing for it.
     let is_bounce = !rows.is_empty()
         || report_type.as_deref() == Some("delivery-status")
-        || find(DISPOSITIONS).is_none() && !is_auto_reply(mail) && looks_like_bounce(mail, parts);
+        || (find(DISPOSITIONS).is_none() || is_rejection(mail))
+            && !is_auto_reply(mail)
+            && looks_like_bounce(mail, parts);
     let notice = is_bounce.then(|| Notice::new(&mail.content_text()));
     if let Some(notice) = &notice
         && rows.is_empty()
@@ -142,12 +151,21 @@ pub(crate) fn classify(
         rows = report::delivery_status(&notice.said.as_bytes()[at + 1..], limits, decoder);
     }
     rows.truncate(limits.max_recipients);
+    let is_about_another = notice.is_some() || find(&["message/feedback-report"]).is_some();
+    let returned =
+        returned.or_else(|| is_about_another.then(|| mislabelled(mail, parts, limits, decoder))?);
     let returned = returned.or_else(|| {
         notice.as_ref().map(|notice| report::returned(notice.returned.as_bytes(), limits, decoder))
     });
     let returned = returned.unwrap_or_default();
 
-    if let Some(part) = find(&["message/feedback-report"]) {
+    // Apple Mail writes for its user, with a field for the machine that reads it.
+    let is_unsubscribe = mail.header("x-apple-unsubscribe").is_some_and(|value| value.trim() == "true");
+    if is_unsubscribe && find(&["message/feedback-report"]).is_none() {
+        mail.message_type = MessageType::Complaint;
+        let from = mail.from.iter().map(|from| from.address.clone()).collect();
+        mail.bounce = Some(bounce::complaint(from, &returned));
+    } else if let Some(part) = find(&["message/feedback-report"]) {
         mail.message_type = MessageType::Complaint;
         let addresses = report::feedback(&part.content, limits);
         mail.bounce = Some(bounce::complaint(addresses, &returned));
@@ -157,7 +175,7 @@ pub(crate) fn classify(
         mail.bounce = Some(if rows.is_empty() {
             bounce::from_text(mail, &notice, &returned, limits)
         } else {
-            bounce::from_rows(rows, &notice, &returned)
+            bounce::from_rows(mail, rows, &notice, &returned)
         });
         mail.original_message_id = returned.message_id;
     } else if let Some(part) = find(DISPOSITIONS) {
@@ -172,6 +190,21 @@ pub(crate) fn classify(
     }
 }
 
+/// The returned mail where its part is not labelled as one: a header in a text file, or as the header of the part.
+fn mislabelled(mail: &Mail, parts: &[Part<'_>], limits: &Limits, decoder: &mut Decoder) -> Option<Returned> {
+    const FILES: usize = 10;
+    let is_header = |fields: &[header::Field<'_>]| {
+        ["message-id", "from", "date"].iter().all(|name| header::first(fields, name).is_some())
+    };
+    if let Some(part) = parts.iter().skip(1).find(|part| is_header(&part.fields)) {
+        return Some(report::returned_fields(&part.fields, limits, decoder));
+    }
+    let files = mail.attachments.iter().filter(|file| file.mime_type.starts_with("text/")).take(FILES);
+    files
+        .map(|file| report::returned(&file.content, limits, decoder))
+        .find(|found| found.message_id.is_some())
+}
+
 fn is_auto_reply(mail: &Mail) -> bool {
     let by_field = AUTO_REPLY_FIELDS.iter().any(|(name, words)| {
         mail.headers.iter().filter(|(field, _)| field == name).any(|(_, value)| {
@@ -181,8 +214,8 @@ fn is_auto_reply(mail: &Mail) -> bool {
     });
     let subject = mail.subject.trim().to_lowercase();
     let by_subject = AUTO_REPLY_SUBJECTS.iter().any(|begin| subject.starts_with(begin));
-    // Bounces of Postfix and others say `auto-replied` as well: who sent it decides.
-    (by_field || by_subject) && !is_daemon(mail) && !has_bounce_subject(&subject)
+    // Bounces of Postfix and others say `auto-replied` as well: who sent it decides, and how the subject begins.
+    (by_subject || by_field && !has_bounce_subject(&subject)) && !is_daemon(mail)
 }
 
 fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
@@ -192,9 +225,19 @@ fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let failed = mail.header("x-failed-recipients").is_some();
     let daemon = is_daemon(mail);
     failed
-        || has_bounce_subject(&subject) && (daemon || null_path || !is_answer(&subject))
+        || is_refused_post(mail, &subject)
+        || has_bounce_subject(&subject)
+            && (daemon || null_path || !is_answer(&subject) || says_undelivered(mail))
         || daemon && (null_path || is_mailer_daemon(mail) || speaks_smtp(mail))
 }
+
+/// A manager of mailing lists refuses a post: fml says so in the subject.
+fn is_refused_post(mail: &Mail, subject: &str) -> bool {
+    mail.header("x-mlserver").is_some() && REFUSED_POST.iter().any(|words| subject.contains(words))
+}
+
+/// Words, in lower case, of the subjects of fml.
+const REFUSED_POST: &[&str] = &["are not member", "not a member", "rejected", "fml system error"];
 
 /// Nobody else writes under this name.
 fn is_mailer_daemon(mail: &Mail) -> bool {
@@ -202,6 +245,23 @@ fn is_mailer_daemon(mail: &Mail) -> bool {
         |address: &str| address.split('@').next().is_some_and(|l| l.eq_ignore_ascii_case("mailer-daemon"));
     mail.from.as_ref().is_some_and(|from| local(&from.address))
 }
+
+/// Rejections by a recipient's own rules come as notifications of disposition (RFC 5429 section 2.1).
+fn is_rejection(mail: &Mail) -> bool {
+    mail.header("auto-submitted").is_some_and(|value| value.to_lowercase().contains("(rejected)"))
+}
+
+/// Somebody's answer that says itself, not in what it quotes, that a mail was not delivered.
+fn says_undelivered(mail: &Mail) -> bool {
+    let text = mail.text.as_deref().unwrap_or_default();
+    text.lines().take(20).filter(|line| !line.starts_with('>')).any(|line| {
+        let line = line.to_lowercase();
+        UNDELIVERED.iter().any(|words| line.contains(words))
+    })
+}
+
+/// Words, in lower case, of a notice in plain text.
+const UNDELIVERED: &[&str] = &["could not be delivered", "was not delivered", "has not been delivered"];
 
 /// The text quotes an SMTP error.
 fn speaks_smtp(mail: &Mail) -> bool {

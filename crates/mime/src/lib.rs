@@ -22,6 +22,7 @@
 //! its identity is made of, and [`json`] is the record that `mailfleet parse --json` prints.
 
 mod address;
+mod aol;
 mod assemble;
 mod bounce;
 mod canonical;
@@ -46,20 +47,24 @@ mod parse;
 mod peek;
 mod reason;
 mod report;
+mod rules;
 mod smime;
 mod status;
 mod stray;
 mod structure;
 mod tnef;
+mod transcript;
 mod transfer;
 mod uuencode;
+mod verdict;
 mod words;
 
 pub use canonical::canonical;
 pub use defect::Defect;
 pub use limits::Limits;
 pub use mail::{
-    Address, Attachment, Bounce, BounceKind, DateSource, Mail, MessageType, Parsed, Recipient, TextSource,
+    Address, Attachment, Bounce, BounceKind, DateSource, Mail, MessageType, Original, Parsed, Recipient,
+    TextSource,
 };
 pub use parse::parse;
 pub use peek::{Peek, peek};

@@ -197,6 +197,17 @@ pub struct Bounce {
     pub recipients: Vec<Recipient>,
     /// Message-ID of the returned mail, without angle brackets.
     pub original_message_id: Option<String>,
+    /// What else the report returns of the mail it is about.
+    pub original: Original,
+}
+
+/// The mail that a report returns, whole, as headers only, or inside its text: what it can be matched by.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Original {
+    /// The fields of its header in their order: lower-case name, decoded value. Empty where nothing is returned.
+    pub headers: Vec<(String, String)>,
+    /// The addresses of its To and Cc fields.
+    pub recipients: Vec<String>,
 }
 
 /// What a delivery report says of one recipient.

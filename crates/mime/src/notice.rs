@@ -4,6 +4,7 @@
 
 use memchr::memmem;
 
+use crate::aol;
 use crate::limits::Limits;
 use crate::mail::Mail;
 
@@ -27,10 +28,36 @@ const RETURNED_BELOW: &[&str] = &[
     "returned message follows",
     "your message follows",
     "the text you sent follows",
-    "\nreceived:",
-    "\nreturn-path:",
-    "\nfrom:",
-    "\nmessage-id:",
+];
+
+/// Fields that begin a returned header.
+const FIELDS: &[&str] = &["received:", "return-path:", "from:", "message-id:"];
+
+/// Words, in lower case, above the list of the recipients that failed.
+const LIST_BELOW: &[&str] = &[
+    "following recipient",
+    "following address",
+    "following destination",
+    "following user",
+    "recipients were affected",
+];
+
+/// How lines begin, in lower case, that name others than the recipients that failed.
+const OTHERS: &[&str] = &[
+    "from:",
+    "mail from:",
+    ">>> mail from:",
+    "sender:",
+    "original sender:",
+    "original-envelope-id:",
+    "reply-to:",
+    "cc:",
+    "subject:",
+    "message-id:",
+    "message id:",
+    "system contact:",
+    "reporting-mta:",
+    "sender-mta:",
 ];
 
 /// Local parts of machines: never the recipient that failed.
@@ -50,17 +77,18 @@ impl Notice {
         let text = prefix(text, LONGEST_TEXT);
         let lower = text.to_ascii_lowercase();
         // A field at the very top belongs to nothing that could be returned.
-        let end = RETURNED_BELOW.iter().filter_map(|mark| memmem::find(lower.as_bytes(), mark.as_bytes()));
-        let (said, returned) = text.split_at(end.min().unwrap_or(text.len()));
+        let marked = RETURNED_BELOW.iter().filter_map(|mark| memmem::find(lower.as_bytes(), mark.as_bytes()));
+        let header = FIELDS.iter().filter_map(|field| header_at(&lower, field));
+        let (said, returned) = text.split_at(marked.chain(header).min().unwrap_or(text.len()));
         // The mark's own line is no header field of the returned mail.
         let returned = returned.trim_start_matches('\n');
-        let fields = ["received:", "return-path:", "from:", "message-id:"];
         let is_field =
-            fields.iter().any(|f| returned.get(..f.len()).is_some_and(|r| r.eq_ignore_ascii_case(f)));
+            FIELDS.iter().any(|f| returned.get(..f.len()).is_some_and(|r| r.eq_ignore_ascii_case(f)));
         let returned = if is_field {
             returned
         } else {
-            returned.split_once('\n').map_or("", |(_, rest)| rest).trim_start()
+            let below = returned.split_once('\n').map_or("", |(_, rest)| rest);
+            below_remarks(below.trim_start())
         };
         Self { said: said.to_owned(), returned: returned.to_owned() }
     }
@@ -78,6 +106,29 @@ impl Notice {
         one_line(prefix(rest, end.map_or(rest.len(), |end| end - at)))
     }
 
+    /// The address that the mail was sent to, where the notice says that this one stands for it.
+    pub(crate) fn original_of(&self, address: &str) -> Option<String> {
+        let lower = self.said.to_ascii_lowercase();
+        let (_, after) = lower.split_once(&address.to_ascii_lowercase()).filter(|_| !address.is_empty())?;
+        let inside = after.trim_start_matches(['>', ':']).trim_start().strip_prefix('(')?;
+        let inside = inside.trim_start_matches("ultimately ");
+        let rest = ORIGINALS.iter().find_map(|words| inside.strip_prefix(words))?;
+        let (original, _) = rest.split_once(')')?;
+        let limits = Limits { max_recipients: 1, ..Limits::default() };
+        addresses_in(original, &limits, |_| true)
+            .pop()
+            .filter(|original| !original.eq_ignore_ascii_case(address))
+    }
+
+    /// The notice without lines that name others.
+    fn said_of_recipients(&self) -> String {
+        let names_others = |line: &str| {
+            let line = line.trim_start().to_ascii_lowercase();
+            OTHERS.iter().any(|begin| line.starts_with(begin)) && !line.contains("rcpt:")
+        };
+        self.said.lines().filter(|line| !names_others(line)).collect::<Vec<_>>().join("\n")
+    }
+
     /// The recipients that the notice names: the mail's own addressees only where there is nobody else.
     pub(crate) fn recipients(&self, mail: &Mail, limits: &Limits) -> Vec<String> {
         let failed = mail.header("x-failed-recipients").unwrap_or_default();
@@ -88,39 +139,87 @@ impl Notice {
         if !named.is_empty() {
             return named;
         }
-        let named = addresses_in(&self.said, limits, |address| !ours(address));
+        // A manager of mailing lists names the list first, and then where to ask for help.
+        let limits = &Limits {
+            max_recipients: if mail.header("x-mlserver").is_some() { 1 } else { limits.max_recipients },
+            ..limits.clone()
+        };
+        let named = aol::screen_names(mail, &self.said, limits);
         if !named.is_empty() {
             return named;
         }
-        // `<a@b>:` at the beginning of a line is how qmail begins its say, even about the one it writes to.
+        // Postfix and qmail begin a line so for each recipient; other addresses are those of people who help.
+        let begun = self.said.lines().filter(|line| line.starts_with('<') && line.contains(">:"));
+        let begun = begun.filter_map(|line| line.split_once(">:")).map(|(address, _)| address);
+        let named = addresses_in(&begun.collect::<Vec<_>>().join("\n"), limits, |_| true);
+        if !named.is_empty() {
+            return named;
+        }
+        let whole = self.said_of_recipients();
+        let said = without_originals(&whole);
+        let below = LIST_BELOW
+            .iter()
+            .filter_map(|words| memmem::find(said.to_ascii_lowercase().as_bytes(), words.as_bytes()));
+        let listed = below.min().and_then(|at| said.get(at..)).unwrap_or_default();
+        for text in [listed, &said, &whole] {
+            let named = addresses_in(text, limits, |address| !ours(address));
+            if !named.is_empty() {
+                return named;
+            }
+        }
+        // The one it writes to, where nobody else is named.
         let own = self.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
         addresses_in(&own, limits, |_| true)
     }
 }
 
-/// The SMTP command that was answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Command {
-    Mail,
-    Data,
+/// The returned mail without what the machine remarks between its mark and the header.
+fn below_remarks(returned: &str) -> &str {
+    if returned.split_once(':').is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_graphic())) {
+        return returned;
+    }
+    let lower = returned.to_ascii_lowercase();
+    let header = FIELDS.iter().filter_map(|field| header_at(&lower, field)).min();
+    header.and_then(|at| returned.get(at + 1..)).unwrap_or(returned)
 }
 
-/// Words, in lower case, that name the command which was answered; as Postfix, sendmail and Exim write them.
-const COMMANDS: &[(&str, Command)] = &[
-    ("in reply to end of data", Command::Data),
-    ("in reply to data", Command::Data),
-    ("after end of data", Command::Data),
-    (">>> data", Command::Data),
-    ("in reply to mail from", Command::Mail),
-    ("after mail from", Command::Mail),
-    (">>> mail from", Command::Mail),
-];
+/// Words, in lower case, before the address that the mail was sent to and that stands for the one which failed; as
+/// Exim and sendmail write them.
+const ORIGINALS: &[&str] = &["generated from", "expanded from:"];
 
-/// The command that a notice says was answered, the last one it names.
-pub(crate) fn command(text: &str) -> Option<Command> {
-    let lower = prefix(text, LONGEST_TEXT).to_ascii_lowercase();
-    let found = COMMANDS.iter().filter_map(|(words, command)| lower.rfind(words).map(|at| (at, *command)));
-    found.max_by_key(|(at, _)| *at).map(|(_, command)| command)
+/// The text without the addresses that were expanded or forwarded: `a@b (generated from c@d)`.
+fn without_originals(said: &str) -> String {
+    let lower = said.to_ascii_lowercase();
+    let mut kept = String::new();
+    let mut from = 0;
+    let marks = lower.match_indices('(').filter(|(at, _)| {
+        let inside = lower.get(*at + 1..).unwrap_or_default();
+        let inside = inside.trim_start_matches("ultimately ");
+        ORIGINALS.iter().any(|words| inside.starts_with(words))
+    });
+    for (at, _) in marks {
+        // A bracket inside one that was left out.
+        if at < from {
+            continue;
+        }
+        let end = lower.get(at..).and_then(|rest| rest.find(')'));
+        kept.push_str(said.get(from..at).unwrap_or_default());
+        from = end.map_or(said.len(), |end| at + end + 1);
+    }
+    kept.push_str(said.get(from..).unwrap_or_default());
+    kept
+}
+
+/// Where a line begins with this field and a header follows: the next line is a field, or belongs to this one.
+fn header_at(lower: &str, field: &str) -> Option<usize> {
+    let mark = format!("\n{field}");
+    memmem::find_iter(lower.as_bytes(), mark.as_bytes()).take(20).find(|&at| {
+        let rest = lower.get(at + 1..).unwrap_or_default();
+        let next = rest.split_once('\n').map_or("", |(_, next)| next);
+        let name = next.split_once(':').map_or("", |(name, _)| name);
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
+        next.trim().is_empty() || next.starts_with([' ', '\t']) || is_name(name)
+    })
 }
 
 /// White space as single spaces, at most `LONGEST_EXCERPT` characters.
@@ -172,12 +271,5 @@ mod tests {
         assert_eq!(notice.about("D@e.f", &["a@b.c"]), "d@e.f>: mailbox full ---");
         assert_eq!(notice.about("other@x", &["a@b.c"]), "");
         assert_eq!(notice.returned, "From: x\n");
-    }
-
-    #[test]
-    fn the_command_that_was_answered_is_the_last_one_named() {
-        assert_eq!(command(">>> MAIL From:<a@b>\n<<< 250 ok\n>>> DATA\n<<< 550 no"), Some(Command::Data));
-        assert_eq!(command("550 no (in reply to MAIL FROM command)"), Some(Command::Mail));
-        assert_eq!(command("550 no (in reply to RCPT TO command)"), None);
     }
 }

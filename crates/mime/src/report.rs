@@ -5,6 +5,7 @@ use crate::charsets;
 use crate::defect::{Defect, Found};
 use crate::header::{self, Field};
 use crate::limits::Limits;
+use crate::mail::Original;
 use crate::message_id;
 use crate::status;
 use crate::words::{self, Decoder};
@@ -18,6 +19,8 @@ pub(crate) struct Row {
     pub(crate) action: Option<String>,
     pub(crate) diagnostic: Option<String>,
     pub(crate) remote_mta: Option<String>,
+    /// What kind of failure the sending host takes it for, in its own words.
+    pub(crate) category: Option<String>,
 }
 
 /// Reads the recipients of a message/delivery-status part: groups of fields between blank lines, of which those
@@ -88,6 +91,7 @@ fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
         status,
         action: action.filter(|word| !word.is_empty()),
         remote_mta: text("remote-mta").map(|value| untyped(&value).to_owned()),
+        category: text("x-powermta-bouncecategory"),
         diagnostic,
     })
 }
@@ -107,11 +111,14 @@ fn address(raw: &[u8]) -> String {
     address.trim_matches(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '\'')).to_owned()
 }
 
+/// Fields that name them: RFC 5965, and the draft before it, for wishes to be removed.
+const RECIPIENTS: &[&str] = &["original-rcpt-to", "removal-recipient"];
+
 /// The recipients a feedback report complains for.
 pub(crate) fn feedback(content: &[u8], limits: &Limits) -> Vec<String> {
     let block = header::read(content, 0, limits, &mut Found::default(), |_| false);
     let mut addresses: Vec<String> = Vec::new();
-    for field in block.fields.iter().filter(|field| field.name == "original-rcpt-to") {
+    for field in block.fields.iter().filter(|field| RECIPIENTS.contains(&field.name.as_str())) {
         let address = address(field.raw);
         if !address.is_empty() && !addresses.contains(&address) && addresses.len() < limits.max_recipients {
             addresses.push(address);
@@ -130,20 +137,33 @@ pub(crate) fn disposition_original(content: &[u8], limits: &Limits, decoder: &mu
 #[derive(Debug, Default)]
 pub(crate) struct Returned {
     pub(crate) message_id: Option<String>,
+    /// The addresses of its To field.
     pub(crate) to: Vec<String>,
+    pub(crate) original: Original,
 }
 
 /// Reads a returned mail's top header.
 pub(crate) fn returned(content: &[u8], limits: &Limits, decoder: &mut Decoder) -> Returned {
     let content = crate::parse::prepare(content);
     let block = header::read(&content, 0, limits, &mut Found::default(), |_| false);
-    let to = block
-        .first("to")
-        .map(|raw| crate::address::read(raw, limits.max_recipients, decoder))
-        .unwrap_or_default();
+    returned_fields(&block.fields, limits, decoder)
+}
+
+/// Reads the fields of a returned mail's top header.
+pub(crate) fn returned_fields(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Returned {
+    let mut addresses = |name| {
+        let read =
+            header::first(fields, name).map(|raw| crate::address::read(raw, limits.max_recipients, decoder));
+        let read = read.unwrap_or_default().into_iter().map(|address| address.address);
+        read.filter(|address| address.contains('@')).collect::<Vec<_>>()
+    };
+    let (to, cc) = (addresses("to"), addresses("cc"));
+    let recipients = to.iter().chain(&cc).take(limits.max_recipients).cloned().collect();
+    let headers = fields.iter().map(|field| (field.name.clone(), decoder.text(field.raw))).collect();
     Returned {
-        message_id: block.first("message-id").and_then(|raw| message_id::read_one(raw, decoder)),
-        to: to.into_iter().map(|address| address.address).filter(|address| address.contains('@')).collect(),
+        message_id: header::first(fields, "message-id").and_then(|raw| message_id::read_one(raw, decoder)),
+        to,
+        original: Original { headers, recipients },
     }
 }
 

@@ -1,0 +1,170 @@
+//! The rules that find a bounce's reason, as data: which words of servers mean what.
+//!
+//! A rule is a reason, the words that tell it, and who taught it: a mail of the corpus (`set/name`), the provider whose
+//! public list has it, or nobody yet ([`NO_MAIL`]). Words stand in lower case; several match when all are there, in this
+//! order. Of a table the first rule that matches wins, so particular words stand above general ones. Prefer words
+//! that a family of servers says to a sentence that one mail holds.
+
+pub(crate) mod codes;
+pub(crate) mod content;
+pub(crate) mod mailbox;
+pub(crate) mod sender;
+pub(crate) mod statuses;
+pub(crate) mod transport;
+pub(crate) mod vendors;
+
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
+use crate::reason::Reason;
+
+/// Words and what they mean.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Rule {
+    pub(crate) reason: Reason,
+    words: &'static [&'static str],
+    /// The mail of the corpus, or the document, that taught it. Read by tests alone.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the origin is for people and for tests"))]
+    taught_by: &'static str,
+}
+
+/// Words that servers are known to say, of which the corpus holds no mail yet.
+pub(crate) const NO_MAIL: &str = "-";
+
+/// One line of a table.
+pub(crate) const fn rule(reason: Reason, words: &'static [&'static str], taught_by: &'static str) -> Rule {
+    Rule { reason, words, taught_by }
+}
+
+macro_rules! tables {
+    ($($variant:ident $rules:path,)*) => {
+        /// A table of rules, by its theme.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Table {
+            $($variant,)*
+            /// The words of a provider, by its number.
+            Provider(usize),
+        }
+
+        /// All tables but those of providers.
+        const TABLES: &[(Table, &[Rule])] = &[$((Table::$variant, $rules),)*];
+    };
+}
+
+tables! {
+    Full mailbox::FULL,
+    Closed mailbox::CLOSED,
+    Unknown mailbox::UNKNOWN,
+    ListedNowhere mailbox::LISTED_NOWHERE,
+    Refused mailbox::REFUSED,
+    Unwelcome mailbox::UNWELCOME,
+    Domain mailbox::DOMAIN,
+    Size content::SIZE,
+    Authentication content::AUTHENTICATION,
+    Virus content::VIRUS,
+    Form content::FORM,
+    Spam content::SPAM,
+    Policy content::POLICY,
+    Vague content::VAGUE,
+    Relay sender::RELAY,
+    Name sender::NAME,
+    Reputation sender::REPUTATION,
+    Address sender::ADDRESS,
+    Listed sender::LISTED,
+    Host sender::HOST,
+    Rate sender::RATE,
+    Credentials sender::CREDENTIALS,
+    Tls transport::TLS,
+    Network transport::NETWORK,
+    Program transport::PROGRAM,
+    Broken transport::BROKEN,
+    Late transport::LATE,
+    Syntax transport::SYNTAX,
+    Codes codes::CODES,
+}
+
+/// All rules with their tables, in the order of each table.
+fn all() -> impl Iterator<Item = (Table, &'static Rule)> {
+    let providers = vendors::PROVIDERS.iter().enumerate().map(|(n, (_, rules))| (Table::Provider(n), *rules));
+    let tables = TABLES.iter().copied().chain(providers);
+    tables.flat_map(|(table, rules)| rules.iter().map(move |rule| (table, rule)))
+}
+
+/// Finds the first words of all rules in one pass over a text: a rule costs nothing where its first word is not said.
+struct Search {
+    automaton: AhoCorasick,
+    /// The rules that begin with each word, by the number of the word in the automaton.
+    rules: Vec<Vec<Entry>>,
+}
+
+/// A rule, its table, and its place among all rules.
+type Entry = (usize, Table, &'static Rule);
+
+static SEARCH: LazyLock<Option<Search>> = LazyLock::new(|| {
+    let mut words: Vec<&str> = Vec::new();
+    let mut rules: Vec<Vec<Entry>> = Vec::new();
+    for (place, (table, rule)) in all().enumerate() {
+        let Some(first) = rule.words.first() else { continue };
+        if let Some(known) = words.iter().position(|word| word == first) {
+            rules[known].push((place, table, rule));
+        } else {
+            words.push(first);
+            rules.push(vec![(place, table, rule)]);
+        }
+    }
+    // The words are few and short, which is all that can make this fail.
+    AhoCorasick::new(&words).ok().map(|automaton| Search { automaton, rules })
+});
+
+/// What was said, in lower case, with the rules that it meets.
+#[derive(Debug)]
+pub(crate) struct Said {
+    text: String,
+    met: Vec<Entry>,
+}
+
+impl Said {
+    /// Compares a text, which must be in lower case, with all rules.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let mut met: Vec<Entry> = Vec::new();
+        if let Some(search) = SEARCH.as_ref().filter(|_| !text.is_empty()) {
+            let mut seen = vec![false; search.rules.len()];
+            for found in search.automaton.find_overlapping_iter(&text) {
+                let word = found.pattern().as_usize();
+                if !std::mem::replace(&mut seen[word], true) {
+                    met.extend(search.rules[word].iter().filter(|(_, _, rule)| in_order(&text, rule.words)));
+                }
+            }
+            met.sort_unstable_by_key(|(place, _, _)| *place);
+        }
+        Self { text, met }
+    }
+
+    /// The text.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The reason of the first rule of the tables, in their order, that is met.
+    pub(crate) fn first(&self, tables: &[Table]) -> Option<Reason> {
+        tables.iter().find_map(|wanted| {
+            self.met.iter().find(|(_, table, _)| table == wanted).map(|(_, _, rule)| rule.reason)
+        })
+    }
+}
+
+fn in_order(text: &str, words: &[&str]) -> bool {
+    let mut rest = text;
+    words.iter().all(|piece| match rest.split_once(piece) {
+        Some((_, after)) => {
+            rest = after;
+            true
+        }
+        None => false,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,99 @@
+//! Enhanced status codes, and what they mean where no words say more.
+//!
+//! RFC 3463 defines most; RFC 5248 keeps the register; 7.20 to 7.27 come from RFC 7372 and RFC 7505, 7.28 to 7.30
+//! from large providers. `x` is any class: some codes mean another thing in a temporary answer.
+
+use crate::reason::Reason::{
+    self, AuthFailure, Blocked, ContentError, ExceedLimit, Expired, FailedStartTls, Filtered, HasMoved,
+    HostUnknown, MailboxFull, MesgTooBig, NetworkError, NotAccept, Rejected, RequirePtr, SecurityError,
+    SpamDetected, Suspend, SyntaxError, SystemError, SystemFull, TooManyConn, UserUnknown,
+};
+
+/// A code and its meaning; the first row that fits counts.
+const STATUSES: &[(&str, Reason)] = &[
+    ("5.1.0", UserUnknown),
+    ("x.1.1", UserUnknown),
+    ("x.1.2", HostUnknown),
+    ("5.1.3", UserUnknown),
+    ("5.1.4", Filtered),
+    ("x.1.6", HasMoved),
+    ("x.1.7", Rejected),
+    ("x.1.8", Rejected),
+    ("x.1.9", SystemError),
+    ("5.1.10", NotAccept),
+    ("5.2.0", Filtered),
+    ("4.2.1", Blocked),
+    ("5.2.1", Filtered),
+    ("x.2.2", MailboxFull),
+    ("x.2.3", ExceedLimit),
+    ("x.2.4", Filtered),
+    ("5.3.0", SystemError),
+    ("x.3.1", SystemFull),
+    ("x.3.2", NotAccept),
+    ("x.3.3", SystemError),
+    ("x.3.4", MesgTooBig),
+    ("x.3.5", SystemError),
+    ("5.4.0", NetworkError),
+    ("4.4.1", Expired),
+    ("x.4.2", NetworkError),
+    ("x.4.3", SystemError),
+    ("4.4.4", NetworkError),
+    ("5.4.4", HostUnknown),
+    ("4.4.5", SystemFull),
+    ("x.4.6", NetworkError),
+    ("x.4.7", Expired),
+    ("x.4.8", NetworkError),
+    ("x.5.2", SyntaxError),
+    ("4.5.3", SystemError),
+    ("5.5.3", TooManyConn),
+    ("x.5.4", SystemError),
+    ("x.5.5", SystemError),
+    ("x.5.6", SyntaxError),
+    ("4.7.1", Blocked),
+    ("4.7.2", Blocked),
+    ("x.7.13", Suspend),
+    ("x.7.16", MesgTooBig),
+    ("x.7.17", HasMoved),
+    ("x.7.18", HasMoved),
+    ("x.7.20", AuthFailure),
+    ("x.7.21", AuthFailure),
+    ("x.7.22", AuthFailure),
+    ("x.7.23", AuthFailure),
+    ("x.7.24", AuthFailure),
+    ("x.7.25", RequirePtr),
+    ("x.7.26", AuthFailure),
+    ("x.7.27", NotAccept),
+    ("x.7.28", SpamDetected),
+    ("x.7.29", AuthFailure),
+    ("x.7.30", FailedStartTls),
+];
+
+/// What a subject means where its detail is not in the table.
+const SUBJECTS: &[(&str, Reason)] = &[("6", ContentError), ("7", SecurityError)];
+
+/// The reason that a code names.
+pub(crate) fn reason(status: &str) -> Option<Reason> {
+    let (class, rest) = status.split_once('.')?;
+    let fits = |code: &str| {
+        code.split_once('.').is_some_and(|(any, detail)| detail == rest && (any == "x" || any == class))
+    };
+    let exact = STATUSES.iter().find(|(code, _)| fits(code)).map(|(_, reason)| *reason);
+    exact.or_else(|| {
+        let subject = rest.split('.').next()?;
+        SUBJECTS.iter().find(|(known, _)| *known == subject).map(|(_, reason)| *reason)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_means_what_its_class_makes_of_it() {
+        assert_eq!(reason("5.4.4"), Some(HostUnknown));
+        assert_eq!(reason("4.4.4"), Some(NetworkError));
+        assert_eq!(reason("4.2.2"), reason("5.2.2"));
+        assert_eq!(reason("5.6.99"), Some(ContentError));
+        assert_eq!((reason("5.0.0"), reason("rubbish")), (None, None));
+    }
+}

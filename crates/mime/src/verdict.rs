@@ -1,0 +1,197 @@
+//! From what is known of a refusal to its reason.
+//!
+//! Text speaks before the code, for codes are often wrong: a full mailbox is one whatever the status says. Only what
+//! an unknown user means needs more: servers say it of accounts that exist too, when somebody's filter refuses the
+//! content. So it counts as such where RCPT was answered or the status names the address (x.1.1), and else as
+//! filtered.
+
+use crate::reason::Reason;
+use crate::rules::{Said, Table, statuses, vendors};
+use crate::status;
+use crate::transcript::Command;
+
+/// Text that is compared with the rules.
+const LONGEST: usize = 4_000;
+
+/// What is known of a refusal.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Evidence<'a> {
+    /// What the server, or the notice, said.
+    pub(crate) said: &'a str,
+    /// The enhanced status.
+    pub(crate) status: Option<&'a str>,
+    /// The SMTP command that was answered.
+    pub(crate) command: Option<Command>,
+    /// Names of the host that refused and of the recipient's domain, in lower case.
+    pub(crate) place: &'a str,
+    /// Whether a server's reply is quoted; else the own machine speaks.
+    pub(crate) is_reply: bool,
+}
+
+/// The reason that words give; `None` where no rule knows them.
+pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
+    let named = evidence.status.and_then(statuses::reason);
+    let found = particular(said, named)
+        .or_else(|| address(said, named, evidence))
+        .or_else(|| general(said))
+        .or_else(|| {
+            let vague = said.first(&[Table::Refused]).filter(|_| named.is_none());
+            vague.map(|reason| unknown(reason, named, evidence))
+        })?;
+    Some(match (found, evidence.command) {
+        // Nobody has seen the content yet.
+        (
+            Reason::SpamDetected | Reason::Filtered | Reason::SecurityError | Reason::MailboxFull,
+            Some(Command::Connect),
+        ) => Reason::Blocked,
+        // The sender was refused before any recipient was named.
+        (Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
+        (Reason::SecurityError, Some(Command::Mail)) if said.text().contains("access denied") => {
+            Reason::Rejected
+        }
+        _ => found,
+    })
+}
+
+/// The reason that a provider's own list gives.
+pub(crate) fn by_provider(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
+    let found = vendors::find(said, evidence.status, evidence.command, evidence.place);
+    found.filter(|_| !said.text().is_empty())
+}
+
+/// Words that hold whatever the status says.
+fn particular(said: &Said, named: Option<Reason>) -> Option<Reason> {
+    let found = said.first(&[
+        Table::Full,
+        Table::Program,
+        Table::Size,
+        Table::Closed,
+        Table::Relay,
+        Table::Authentication,
+        Table::Name,
+        Table::ListedNowhere,
+        Table::Unwelcome,
+    ])?;
+    // The status tells a recipient's limit from the server's.
+    Some(if found == Reason::MesgTooBig && named == Some(Reason::ExceedLimit) {
+        Reason::ExceedLimit
+    } else {
+        found
+    })
+}
+
+/// What is said of the addresses: the recipient's, or the sender's where MAIL was answered.
+fn address(said: &Said, named: Option<Reason>, evidence: &Evidence<'_>) -> Option<Reason> {
+    match (named, evidence.command) {
+        // Of the sender, whatever the code says, where it names a list of senders or MAIL was answered.
+        (Some(Reason::UserUnknown), command) => {
+            let of_sender = said.first(&[Table::Listed, Table::Address]);
+            let at_mail = (command == Some(Command::Mail)).then_some(Reason::Rejected);
+            return of_sender.or(at_mail).or(Some(Reason::UserUnknown));
+        }
+        (Some(certain @ (Reason::Rejected | Reason::HasMoved)), _) => return Some(certain),
+        _ => {}
+    }
+    let of_sender = said.first(&[Table::Address]);
+    of_sender.or_else(|| said.first(&[Table::Unknown]).map(|reason| unknown(reason, named, evidence)))
+}
+
+/// What words about an unknown user mean at this command.
+fn unknown(reason: Reason, named: Option<Reason>, evidence: &Evidence<'_>) -> Reason {
+    match (evidence.command, named) {
+        (Some(Command::Mail), _) => Reason::Rejected,
+        (Some(Command::Data | Command::Connect), _) | (None, Some(Reason::Filtered)) => Reason::Filtered,
+        (None, _) if evidence.is_reply => Reason::Filtered,
+        (Some(Command::Rcpt) | None, _) => reason,
+    }
+}
+
+/// Everything else, from what is told of the host down to words that say little.
+fn general(said: &Said) -> Option<Reason> {
+    said.first(&[
+        Table::Form,
+        Table::Reputation,
+        Table::Tls,
+        Table::Network,
+        Table::Domain,
+        Table::Rate,
+        Table::Listed,
+        Table::Virus,
+        Table::Spam,
+        Table::Broken,
+        Table::Policy,
+        Table::Credentials,
+        Table::Host,
+        Table::Late,
+        Table::Syntax,
+        Table::Vague,
+    ])
+}
+
+/// The reason that PowerMTA's own category gives (`X-PowerMTA-BounceCategory`).
+pub(crate) fn by_category(category: &str) -> Option<Reason> {
+    vendors::POWERMTA.iter().find(|(word, _)| category.eq_ignore_ascii_case(word)).map(|(_, reason)| *reason)
+}
+
+/// The reason where words are silent: by status, kind of program, reply code, action, command.
+pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason {
+    let is_program = evidence.said.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("x-unix"));
+    match (evidence.status.and_then(statuses::reason), evidence.command) {
+        (Some(Reason::SecurityError | Reason::Filtered | Reason::UserUnknown), Some(Command::Mail)) => {
+            return Reason::Rejected;
+        }
+        (Some(reason), _) => return reason,
+        (None, _) => {}
+    }
+    match (status::reply_code(evidence.said), action, evidence.command) {
+        _ if is_program => Reason::MailerError,
+        (Some(521 | 556), ..) => Reason::NotAccept,
+        (Some(525), ..) => Reason::Suspend,
+        (Some(500..=507), ..) => Reason::SyntaxError,
+        (_, Some("delayed"), _) => Reason::Expired,
+        (_, _, Some(Command::Connect)) => Reason::Blocked,
+        (_, _, Some(Command::Mail)) => Reason::Rejected,
+        (Some(_), ..) => Reason::OnHold,
+        _ => Reason::Undefined,
+    }
+}
+
+/// A text as the rules compare it.
+pub(crate) fn said(text: &str) -> Said {
+    Said::new(normalised(text))
+}
+
+/// Lower case, single spaces, without the codes that multi-line replies repeat before each line (`550-5.7.1 …`), and
+/// without addresses, whose names are no words of the server.
+fn normalised(said: &str) -> String {
+    let mut text = String::new();
+    for (index, word) in said.split_whitespace().enumerate() {
+        if text.len() + word.len() > LONGEST {
+            break;
+        }
+        let is_repeated = index > 2
+            && word.split_once('-').is_some_and(|(reply, code)| {
+                reply.len() == 3
+                    && reply.bytes().all(|b| b.is_ascii_digit())
+                    && code.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+            });
+        if is_repeated {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        if word.contains('@') {
+            let (begin, rest) = word.split_at(word.len() - word.trim_start_matches(is_bracket).len());
+            text.push_str(begin);
+            text.push_str(&rest[rest.trim_end_matches(is_bracket).len()..]);
+        } else {
+            text.push_str(&word.to_lowercase());
+        }
+    }
+    text
+}
+
+fn is_bracket(c: char) -> bool {
+    c.is_ascii_punctuation()
+}

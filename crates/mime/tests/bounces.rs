@@ -1,0 +1,201 @@
+//! Bounces without a machine-readable report, and what every bounce returns of the mail it is about.
+
+use mailfleet_mime::{Bounce, BounceKind, Limits, Mail, MessageType, Reason};
+
+fn read(raw: &str) -> Mail {
+    mailfleet_mime::parse(raw.as_bytes(), &Limits::default()).mail
+}
+
+fn bounce(raw: &str) -> Bounce {
+    let mail = read(raw);
+    assert_eq!(mail.message_type, MessageType::Bounce, "{raw}");
+    mail.bounce.expect("a bounce")
+}
+
+/// A notice in plain text, as machines without RFC 3464 write it.
+fn notice(text: &str) -> String {
+    format!(
+        "Return-Path: <>\nFrom: MAILER-DAEMON@mx.example.org\nTo: me@example.com\nSubject: failure notice\n\n{text}"
+    )
+}
+
+fn report(fields: &str) -> String {
+    format!(
+        "From: MAILER-DAEMON@mx.example.org\nTo: me@example.com\nSubject: Returned mail\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
+         --b\nContent-Type: text/plain\n\nNot delivered.\n\
+         --b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example.org\n\n{fields}\n--b--\n"
+    )
+}
+
+const RETURNED: &str = "Message-ID: <sent@example.com>\nFrom: me@example.com\nDate: Mon, 1 Jun 2026 10:00:00 +0000\n\
+                        To: Ann <ann@example.org>, ben@example.org\nCc: eve@example.org\nX-Job: 7\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\n";
+
+#[test]
+fn the_returned_mail_is_read_wherever_it_stands() {
+    let part = |ctype: &str| {
+        format!(
+            "From: MAILER-DAEMON@mx.example.org\nSubject: Undelivered Mail\nContent-Type: multipart/mixed; boundary=b\n\n\
+             --b\nContent-Type: text/plain\n\n<ann@example.org>: 550 5.1.1 user unknown\n\n--b\n{ctype}{RETURNED}\nHello\n--b--\n"
+        )
+    };
+    let forms = [
+        part("Content-Type: message/rfc822\n\n"),
+        part("Content-Type: text/rfc822-headers\n\n"),
+        part("Content-Type: message/global-headers\n\n"),
+        part("Content-Type: text/plain; name=headers.txt\nContent-Disposition: attachment\n\n"),
+        // The header of the part is the header of the mail.
+        part(""),
+        notice(&format!(
+            "<ann@example.org>:\nuser unknown\n\n--- Below this line is a copy of the message.\n\n{RETURNED}\nHello\n"
+        )),
+        notice(&format!(
+            "ann@example.org user unknown\n\n--- Original message ---\n--- of which this is the top:\n\n{RETURNED}\nHello\n"
+        )),
+    ];
+    for raw in forms {
+        let mail = read(&raw);
+        let bounce = mail.bounce.unwrap_or_else(|| panic!("no bounce: {raw}"));
+        assert_eq!(bounce.original_message_id.as_deref(), Some("sent@example.com"), "{raw}");
+        assert_eq!(mail.original_message_id, bounce.original_message_id);
+        assert_eq!(
+            bounce.original.recipients,
+            ["ann@example.org", "ben@example.org", "eve@example.org"],
+            "{raw}"
+        );
+        let header = |name: &str| {
+            bounce.original.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+        };
+        assert_eq!((header("x-job"), header("subject")), (Some("7"), Some("Grüße")), "{raw}");
+    }
+}
+
+#[test]
+fn nothing_is_returned_where_nothing_was() {
+    let bounce = bounce(&notice("<ann@example.org>:\nuser unknown\n"));
+    assert_eq!(bounce.original, mailfleet_mime::Original::default());
+    assert_eq!(bounce.original_message_id, None);
+}
+
+#[test]
+fn an_unknown_user_is_one_where_rcpt_was_answered_and_else_a_filter_speaks() {
+    let reason = |fields: &str| {
+        let bounce =
+            bounce(&report(&format!("Final-Recipient: rfc822; ann@example.org\nAction: failed\n{fields}")));
+        (bounce.recipients[0].reason, bounce.kind)
+    };
+    let unknown = (Reason::UserUnknown, BounceKind::Hard);
+    let filtered = (Reason::Filtered, BounceKind::Soft);
+    assert_eq!(
+        reason("Status: 5.0.0\nDiagnostic-Code: smtp; 550 no such user (in reply to RCPT TO command)\n"),
+        unknown
+    );
+    assert_eq!(
+        reason("Status: 5.0.0\nDiagnostic-Code: smtp; 550 no such user (in reply to end of DATA command)\n"),
+        filtered
+    );
+    assert_eq!(reason("Status: 5.0.0\nDiagnostic-Code: smtp; 550 no such user\n"), filtered);
+    assert_eq!(reason("Status: 5.1.1\nDiagnostic-Code: smtp; 550 no such user\n"), unknown);
+    assert_eq!(
+        reason("Status: 5.1.0\nDiagnostic-Code: smtp; 550 user unknown (in reply to MAIL FROM command)\n"),
+        (Reason::Rejected, BounceKind::Soft)
+    );
+}
+
+#[test]
+fn words_overrule_a_misleading_code_and_an_address_is_no_word() {
+    let reason = |said: &str| {
+        let fields = format!(
+            "Final-Recipient: rfc822; spam@example.org\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; {said}\n"
+        );
+        bounce(&report(&fields)).recipients[0].reason
+    };
+    assert_eq!(reason("550 5.1.1 <spam@example.org> mailbox is full"), Reason::MailboxFull);
+    assert_eq!(reason("550 5.1.1 <spam@example.org> no"), Reason::UserUnknown);
+    assert_eq!(reason("550 5.1.1 relaying denied"), Reason::NoRelaying);
+    assert_eq!(
+        reason("550-5.7.1 very low\n 550-5.7.1 reputation of the sending\n 550 5.7.1 domain"),
+        Reason::BadReputation
+    );
+}
+
+#[test]
+fn recipients_that_a_text_names_are_told_from_others() {
+    let named =
+        |text: &str| bounce(&notice(text)).recipients.into_iter().map(|r| r.address).collect::<Vec<_>>();
+    assert_eq!(
+        named(
+            "Your message\n  To: list@example.org\ndid not reach the following recipient(s):\n\nann@example.org on Monday\n  Unknown Recipient\n"
+        ),
+        ["ann@example.org"]
+    );
+    assert_eq!(
+        named(
+            "Please ask <help@example.org>.\n\n<ann@example.org>: 550 5.1.1 user unknown\n<ben@example.org>: 552 5.2.2 full\n"
+        ),
+        ["ann@example.org", "ben@example.org"]
+    );
+    assert_eq!(
+        named(
+            "550 no such user here\n  MAIL FROM: me@example.com\n  RCPT TO: ann@example.org\n  From: sender@example.com\n"
+        ),
+        ["ann@example.org"]
+    );
+}
+
+#[test]
+fn a_forwarded_address_is_told_with_the_one_that_the_mail_was_sent_to() {
+    let bounce = bounce(&notice(
+        "The following address(es) failed:\n\n  ann@forward.example\n    (generated from lead@example.org)\n    \
+         SMTP error from remote mail server after RCPT TO:<ann@forward.example>: 550 unknown user\n",
+    ));
+    let [recipient] = bounce.recipients.as_slice() else { panic!("{:?}", bounce.recipients) };
+    assert_eq!(recipient.address, "ann@forward.example");
+    assert_eq!(recipient.original.as_deref(), Some("lead@example.org"));
+    assert_eq!(recipient.reason, Reason::UserUnknown);
+}
+
+#[test]
+fn a_notice_that_gives_no_mail_up_is_soft() {
+    let bounce = bounce(&notice(
+        "ann@example.org\n\nNo action is required. Delivery attempts will continue for some time.\n",
+    ));
+    assert_eq!(bounce.kind, BounceKind::Soft);
+}
+
+#[test]
+fn a_vacation_notice_is_never_a_bounce_and_a_rejection_by_sieve_is() {
+    let vacation = read(
+        "From: ann@example.org\nSubject: Auto: Delivery failed? No, I am away\nAuto-Submitted: auto-replied\n\nSee you.\n",
+    );
+    assert_ne!(vacation.message_type, MessageType::Bounce);
+    let rejection = "From: Mail Delivery Subsystem <ann@example.org>\nSubject: Automatically rejected mail\n\
+         Auto-Submitted: auto-replied (rejected)\nContent-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n\
+         --b\nContent-Type: text/plain\n\nYour message to <eve@example.org> was automatically rejected:\nQuota exceeded\n\
+         --b\nContent-Type: message/disposition-notification\n\nFinal-Recipient: rfc822; eve@example.org\n\
+         Disposition: automatic-action/MDN-sent-automatically; deleted\n--b--\n";
+    let bounce = bounce(rejection);
+    assert_eq!(bounce.recipients[0].address, "eve@example.org");
+    assert_eq!(bounce.recipients[0].reason, Reason::MailboxFull);
+}
+
+#[test]
+fn the_category_of_the_sending_host_counts_where_words_leave_it_open() {
+    let fields = "Final-Recipient: rfc822; ann@example.org\nAction: failed\nStatus: 5.0.0\n\
+                  Diagnostic-Code: smtp; 554 no such user\nX-PowerMTA-BounceCategory: bad-mailbox\n";
+    assert_eq!(bounce(&report(fields)).recipients[0].reason, Reason::UserUnknown);
+}
+
+#[test]
+fn a_wish_to_be_removed_names_who_wishes_it() {
+    let raw = "From: a@b.c\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\n\n\
+               --b\nContent-Type: message/feedback-report\n\nFeedback-Type: opt-out\nRemoval-Recipient: ann@example.org\n--b--\n";
+    let mail = read(raw);
+    assert_eq!(mail.message_type, MessageType::Complaint);
+    assert_eq!(mail.bounce.expect("a complaint").recipients[0].address, "ann@example.org");
+    let apple = read(
+        "From: ann@example.org\nAuto-Submitted: auto-replied\nX-Apple-Unsubscribe: true\nSubject: unsubscribe\n\nBye\n",
+    );
+    assert_eq!(apple.message_type, MessageType::Complaint);
+    assert_eq!(apple.bounce.expect("a complaint").recipients[0].address, "ann@example.org");
+}
