@@ -115,6 +115,9 @@ proptest! {
     }
 }
 
+/// A part declared so is kept byte for byte, line ends included: the one place where they are content.
+const BINARY: &[u8] = b"content-transfer-encoding: binary";
+
 /// The corpus is the other half of this suite: whatever real mail holds.
 #[test]
 fn every_mail_of_the_corpus_reads_the_same_with_lf_and_crlf() {
@@ -130,14 +133,13 @@ fn every_mail_of_the_corpus_reads_the_same_with_lf_and_crlf() {
         check(&raw);
         let lf: Vec<u8> = canonical(&raw).split(|&b| b == b'\r').collect::<Vec<_>>().concat();
         let crlf: Vec<u8> = lf.split(|&b| b == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..]);
-        let (lf, crlf) = (read(&lf), read(&crlf));
-        assert_eq!(without_binary(lf.mail), without_binary(crlf.mail), "{}", file.display());
+        let is_binary = lf.to_ascii_lowercase().windows(BINARY.len()).any(|window| window == BINARY);
+        let (mut lf, mut crlf) = (read(&lf), read(&crlf));
+        if is_binary {
+            lf.mail.attachments.clear();
+            crlf.mail.attachments.clear();
+        }
+        assert_eq!(lf.mail, crlf.mail, "{}", file.display());
         assert_eq!(lf.defects, crlf.defects, "{}", file.display());
     }
-}
-
-/// A part declared `binary` is kept byte for byte, line ends included: the one place where they are content.
-fn without_binary(mut mail: Mail) -> Mail {
-    mail.attachments.retain(|attachment| !attachment.content.contains(&b'\r'));
-    mail
 }
