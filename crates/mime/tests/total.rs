@@ -1,6 +1,6 @@
 //! `parse` is total: any bytes give a mail, and the same mail whatever its line ends.
 
-use mailfleet_mime::{Limits, Mail, Parsed, canonical, json::Report, parse, peek};
+use mailfleet_mime::{Limits, Parsed, canonical, json::Report, parse, peek};
 use proptest::prelude::*;
 
 /// Pieces that, strung together, make mails of every degree of brokenness.

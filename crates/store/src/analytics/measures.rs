@@ -48,7 +48,7 @@ pub(super) fn fill(rollup: &RollUp, keys: &Keys) -> String {
             &key,
             "picked",
             &[
-                ("replied", "count(*) FILTER (WHERE answer = 'email')"),
+                ("replied", "count(*) FILTER (WHERE answer IN ('email', 'calendar', 'unsubscribe'))"),
                 ("auto_replied", "count(*) FILTER (WHERE answer = 'auto_reply')"),
                 ("received", "count(*) FILTER (WHERE direction = 'inbound')"),
                 ("bytes_in", "coalesce(sum(bytes) FILTER (WHERE direction = 'inbound'), 0)::bigint"),

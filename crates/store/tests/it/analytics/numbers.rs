@@ -14,10 +14,11 @@ fn small_world(world: &World) -> String {
         Message { latency_ms: Some(7), ..outbound("out1") }.sql(world),
         Message { created: "2026-03-02 00:00+00", ..outbound("out2") }.sql(world),
         answer("reply", "email", Some("out1"), Some("in_reply_to")),
-        answer("reference", "email", Some("out2"), Some("references")),
+        // Somebody accepts a date, somebody wants no more mail: people all the same.
+        answer("reference", "calendar", Some("out2"), Some("references")),
         answer("away", "auto_reply", Some("out1"), Some("in_reply_to")),
         // A reply all the same: its campaign is only what its header says, its parent is ours.
-        answer("named", "email", Some("unknown_campaign"), Some("x_campaign_id")),
+        answer("named", "unsubscribe", Some("unknown_campaign"), Some("x_campaign_id")),
         // Of no campaign, like what it answers.
         Message { campaign: None, evidence: None, bytes: 0, ..outbound("unknown_campaign") }.sql(world),
         Message { key: "plain", parent: Some("unknown_campaign"), ..Message::default() }.sql(world),
