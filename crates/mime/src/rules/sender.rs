@@ -97,6 +97,9 @@ pub(crate) const ADDRESS: &[Rule] = &[
     rule(Rejected, &["not a registered gateway user"], NO_MAIL),
     rule(Rejected, &["permanently deferred"], NO_MAIL),
     rule(Rejected, &["unexpected volume or user complaints"], "sisimai/lhost-opensmtpd-13"),
+    rule(Rejected, &["spam reporting address"], "SendGrid"),
+    rule(Rejected, &["senderfilterconfig"], NO_MAIL),
+    rule(Rejected, &["empty email address"], NO_MAIL),
 ];
 
 /// Lists of hosts: above the word spam, which their names contain.
