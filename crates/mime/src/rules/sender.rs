@@ -145,7 +145,10 @@ pub(crate) const LISTED: &[Rule] = &[
     rule(Blocked, &["sender ip", "rejected"], NO_MAIL),
     rule(Blocked, &["server ip", "abusive"], NO_MAIL),
     rule(Blocked, &["ip address", "blacklist"], "sisimai/lhost-sendmail-33"),
-    rule(Blocked, &["ip", "blocked"], "sisimai/lhost-postfix-38"),
+    rule(Blocked, &["ip address", "blocked"], NO_MAIL),
+    rule(Blocked, &[" ip ", "blocked"], NO_MAIL),
+    rule(Blocked, &["blocked ip"], NO_MAIL),
+    rule(Blocked, &["blocked by ip"], NO_MAIL),
 ];
 
 /// The host is not welcome.
