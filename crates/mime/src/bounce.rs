@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
-use crate::notice::Notice;
+use crate::notice::{Notice, prefix};
 use crate::reason::Reason;
 use crate::report::{Returned, Row};
 use crate::status;
@@ -104,6 +104,9 @@ fn bounce(recipients: Vec<Recipient>, returned: &Returned) -> Bounce {
     }
 }
 
+/// As much of what is said of a recipient as names the host that refused.
+const NAMES_HOST: usize = 300;
+
 fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let excerpt = said.about(&row.address);
     let diagnostic = row.diagnostic.as_deref().unwrap_or_default();
@@ -115,9 +118,13 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         .or_else(|| status::enhanced(said.whole()));
     let command = said.command(&row.address, [spoken, &excerpt]);
     let domain = mail::domain(&row.address).unwrap_or_default();
-    let place =
-        format!("{} {domain} {} {spoken}", row.remote_mta.as_deref().unwrap_or_default(), said.machine)
-            .to_lowercase();
+    let place = format!(
+        "{} {domain} {} {}",
+        row.remote_mta.as_deref().unwrap_or_default(),
+        said.machine,
+        prefix(spoken, NAMES_HOST)
+    )
+    .to_lowercase();
     let is_success =
         matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
             || status.as_deref().is_some_and(|status| status.starts_with("2."));

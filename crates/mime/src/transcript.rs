@@ -4,6 +4,10 @@
 //! sent, `<<<` before the answer. What an unknown user means depends on it: a server that answers RCPT knows its
 //! mailboxes, one that answers DATA pretends.
 
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use crate::notice::prefix;
 
 /// Text that is searched.
@@ -59,6 +63,10 @@ const WORDS: &[(&str, Command)] = &[
     ("smtp command rcpt", Command::Rcpt),
     ("smtp command data", Command::Data),
     ("smtp command mail", Command::Mail),
+    ("sent: rcpt to", Command::Rcpt),
+    ("send: rcpt to", Command::Rcpt),
+    ("sent: mail from", Command::Mail),
+    ("send: mail from", Command::Mail),
     ("response to rcpt to", Command::Rcpt),
     ("response to mail from", Command::Mail),
     ("while sending rcpt to", Command::Rcpt),
@@ -77,9 +85,14 @@ pub(crate) fn command(text: &str) -> Option<Command> {
     if let Some(command) = refused(&lower) {
         return Some(command);
     }
-    let found = WORDS.iter().filter_map(|(words, command)| lower.rfind(words).map(|at| (at, *command)));
-    found.max_by_key(|(at, _)| *at).map(|(_, command)| command)
+    let found = SEARCH.as_ref()?.find_overlapping_iter(&lower);
+    let last = found.max_by_key(aho_corasick::Match::start)?;
+    WORDS.get(last.pattern().as_usize()).map(|(_, command)| *command)
 }
+
+/// Finds all words in one pass. They are few and short, which is all that can make this fail.
+static SEARCH: LazyLock<Option<AhoCorasick>> =
+    LazyLock::new(|| AhoCorasick::new(WORDS.iter().map(|(words, _)| words)).ok());
 
 /// The command of a quoted conversation whose answer is the last refusal. A refusal of the order of commands (503)
 /// only follows from another.

@@ -158,7 +158,8 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
 
 /// A text as the rules compare it.
 pub(crate) fn said(text: &str) -> Said {
-    Said::new(normalised(text))
+    // Postfix means its own patience, not the account.
+    Said::new(normalised(text).replace("delivery temporarily suspended", ""))
 }
 
 /// Lower case, single spaces, without the codes that multi-line replies repeat before each line (`550-5.7.1 …`), and

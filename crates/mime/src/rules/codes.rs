@@ -4,7 +4,7 @@
 use super::{Rule, Said, Table, rule};
 use crate::reason::Reason::{
     self, AuthFailure, BadReputation, Blocked, ContentError, FailedStartTls, Filtered, MailboxFull,
-    MesgTooBig, NetworkError, NoRelaying, NotCompliantRfc, PolicyViolation, RateLimited, Rejected,
+    MesgTooBig, NetworkError, NoRelaying, NotCompliantRfc, OnHold, PolicyViolation, RateLimited, Rejected,
     RequirePtr, SecurityError, SpamDetected, Suspend, SystemError, TooManyConn, UserUnknown, VirusDetected,
 };
 
@@ -87,6 +87,18 @@ pub(crate) const CODES: &[Rule] = &[
     rule(Blocked, &["550 sc-00"], "sisimai/lhost-ezweb-08"),
     rule(Blocked, &["550 dy-00"], "Microsoft"),
     rule(Blocked, &["550 ou-00"], "Microsoft"),
+    // Exchange up to 2003: the reasons of X.400.
+    rule(UserUnknown, &["(000c05a6)"], "Microsoft"),
+    rule(Filtered, &["(000c0595)"], "Microsoft"),
+    rule(SystemError, &["(00010256)"], "Microsoft"),
+    rule(SystemError, &["(000d06b5)"], "Microsoft"),
+    rule(NetworkError, &["(00120270)"], "Microsoft"),
+    rule(ContentError, &["(00050311)"], "Microsoft"),
+    rule(ContentError, &["(000502cc)"], "Microsoft"),
+    rule(SecurityError, &["(000b0981)"], "Microsoft"),
+    rule(OnHold, &["(000b099c)"], "Microsoft"),
+    rule(OnHold, &["(000b09aa)"], "Microsoft"),
+    rule(OnHold, &["(000b09b6)"], "Microsoft"),
     // Mimecast: its signatures name viruses and worse.
     rule(VirusDetected, &["mcspamsignature"], "sisimai/rhost-mimecast-02"),
 ];

@@ -76,6 +76,7 @@ pub(crate) const FORM: &[Rule] = &[
     rule(ContentError, &["improperly-formatted binary"], NO_MAIL),
     rule(ContentError, &["unnecessary base64"], NO_MAIL),
     rule(ContentError, &["stray linefeeds"], NO_MAIL),
+    rule(ContentError, &["too many \"received\" headers"], "Exim"),
 ];
 
 /// Taken for spam.
@@ -118,6 +119,7 @@ pub(crate) const POLICY: &[Rule] = &[
     rule(PolicyViolation, &["not accepting mail with"], NO_MAIL),
     rule(PolicyViolation, &["polic"], "sisimai/lhost-dragonfly-03"),
     rule(PolicyViolation, &["prohibited"], NO_MAIL),
+    rule(PolicyViolation, &["not accept messages", "attachments"], NO_MAIL),
 ];
 
 /// Words that say little.

@@ -12,7 +12,8 @@ pub(crate) const FULL: &[Rule] = &[
     rule(SystemFull, &["insufficient disk space"], "sisimai/lhost-sendmail-39"),
     rule(SystemFull, &["system full"], NO_MAIL),
     rule(SystemFull, &["requested mail action aborted: exceeded storage"], NO_MAIL),
-    rule(MailboxFull, &["mailbox", "full"], "kumomta/rfc3464__5"),
+    rule(MailboxFull, &["mailbox full"], "mikel-mail/multipart_report_emails__report_422"),
+    rule(MailboxFull, &["mailbox", " is full"], "sisimai/lhost-kddi-01"),
     rule(MailboxFull, &["inbox", "full"], NO_MAIL),
     rule(MailboxFull, &["full mailbox"], "flufl-bounce/simple_35"),
     rule(MailboxFull, &["mailfolder is full"], "flufl-bounce/qmail_07"),
@@ -40,10 +41,12 @@ pub(crate) const FULL: &[Rule] = &[
     rule(MailboxFull, &["mail", "quota"], "flufl-bounce/qmail_06"),
     rule(MailboxFull, &["quota", "full"], "kumomta/rfc3464__5"),
     rule(MailboxFull, &["quota", "exceed"], "flufl-bounce/qmail_06"),
+    rule(MailboxFull, &["exceeds allowed size"], "IMail"),
 ];
 
 /// The account is there, and closed for now.
 pub(crate) const CLOSED: &[Rule] = &[
+    rule(Suspend, &["mailbox unavailable or access denied"], "Tencent"),
     rule(HasMoved, &["recipient no longer on server"], "sisimai/lhost-postfix-16"),
     rule(HasMoved, &["has moved"], "sisimai/lhost-dragonfly-10"),
     rule(HasMoved, &["has been replaced by"], NO_MAIL),
@@ -79,6 +82,7 @@ pub(crate) const CLOSED: &[Rule] = &[
     rule(NotAccept, &["name server: .: host not found"], NO_MAIL),
     rule(NotAccept, &["no mx record found for domain"], NO_MAIL),
     rule(NotAccept, &["couldn't find a mail exchanger"], "sisimai/lhost-qmail-11"),
+    rule(NotAccept, &["indicated no smtp service"], "Exim"),
 ];
 
 /// No such recipient: what it means depends on the command that was answered.
@@ -172,7 +176,6 @@ pub(crate) const LISTED_NOWHERE: &[Rule] = &[
     rule(UserUnknown, &["resolver.adr.recipientnotfound"], "flanker/bounce__office365"),
     rule(UserUnknown, &["resolver.adr.exrecipnotfound"], NO_MAIL),
     rule(UserUnknown, &["recipient name is not recognized"], "sisimai/lhost-exchange2003-03"),
-    rule(UserUnknown, &["000c05a6"], "sisimai/lhost-exchange2003-03"),
     rule(UserUnknown, &["not listed in"], "sisimai/lhost-domino-01"),
     rule(UserUnknown, &["in name directory"], NO_MAIL),
     rule(UserUnknown, &["invalid final delivery userid"], "sisimai/lhost-imailserver-03"),
@@ -187,6 +190,9 @@ pub(crate) const LISTED_NOWHERE: &[Rule] = &[
     rule(UserUnknown, &["recipient address rejected: access denied"], "kumomta/rfc3464__6"),
     // Yahoo.
     rule(UserUnknown, &["this user doesn't have a", "account"], "flufl-bounce/yahoo_10"),
+    rule(UserUnknown, &["répertorié dans l'annuaire"], "Domino"),
+    rule(UserUnknown, &["no se encuentra en el directorio"], "Domino"),
+    rule(UserUnknown, &["ディレクトリのリストにありません"], "Notes"),
 ];
 
 /// Words that may mean an unknown user where nothing else is said.
@@ -205,6 +211,8 @@ pub(crate) const UNWELCOME: &[Rule] = &[
     rule(Filtered, &["not accepting any mail"], NO_MAIL),
     rule(Filtered, &["user reject"], NO_MAIL),
     rule(Filtered, &["has restricted"], NO_MAIL),
+    rule(Filtered, &["bounced address"], "SendGrid"),
+    rule(Filtered, &["cannot route mail to user"], "Domino"),
 ];
 
 /// The domain of the recipient.
@@ -230,4 +238,5 @@ pub(crate) const DOMAIN: &[Rule] = &[
     rule(HostUnknown, &["unrouteable address"], "sisimai/lhost-mailru-06"),
     rule(HostUnknown, &["unroutable address"], NO_MAIL),
     rule(HostUnknown, &["553", "does not exist"], "sisimai/lhost-exim-37"),
+    rule(HostUnknown, &["point to non-existent hosts"], "Exim"),
 ];

@@ -97,6 +97,9 @@ pub(crate) const ADDRESS: &[Rule] = &[
     rule(Rejected, &["not a registered gateway user"], NO_MAIL),
     rule(Rejected, &["permanently deferred"], NO_MAIL),
     rule(Rejected, &["unexpected volume or user complaints"], "sisimai/lhost-opensmtpd-13"),
+    rule(Rejected, &["spam reporting address"], "SendGrid"),
+    rule(Rejected, &["senderfilterconfig"], NO_MAIL),
+    rule(Rejected, &["empty email address"], NO_MAIL),
 ];
 
 /// Lists of hosts: above the word spam, which their names contain.
@@ -142,7 +145,10 @@ pub(crate) const LISTED: &[Rule] = &[
     rule(Blocked, &["sender ip", "rejected"], NO_MAIL),
     rule(Blocked, &["server ip", "abusive"], NO_MAIL),
     rule(Blocked, &["ip address", "blacklist"], "sisimai/lhost-sendmail-33"),
-    rule(Blocked, &["ip", "blocked"], "sisimai/lhost-postfix-38"),
+    rule(Blocked, &["ip address", "blocked"], NO_MAIL),
+    rule(Blocked, &[" ip ", "blocked"], NO_MAIL),
+    rule(Blocked, &["blocked ip"], NO_MAIL),
+    rule(Blocked, &["blocked by ip"], NO_MAIL),
 ];
 
 /// The host is not welcome.

@@ -9,6 +9,12 @@ use crate::mail::Mail;
 /// Providers whose public lists taught rules.
 const PROVIDERS: &[&str] = &[
     "Apple",
+    "Domino",
+    "Exim",
+    "IMail",
+    "Notes",
+    "SendGrid",
+    "qmail",
     "Cloudflare",
     "Cox",
     "Facebook",

@@ -21,6 +21,8 @@ pub(crate) const TLS: &[Rule] = &[
 
 /// Loops, the domain name system, the connection.
 pub(crate) const NETWORK: &[Rule] = &[
+    rule(NetworkError, &["no route found"], "Notes"),
+    rule(NetworkError, &["host lookup did not complete"], "Exim"),
     rule(NetworkError, &["unexpected name server reply"], "sisimai/lhost-postfix-17"),
     rule(NetworkError, &["malformed name server reply"], NO_MAIL),
     rule(NetworkError, &["host name lookup failure"], "sisimai/lhost-sendmail-11"),
@@ -59,6 +61,11 @@ pub(crate) const PROGRAM: &[Rule] = &[
 
 /// A program on the way, or the server, is broken.
 pub(crate) const BROKEN: &[Rule] = &[
+    rule(MailerError, &["local delivery failed"], "Exim"),
+    rule(SystemError, &["mx record points to local host"], "Exim"),
+    rule(SystemError, &["best-preference mx"], "qmail"),
+    rule(SystemError, &["file system error"], "qmail"),
+    rule(SystemError, &["several matches found in"], "Domino"),
     rule(MailerError, &["mailer error"], "sisimai/lhost-dragonfly-13"),
     rule(MailerError, &["exit status"], NO_MAIL),
     rule(SystemError, &["loops back to"], NO_MAIL),
@@ -89,6 +96,7 @@ pub(crate) const BROKEN: &[Rule] = &[
 
 /// Given up after a long time.
 pub(crate) const LATE: &[Rule] = &[
+    rule(Expired, &["has not been collected after"], NO_MAIL),
     rule(Expired, &["did not accept our requests to connect"], "sisimai/lhost-gmail-10"),
     rule(Expired, &["failing for a long time"], "sisimai/lhost-exim-08"),
     rule(Expired, &["long failure period"], NO_MAIL),
@@ -100,7 +108,6 @@ pub(crate) const LATE: &[Rule] = &[
     rule(Expired, &["timed out"], "flanker/bounce__delayed"),
     rule(Expired, &["timeout"], NO_MAIL),
     rule(Expired, &["did not respond"], NO_MAIL),
-    rule(Expired, &["not collected after"], NO_MAIL),
     rule(Expired, &["has been delayed"], "flufl-bounce/dsn_05"),
     rule(Expired, &["message delayed"], "flufl-bounce/dsn_05"),
     rule(Expired, &["allowed queue period"], NO_MAIL),
