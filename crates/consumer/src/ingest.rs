@@ -186,3 +186,48 @@ fn created(date: Option<DateTime<Utc>>, envelope: &Envelope) -> DateTime<Utc> {
     let received = envelope.internal_date_ms.and_then(DateTime::from_timestamp_millis);
     received.or(date).or_else(|| DateTime::from_timestamp_millis(envelope.enqueued_at_ms)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use mailfleet_model::{ENVELOPE_VERSION, Encoding, MailboxId, Uid, UidValidity, Work};
+
+    use super::*;
+
+    fn row(raw: &str, internal_date_ms: Option<i64>) -> MailRow {
+        let envelope = Envelope {
+            v: ENVELOPE_VERSION,
+            work: Work::Mail(MailRef {
+                account: "6d0b5e4e-52a4-4f0e-9d5f-8f8a6d7d0001".parse().unwrap(),
+                mailbox: MailboxId(1),
+                uidvalidity: UidValidity::new(1).unwrap(),
+                uid: Uid::new(2).unwrap(),
+            }),
+            size: raw.len() as u64,
+            message_id: None,
+            direction: Direction::Inbound,
+            flags: Vec::new(),
+            internal_date_ms,
+            enqueued_at_ms: 5_000,
+            encoding: Encoding::Identity,
+            traceparent: None,
+        };
+        prepare(&envelope, &Bytes::copy_from_slice(raw.as_bytes()), &Limits::default()).unwrap().row
+    }
+
+    #[test]
+    fn what_stands_outside_the_parts_is_stored_behind_the_attachments() {
+        let raw = "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: image/png; name=a.png\n\nx\n--b--\nfoot";
+        let files = row(raw, None).attachments;
+        let files: Vec<_> =
+            files.iter().map(|file| (file.ordinal, file.filename.as_deref(), &file.content[..])).collect();
+        assert_eq!(files, [(0, Some("a.png"), &b"x"[..]), (1, Some("epilogue.txt"), &b"foot"[..])]);
+    }
+
+    #[test]
+    fn a_mail_without_a_usable_date_came_when_it_was_last_received() {
+        let raw = "Received: from a by b; Thu, 1 Jan 1970 00:00:03 +0000\nDate: yesterday\n\n";
+        let came = |internal| row(raw, internal).created.timestamp();
+        assert_eq!((came(None), came(Some(4_000))), (3, 4));
+        assert_eq!(row("Subject: x\n\n", None).created.timestamp(), 5);
+    }
+}

@@ -15,7 +15,7 @@ use crate::mail::Attachment;
 use crate::parse::opaque;
 use crate::stray::{Place, Stray};
 use crate::structure::{Part, Role};
-use crate::transfer::{self, Encoding};
+use crate::transfer::Encoding;
 use crate::uuencode;
 use crate::words::Decoder;
 use mailfleet_model::Disposition;
@@ -188,12 +188,9 @@ impl Assembler<'_> {
 
 fn text(content: &[u8], charset: &str, decoder: &mut Decoder) -> String {
     let text = charsets::decode(content, charset, &mut decoder.found);
-    let text = if text.contains('\r') { lf(&text) } else { text };
+    // Lone CRs end lines as well: whoever wrote the text saw them so, whatever the mail's other lines end with.
+    let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
     decoder.clean(text)
-}
-
-fn lf(text: &str) -> String {
-    String::from_utf8_lossy(&transfer::lf(text.as_bytes())).into_owned()
 }
 
 fn join(to: &mut Option<String>, text: String) {

@@ -6,7 +6,8 @@ pub struct Limits {
     /// A mail longer than this many bytes is not taken apart: its headers are read, its body is one opaque
     /// attachment. Default 50 MiB.
     pub max_raw_bytes: u64,
-    /// Parts that are told apart; what follows is one opaque attachment. Default 1,000.
+    /// Parts that are told apart; what follows is one opaque attachment. As many files again are taken out of others
+    /// (winmail.dat, signatures, uuencoded text). Default 1,000.
     pub max_parts: usize,
     /// Levels of nested multiparts; a deeper one is an opaque attachment. Default 50.
     pub max_depth: usize,

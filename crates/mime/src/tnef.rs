@@ -14,6 +14,7 @@ use mailfleet_model::Disposition;
 
 mod lzfu;
 mod properties;
+mod rtf;
 
 use properties::{Property, Reader, properties};
 
@@ -29,7 +30,7 @@ const MAX_RTF: usize = 8 * 1024 * 1024;
 pub(crate) struct Opened {
     /// Its files, with the text of the message as `message.rtf`, `message.html` or `message.txt` behind them.
     pub(crate) files: Vec<Attachment>,
-    /// The message's own text, for a mail that has none beside it.
+    /// The message's own text, of its RTF where it has no other, for a mail that has none beside it.
     pub(crate) text: Option<String>,
     /// The message's own HTML.
     pub(crate) html: Option<String>,
@@ -184,6 +185,9 @@ impl<'a> Bodies<'a> {
             && let Some(rtf) = lzfu::unpack(packed, budget.rtf_left)
         {
             budget.rtf_left -= rtf.len();
+            if depth == 0 && self.html.is_none() && self.plain.is_none() {
+                opened.text = Some(decoder.clean(rtf::to_text(&rtf))).filter(|text| !text.is_empty());
+            }
             body_file("rtf", "application/rtf", rtf, budget, opened);
         }
         for (name, mime_type, text, page) in

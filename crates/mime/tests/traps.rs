@@ -359,3 +359,9 @@ fn an_encoded_word_that_holds_no_text_stays_as_it_was_sent() {
     );
     assert_eq!(mail("Subject: =?utf-8?Q?caf=E9?=\n\n").subject, "café");
 }
+
+#[test]
+fn mixed_line_ends_are_lines() {
+    let mail = mail("Subject: x\r\nTo: a@b.org\n\r\none\rtwo\r\nthree\nfour\r\r\nfive");
+    assert_eq!((mail.subject.as_str(), mail.content_text().as_str()), ("x", "one\ntwo\nthree\nfour\nfive"));
+}

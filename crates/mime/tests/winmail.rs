@@ -56,7 +56,9 @@ fn data_that_comes_before_its_name_is_given_the_name() {
 
 #[test]
 fn packed_rich_text_is_unpacked() {
-    check("rtf.tnef", &[("message.rtf", "285e04e771fe1f1d")], false);
+    let mail = check("rtf.tnef", &[("message.rtf", "285e04e771fe1f1d")], false);
+    let text = mail.content_text();
+    assert!(text.starts_with("aafgag'alga'kgk\n") && text.ends_with("978-318-6939 (Fax)"), "{text}");
 }
 
 #[test]

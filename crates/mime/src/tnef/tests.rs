@@ -128,6 +128,20 @@ fn a_million_files_are_bounded() {
     assert_eq!((opened.files.len(), defects.as_slice()), (1_000, &["too-many-parts"][..]));
 }
 
+#[test]
+fn packed_text_is_unpacked_up_to_a_bound_for_the_whole_mail() {
+    let size = u32::try_from(MAX_RTF).unwrap() / 2 + 1;
+    let header = [0, size, 0x7546_5a4c, 0].into_iter().flat_map(u32::to_le_bytes);
+    // Each flag byte stands before eight literals.
+    let packed: Vec<u8> = header.chain(b"\0literals".repeat(MAX_RTF / 16 + 1)).collect();
+    let stream = tnef(&[attribute(tag::MESSAGE_PROPERTIES, &list(&[(0x102, id::RTF, &packed)]))]);
+    let (mut used, mut decoder) = (0, Decoder::new(100));
+    let mut sizes = || -> usize {
+        open(&stream, 10, &mut used, &mut decoder).files.iter().map(|file| file.content.len()).sum()
+    };
+    assert_eq!([sizes(), sizes(), sizes()], [size as usize, 0, 0], "the second would go beyond it");
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_opened_without_harm(tail in proptest::collection::vec(any::<u8>(), 0..2_000)) {
