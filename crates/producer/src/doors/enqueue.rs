@@ -51,10 +51,38 @@ pub fn hints(missed: Missed) -> (Hint, Hints) {
 }
 
 impl Hint {
+    /// For as long as nobody knows whether a row is committed: from before the statement to its answer.
+    pub const fn in_doubt(&self) -> Doubt<'_> {
+        Doubt { hint: self, is_known: false }
+    }
+
     /// This row is committed. Never waits: where nobody can take the hint now, the sweep finds the row.
     pub fn committed(&self, row: InboxId) {
         if self.rows.try_send(row).is_err() {
             self.missed.tell();
+        }
+    }
+}
+
+/// A call that is being kept. Whoever waits for its answer may go away before it comes, and this with it, although the row is
+/// committed: then the sweep shall look soon. When the call is repeated, at whichever producer, it is only known to be there.
+#[derive(Debug)]
+pub struct Doubt<'h> {
+    hint: &'h Hint,
+    is_known: bool,
+}
+
+impl Doubt<'_> {
+    /// The answer has come, and the row, if it is new, is about to be told.
+    pub fn clear(mut self) {
+        self.is_known = true;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if !self.is_known {
+            self.hint.missed.tell();
         }
     }
 }
@@ -143,5 +171,15 @@ mod tests {
         drop(hints);
         hint.committed(InboxId(0));
         assert!(missed.take(), "nobody listens any more");
+    }
+
+    #[test]
+    fn a_call_whose_answer_nobody_waited_for_is_left_to_the_sweep() {
+        let missed = Missed::default();
+        let (hint, _hints) = hints(missed.clone());
+        hint.in_doubt().clear();
+        assert!(!missed.take(), "its answer has come");
+        drop(hint.in_doubt());
+        assert!(missed.take(), "it may be committed");
     }
 }

@@ -77,12 +77,14 @@ async fn take(door: &Door, provider: &dyn Provider, token: &str, request: Reques
         events: &reading.events,
         note: reading.note.as_deref(),
     };
-    let received = {
-        let _slot = door.slot().await?;
-        door.services.store.receive(&call).await
-    };
+    let slot = door.slot().await?;
+    let doubt = door.hint.in_doubt();
+    let received = door.services.store.receive(&call).await;
+    let received = received.map_err(|error| door.failed("keep a webhook call", error))?;
     // From here on it is committed; nothing may be waited for before the queue has heard of it.
-    match received.map_err(|error| door.failed("keep a webhook call", error))? {
+    doubt.clear();
+    drop(slot);
+    match received {
         Received::Replay(_) => Ok(Taken { outcome: Outcome::Duplicate, events: 0 }),
         Received::New(row) => {
             if !reading.events.is_empty() {
