@@ -57,17 +57,21 @@ impl Stray {
 
     /// Reads what stood at a place; `None` where that is nothing, or the usual note.
     pub(crate) fn read(place: Place, raw: &[u8], decoder: &mut Decoder) -> Option<Self> {
-        if raw.iter().all(u8::is_ascii_whitespace) || place == Place::Preamble && is_usual_note(raw) {
+        if raw.iter().all(u8::is_ascii_whitespace) {
+            return None;
+        }
+        let raw = transfer::lf(raw);
+        if place == Place::Preamble && is_usual_note(&raw) {
             return None;
         }
         decoder.found.note(Defect::StrayText);
-        let text = charsets::guess(&transfer::lf(raw)).into_owned();
+        let text = charsets::guess(&raw).into_owned();
         Some(Self { place, text: decoder.clean(text) })
     }
 }
 
 /// Whether this is no more than what mail programs write for readers that know no MIME. In every language it names MIME
-/// or the multipart, and it is short.
+/// or the multipart, and it is short. Its length is counted with line ends as LF: a mail must read the same with both.
 fn is_usual_note(preamble: &[u8]) -> bool {
     const LONGEST: usize = 1_000;
     const WORDS: &[&[u8]] = &[b"mime", b"multipart", b"multi-part"];
@@ -108,6 +112,13 @@ mod tests {
         }
         // Behind the parts it is none.
         assert_eq!(strays(&format!("{MIXED}--b\n\ntext\n--b--\nSee the MIME part\n")).1, 1);
+    }
+
+    #[test]
+    fn how_long_a_note_is_does_not_depend_on_its_line_ends() {
+        let mail = format!("{MIXED}MIME\n{}--b\n\ntext\n--b--\n", "x\n".repeat(490));
+        assert_eq!(strays(&mail), strays(&mail.replace('\n', "\r\n")));
+        assert_eq!(strays(&mail).0, vec![]);
     }
 
     #[test]

@@ -48,8 +48,14 @@ const PIECES: &[&str] = &[
     "To: g: a@b, c@d;\n",
 ];
 
+/// Mostly a few pieces; now and then many lines, so that what is counted in bytes reaches its limits.
 fn soup() -> impl Strategy<Value = String> {
-    proptest::collection::vec(proptest::sample::select(PIECES), 0..40).prop_map(|pieces| pieces.concat())
+    let piece = prop_oneof![
+        40 => proptest::sample::select(PIECES).prop_map(str::to_owned),
+        1 => (1_usize..2_000).prop_map(|lines| "MIME\n".repeat(lines)),
+        1 => (1_usize..4_000).prop_map(|lines| "\n".repeat(lines)),
+    ];
+    proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }
 
 fn read(raw: &[u8]) -> Parsed {
