@@ -1,13 +1,13 @@
 //! What servers say of the recipient: its address, its domain, its mailbox.
 
-use super::{NO_MAIL, Rule, rule};
+use super::{NO_MAIL, REPLY, Rule, rule};
 use crate::reason::Reason::{
     Filtered, HasMoved, HostUnknown, MailboxFull, NotAccept, Suppressed, Suspend, SystemFull, UserUnknown,
 };
 
 /// The mailbox has no room.
 pub(crate) const FULL: &[Rule] = &[
-    rule(SystemFull, &["insufficient system storage"], NO_MAIL),
+    rule(SystemFull, &["insufficient system storage"], REPLY),
     rule(SystemFull, &["insufficient system resources"], NO_MAIL),
     rule(SystemFull, &["insufficient disk space"], "sisimai/lhost-sendmail-39"),
     rule(SystemFull, &["system full"], NO_MAIL),

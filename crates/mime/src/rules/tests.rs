@@ -41,7 +41,10 @@ fn read(name: &str) -> Mail {
 fn each_rule_stands_in_the_mail_that_taught_it() {
     for (_, rule) in all() {
         if !rule.taught_by.contains('/') {
-            assert!(rule.taught_by == NO_MAIL || PROVIDERS.contains(&rule.taught_by), "{rule:?}");
+            assert!(
+                [NO_MAIL, REPLY].contains(&rule.taught_by) || PROVIDERS.contains(&rule.taught_by),
+                "{rule:?}"
+            );
             continue;
         }
         let mail = read(rule.taught_by);
@@ -55,6 +58,72 @@ fn each_rule_stands_in_the_mail_that_taught_it() {
         let said = crate::verdict::said(&text);
         assert!(said.met.iter().any(|(_, _, met)| *met == rule), "{rule:?} is not said in its mail");
         assert!(bounce.recipients.iter().any(|recipient| recipient.reason == rule.reason), "{rule:?}");
+    }
+}
+
+/// A server's reply of `tests/corpus/replies`: what it means, what it answers, who says it.
+struct Reply {
+    reason: String,
+    command: String,
+    text: String,
+}
+
+fn replies() -> Vec<Reply> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus/replies");
+    let mut replies = Vec::new();
+    for file in std::fs::read_dir(&folder).unwrap().flatten().map(|file| file.path()) {
+        for (number, line) in std::fs::read_to_string(&file).unwrap().lines().enumerate() {
+            if line.starts_with('#') {
+                continue;
+            }
+            let place = format!("{}:{}", file.display(), number + 1);
+            let [reason, command, who, text] = line.split('\t').collect::<Vec<_>>()[..] else {
+                panic!("{place}: not reason, command, who says it, and the reply, with tabs between them");
+            };
+            assert!(!who.is_empty() && !text.is_empty(), "{place}");
+            let [reason, command, text] = [reason, command, text].map(str::to_owned);
+            replies.push(Reply { reason, command, text });
+        }
+    }
+    replies
+}
+
+/// The report that a sending host makes of a reply.
+fn report(reply: &Reply) -> String {
+    let answered = if reply.command == "-" {
+        String::new()
+    } else {
+        format!(" (in reply to {} command)", reply.command)
+    };
+    format!(
+        "From: MAILER-DAEMON@mx.example.com\nTo: sender@example.com\nSubject: Undelivered Mail\n\
+         Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\n\
+         Your mail could not be delivered.\n\n--b\nContent-Type: message/delivery-status\n\n\
+         Reporting-MTA: dns; mx.example.com\n\nFinal-Recipient: rfc822; kijitora@example.org\n\
+         Action: failed\nDiagnostic-Code: smtp; {}{answered}\n\n--b--\n",
+        reply.text
+    )
+}
+
+#[test]
+fn each_reply_has_the_reason_it_states() {
+    for reply in replies() {
+        let mail = crate::parse(report(&reply).as_bytes(), &Limits::default()).mail;
+        let bounce = mail.bounce.unwrap_or_else(|| panic!("{} makes no bounce", reply.text));
+        let read = bounce.recipients.iter().map(|recipient| recipient.reason.as_str()).collect::<Vec<_>>();
+        assert_eq!(read, [reply.reason.as_str()], "{}", reply.text);
+    }
+}
+
+#[test]
+fn each_rule_without_a_mail_is_taught_by_a_reply() {
+    let said: Vec<(String, Said)> =
+        replies().into_iter().map(|reply| (reply.reason, crate::verdict::said(&reply.text))).collect();
+    for (_, rule) in all().filter(|(_, rule)| rule.taught_by == REPLY) {
+        let teaches = |(reason, said): &(String, Said)| {
+            reason == rule.reason.as_str() && said.met.iter().any(|(_, _, met)| *met == rule)
+        };
+        assert!(said.iter().any(teaches), "no reply teaches {rule:?}");
     }
 }
 
