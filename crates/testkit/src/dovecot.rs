@@ -112,9 +112,24 @@ impl DovecotServer {
         // A killed master leaves its pid file; the number may be another process' by now, and Dovecot would refuse. No
         // master can be running: this value has none, and other owners are kept out by the directory's lock.
         fs::remove_file(self.base_dir().join("master.pid")).ok();
+        self.free_mailboxes()?;
         let mut command = Command::new(programs::find("dovecot", "dovecot-imapd")?);
         command.current_dir(self.dir.path()).arg("-F").arg("-c").arg(self.config_file());
         self.server.launch(command, |_| greets(self.port, &self.greeting))
+    }
+
+    /// Removes the locks of sessions that were killed while they wrote the list of UIDs. Such a lock names no process, so
+    /// that Dovecot waits two minutes before it takes it for left behind; here no session can be running.
+    fn free_mailboxes(&self) -> Result<()> {
+        for user in fs::read_dir(self.dir.path().join("mail"))? {
+            let inbox = user?.path().join("Maildir");
+            fs::remove_file(inbox.join(UIDLIST_LOCK)).ok();
+            let Ok(folders) = fs::read_dir(inbox) else { continue };
+            for folder in folders {
+                fs::remove_file(folder?.path().join(UIDLIST_LOCK)).ok();
+            }
+        }
+        Ok(())
     }
 
     /// The address to connect to: 127.0.0.1, or 127.0.0.2 with [`DovecotOptions::require_tls`].
@@ -255,6 +270,9 @@ impl DovecotServer {
         self.base.as_ref().unwrap_or(&self.dir).path().join("run")
     }
 }
+
+/// Held in a mailbox while its list of UIDs is written.
+const UIDLIST_LOCK: &str = "dovecot-uidlist.lock";
 
 /// Whether the server with this greeting answers on `port`.
 fn greets(port: u16, greeting: &str) -> bool {

@@ -35,6 +35,26 @@ fn delivered_and_appended_mail_is_there_unread_and_survives_kill_and_start_again
 }
 
 #[test]
+fn a_mailbox_is_readable_at_once_whenever_its_server_was_killed() {
+    let server = DovecotServer::start().expect("a server");
+    for folder in ["INBOX", "Archive"] {
+        let mail = server.deliver_to("ada", folder, MAIL).expect("a delivery");
+        assert_eq!(server.uids("ada", folder).expect("UIDs"), [1]);
+        // What a session leaves that dies while it writes the list of UIDs.
+        let inbox = mail.parent().and_then(std::path::Path::parent).expect("a folder");
+        fs::write(inbox.join("dovecot-uidlist.lock"), "").expect("a lock");
+    }
+    server.kill();
+    server.start_again().expect("a start after a crash");
+    for folder in ["INBOX", "Archive"] {
+        server.deliver_to("ada", folder, MAIL).expect("a delivery");
+        let begun = Instant::now();
+        assert_eq!(server.uids("ada", folder).expect("UIDs"), [1, 2]);
+        assert!(begun.elapsed() < PATIENCE, "{folder}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
 fn a_session_sees_what_is_delivered_behind_the_servers_back() {
     let server = DovecotServer::start().expect("a server");
     let mut client = server.client("ada").expect("a session");
