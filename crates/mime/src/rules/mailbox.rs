@@ -2,14 +2,17 @@
 
 use super::{REPLY, Rule, rule};
 use crate::reason::Reason::{
-    Filtered, HasMoved, MailboxFull, NotAccept, Rejected, Suppressed, Suspend, SystemFull, UserUnknown,
+    Filtered, HasMoved, MailboxFull, NotAccept, Rejected, Suppressed, Suspend, SystemFull, TooManyConn,
+    UserUnknown,
 };
 
 /// The mailbox has no room.
 pub(crate) const FULL: &[Rule] = &[
+    // The sender's quota.
+    rule(TooManyConn, &["throttling failure"], REPLY),
     rule(SystemFull, &["insufficient system storage"], REPLY),
     rule(SystemFull, &["insufficient system resources"], REPLY),
-    rule(SystemFull, &["insufficient disk space"], REPLY),
+    rule(SystemFull, &["insufficient disk space"], "sisimai/lhost-sendmail-39"),
     rule(SystemFull, &["space shortage"], REPLY),
     rule(SystemFull, &["system full"], REPLY),
     rule(MailboxFull, &["mailbox full"], "mikel-mail/multipart_report_emails__report_422"),
@@ -65,10 +68,9 @@ pub(crate) const CLOSED: &[Rule] = &[
     rule(UserUnknown, &["inactive email address"], "sisimai/rhost-apple-04"),
     rule(UserUnknown, &["mailbox is inactive"], REPLY),
     rule(UserUnknown, &["not found or inactiv"], REPLY),
-    rule(Suspend, &["temporary locked"], "sisimai/lhost-amazonses-19"),
-    rule(Suspend, &["user", "is locked"], REPLY),
-    rule(Suspend, &["mailbox", "locked"], REPLY),
-    rule(Suspend, &["account", "locked"], "sisimai/rhost-franceptt-05"),
+    rule(Suspend, &["user", " locked"], "sisimai/lhost-amazonses-19"),
+    rule(Suspend, &["mailbox", " locked"], REPLY),
+    rule(Suspend, &["account", " locked"], REPLY),
     rule(Suspend, &["account closed"], REPLY),
     rule(Suspend, &["account expired"], REPLY),
     rule(Suspend, &["account", "not", "activated"], REPLY),
@@ -103,13 +105,13 @@ pub(crate) const CLOSED: &[Rule] = &[
     rule(NotAccept, &["nullmx"], REPLY),
     rule(NotAccept, &["name server: .: host not found"], REPLY),
     rule(NotAccept, &["no mx record found for domain"], REPLY),
-    rule(NotAccept, &["couldn't find a mail exchanger"], REPLY),
+    rule(NotAccept, &["couldn't find a mail exchanger"], "sisimai/lhost-qmail-11"),
     rule(NotAccept, &["indicated no smtp service"], "Exim"),
 ];
 
 /// The recipient's own wish.
 pub(crate) const UNWELCOME: &[Rule] = &[
-    rule(Filtered, &["recipient preferences"], REPLY),
+    rule(Filtered, &["recipient preferences"], "sisimai/rhost-facebook-03"),
     rule(Filtered, &["account is protected by"], REPLY),
     rule(Filtered, &["refuse", "to receive"], REPLY),
     rule(Filtered, &["due to user rules"], REPLY),
