@@ -11,6 +11,7 @@ pub(crate) mod mailbox;
 pub(crate) mod sender;
 pub(crate) mod statuses;
 pub(crate) mod transport;
+pub(crate) mod unknown;
 pub(crate) mod vendors;
 
 use std::sync::LazyLock;
@@ -58,11 +59,11 @@ macro_rules! tables {
 tables! {
     Full mailbox::FULL,
     Closed mailbox::CLOSED,
-    Unknown mailbox::UNKNOWN,
-    ListedNowhere mailbox::LISTED_NOWHERE,
-    Refused mailbox::REFUSED,
+    Unknown unknown::UNKNOWN,
+    ListedNowhere unknown::LISTED_NOWHERE,
+    Refused unknown::REFUSED,
     Unwelcome mailbox::UNWELCOME,
-    Domain mailbox::DOMAIN,
+    Domain unknown::DOMAIN,
     Size content::SIZE,
     Authentication content::AUTHENTICATION,
     Virus content::VIRUS,

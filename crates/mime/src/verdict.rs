@@ -162,8 +162,8 @@ pub(crate) fn said(text: &str) -> Said {
     Said::new(normalised(text).replace("delivery temporarily suspended", ""))
 }
 
-/// Lower case, single spaces, without the codes that multi-line replies repeat before each line (`550-5.7.1 …`), and
-/// without addresses, whose names are no words of the server.
+/// Lower case, single spaces, "doesn't" written out, without the codes that multi-line replies repeat before each line
+/// (`550-5.7.1 …`), and without addresses, whose names are no words of the server.
 fn normalised(said: &str) -> String {
     let mut text = String::new();
     for (index, word) in said.split_whitespace().enumerate() {
@@ -179,20 +179,56 @@ fn normalised(said: &str) -> String {
         if is_repeated {
             continue;
         }
-        if !text.is_empty() {
+        if !text.is_empty() && !text.ends_with(' ') {
             text.push(' ');
         }
-        if word.contains('@') {
-            let (begin, rest) = word.split_at(word.len() - word.trim_start_matches(is_bracket).len());
-            text.push_str(begin);
-            text.push_str(&rest[rest.trim_end_matches(is_bracket).len()..]);
-        } else {
-            text.push_str(&word.to_lowercase());
-        }
+        let word = without_addresses(word).to_lowercase().replace('’', "'");
+        text.push_str(if word == "doesn't" { "does not" } else { &word });
     }
     text
 }
 
-fn is_bracket(c: char) -> bool {
-    c.is_ascii_punctuation()
+/// A word without the addresses in it; what stands around them is kept.
+fn without_addresses(word: &str) -> String {
+    let (mut kept, mut left) = (String::new(), word);
+    while let Some((local, rest)) = left.split_once('@') {
+        let begin = local.rfind(is_mark).map_or(0, |at| at + 1).max(local.rfind("..").map_or(0, |at| at + 2));
+        let end = rest.find(|c: char| is_mark(c) || c == '@').unwrap_or(rest.len());
+        let end = rest[..end].find("..").unwrap_or(end);
+        // A full stop behind the address belongs to the sentence.
+        let end = rest[..end].trim_end_matches(['.', '!', '?']).len();
+        kept.push_str(&local[..begin]);
+        left = &rest[end..];
+    }
+    kept + left
+}
+
+/// What can stand before or behind an address, and not in it.
+fn is_mark(c: char) -> bool {
+    matches!(c, '<' | '>' | '(' | ')' | '[' | ']' | '"' | '\'' | ',' | ';' | ':')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_no_word_of_the_server_and_what_stands_around_it_is() {
+        for (said, compared) in [
+            ("550 <full@example.org>: Invalid User", "550 <>: invalid user"),
+            ("550 full@example.org:user not exist", "550 :user not exist"),
+            ("not allowed...full@example.org", "not allowed..."),
+            ("recipient full@example.org denied", "recipient denied"),
+            ("to full@example.org.", "to ."),
+            ("<a@b.c>,<d@e.f>... Unknown", "<>,<>... unknown"),
+            ("@ @@ a@", ""),
+        ] {
+            assert_eq!(normalised(said), compared);
+        }
+    }
+
+    #[test]
+    fn a_contraction_is_what_it_stands_for() {
+        assert_eq!(normalised("User doesn’t exist"), normalised("user does not exist"));
+    }
 }
