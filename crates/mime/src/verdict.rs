@@ -136,17 +136,21 @@ pub(crate) fn by_category(category: &str) -> Option<Reason> {
 /// The reason where words are silent: by status, kind of program, reply code, action, command.
 pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason {
     let is_program = evidence.said.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("x-unix"));
+    let reply = status::reply_code(evidence.said);
     match (evidence.status.and_then(statuses::reason), evidence.command) {
+        // Who logs in wrongly is told so whatever he says next (RFC 4954 section 6).
+        _ if matches!(reply, Some(530 | 534 | 535)) => return Reason::SecurityError,
         (Some(Reason::SecurityError | Reason::Filtered | Reason::UserUnknown), Some(Command::Mail)) => {
             return Reason::Rejected;
         }
         (Some(reason), _) => return reason,
         (None, _) => {}
     }
-    match (status::reply_code(evidence.said), action, evidence.command) {
+    match (reply, action, evidence.command) {
         _ if is_program => Reason::MailerError,
         (Some(521 | 556), ..) => Reason::NotAccept,
         (Some(525), ..) => Reason::Suspend,
+        (Some(523 | 524 | 538), ..) => Reason::FailedStartTls,
         (Some(500..=507), ..) => Reason::SyntaxError,
         (_, Some("delayed"), _) => Reason::Expired,
         (_, _, Some(Command::Connect)) => Reason::Blocked,

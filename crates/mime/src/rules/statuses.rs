@@ -1,18 +1,18 @@
 //! Enhanced status codes, and what they mean where no words say more.
 //!
 //! RFC 3463 defines most; RFC 5248 keeps the register; 7.20 to 7.27 come from RFC 7372 and RFC 7505, 7.28 to 7.30
-//! from large providers. `x` is any class: some codes mean another thing in a temporary answer.
+//! from large providers. Exchange Online numbers details above 50 itself. `x` is any class: some codes mean another thing in a temporary answer.
 
 use crate::reason::Reason::{
     self, AuthFailure, Blocked, ContentError, ExceedLimit, Expired, FailedStartTls, Filtered, HasMoved,
-    HostUnknown, MailboxFull, MesgTooBig, NetworkError, NotAccept, Rejected, RequirePtr, SecurityError,
-    SpamDetected, Suspend, SyntaxError, SystemError, SystemFull, TooManyConn, UserUnknown,
+    HostUnknown, MailboxFull, MesgTooBig, NetworkError, NotAccept, RateLimited, Rejected, RequirePtr,
+    SecurityError, SpamDetected, Suspend, SyntaxError, SystemError, SystemFull, TooManyConn, UserUnknown,
 };
 
 /// A code and its meaning; the first row that fits counts.
 const STATUSES: &[(&str, Reason)] = &[
     ("5.1.0", UserUnknown),
-    ("x.1.1", UserUnknown),
+    ("5.1.1", UserUnknown),
     ("x.1.2", HostUnknown),
     ("5.1.3", UserUnknown),
     ("5.1.4", Filtered),
@@ -21,12 +21,16 @@ const STATUSES: &[(&str, Reason)] = &[
     ("x.1.8", Rejected),
     ("x.1.9", SystemError),
     ("5.1.10", NotAccept),
+    ("x.1.90", RateLimited),
+    ("x.1.351", UserUnknown),
     ("5.2.0", Filtered),
     ("4.2.1", Blocked),
     ("5.2.1", Filtered),
     ("x.2.2", MailboxFull),
     ("x.2.3", ExceedLimit),
     ("x.2.4", Filtered),
+    ("x.2.121", RateLimited),
+    ("x.2.122", RateLimited),
     ("5.3.0", SystemError),
     ("x.3.1", SystemFull),
     ("x.3.2", NotAccept),
@@ -43,6 +47,10 @@ const STATUSES: &[(&str, Reason)] = &[
     ("x.4.6", NetworkError),
     ("x.4.7", Expired),
     ("x.4.8", NetworkError),
+    ("x.4.312", NetworkError),
+    ("x.4.316", Expired),
+    ("x.4.317", FailedStartTls),
+    ("x.4.318", SystemError),
     ("x.5.2", SyntaxError),
     ("4.5.3", SystemError),
     ("5.5.3", TooManyConn),
