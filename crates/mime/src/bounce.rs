@@ -2,7 +2,9 @@
 
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
-use crate::notice::{Notice, prefix};
+use crate::marks::LATE;
+use crate::named;
+use crate::notice::{Notice, one_spaced, prefix};
 use crate::reason::Reason;
 use crate::report::{Returned, Row};
 use crate::status;
@@ -18,32 +20,21 @@ pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: 
 
 /// Reads a bounce that has no machine-readable part: the recipients the notice names, with the reason it gives.
 pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limits: &Limits) -> Bounce {
-    let mut addresses = notice.recipients(mail, limits);
+    let mut addresses = named::recipients(notice, mail, limits);
     if addresses.is_empty() {
         addresses.clone_from(&returned.to);
     }
     let said = Excerpts::new(mail, notice, &addresses);
-    let late = LATE.iter().any(|words| notice.said.to_lowercase().contains(words));
+    let text = one_spaced(&notice.said);
+    let late = LATE.iter().any(|words| text.contains(words));
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
-        original: if addresses.len() > MANY { None } else { notice.original_of(address) },
+        original: if addresses.len() > MANY { None } else { named::original_of(&notice.said, address) },
         action: late.then(|| "delayed".to_owned()),
         ..Row::default()
     });
     bounce(rows.map(|row| recipient(row, &said)).collect(), returned)
 }
-
-/// Words, in lower case, of a notice that gives no mail up.
-const LATE: &[&str] = &[
-    "will be retried",
-    "will keep trying",
-    "warning message only",
-    "this is a warning only",
-    "still being retried",
-    "delivery attempts will continue",
-    "continue to try to deliver",
-    "has been postponed",
-];
 
 /// With more recipients than this what is said of each is not looked for.
 const MANY: usize = 50;
@@ -52,6 +43,8 @@ const MANY: usize = 50;
 struct Excerpts<'a> {
     notice: &'a Notice,
     addresses: &'a [String],
+    /// What is said of each.
+    said: Vec<String>,
     /// The last SMTP command of the whole notice.
     command: Option<Command>,
     /// The domain of the machine that writes.
@@ -61,7 +54,8 @@ struct Excerpts<'a> {
 impl<'a> Excerpts<'a> {
     fn new(mail: &Mail, notice: &'a Notice, addresses: &'a [String]) -> Self {
         let machine = mail.from.as_ref().and_then(mail::Address::domain).unwrap_or_default();
-        Self { notice, addresses, command: transcript::command(&notice.said), machine }
+        let said = if addresses.len() > MANY { Vec::new() } else { notice.divide(addresses) };
+        Self { notice, addresses, said, command: transcript::command(&notice.said), machine }
     }
 
     /// The command that was answered for a recipient.
@@ -71,17 +65,9 @@ impl<'a> Excerpts<'a> {
         near.or(refused.then_some(Command::Rcpt)).or(self.command)
     }
 
-    fn about(&self, address: &str) -> String {
-        if self.addresses.len() > MANY {
-            return String::new();
-        }
-        let others: Vec<&str> = self
-            .addresses
-            .iter()
-            .map(String::as_str)
-            .filter(|other| !other.eq_ignore_ascii_case(address))
-            .collect();
-        self.notice.about(address, &others)
+    fn about(&self, address: &str) -> &str {
+        let index = self.addresses.iter().position(|other| other.eq_ignore_ascii_case(address));
+        index.and_then(|index| self.said.get(index)).map_or("", String::as_str)
     }
 
     /// The whole notice, where it can only be about one recipient.
@@ -108,7 +94,7 @@ fn bounce(recipients: Vec<Recipient>, returned: &Returned) -> Bounce {
 const NAMES_HOST: usize = 300;
 
 fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
-    let excerpt = said.about(&row.address);
+    let excerpt = said.about(&row.address).to_owned();
     let diagnostic = row.diagnostic.as_deref().unwrap_or_default();
     let spoken = if diagnostic.is_empty() { excerpt.as_str() } else { diagnostic };
     // What the server said is nearer to the truth than what its client made of it.
@@ -151,7 +137,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     };
     let kind = kind(reason, status.as_deref(), row.action.as_deref());
     Recipient {
-        reply_code: status::reply_code(spoken),
+        reply_code: status::reply_code(spoken).or_else(|| said.whole().lines().find_map(status::reply_line)),
         address: row.address,
         original: row.original,
         status,
