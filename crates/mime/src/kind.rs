@@ -10,7 +10,7 @@ use crate::mail::{Attachment, Mail, MessageType};
 use crate::notice::Notice;
 use crate::report::{self, Returned};
 use crate::structure::Part;
-use crate::undelivered::looks_like_bounce;
+use crate::undelivered::{is_rejection, looks_like_bounce};
 use crate::words::Decoder;
 
 /// Media types of disposition notifications.
@@ -108,9 +108,4 @@ fn mislabelled(mail: &Mail, parts: &[Part<'_>], limits: &Limits, decoder: &mut D
     files
         .map(|file| report::returned(&file.content, limits, decoder))
         .find(|found| found.message_id.is_some())
-}
-
-/// Rejections by a recipient's own rules come as notifications of disposition (RFC 5429 section 2.1).
-fn is_rejection(mail: &Mail) -> bool {
-    mail.header("auto-submitted").is_some_and(|value| value.to_lowercase().contains("(rejected)"))
 }

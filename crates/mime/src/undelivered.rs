@@ -143,33 +143,119 @@ const SUBJECTS: &[&str] = &[
 ];
 
 pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
-    let null_path =
-        parts.first().and_then(|part| header::first(&part.fields, "return-path")).is_some_and(is_null_path);
     let subject = mail.subject.to_lowercase();
-    let daemon = is_daemon(mail);
-    if mail.header("x-failed-recipients").is_some() || is_refused_post(mail, &subject) {
+    if mail.header("x-failed-recipients").is_some() || is_refused_post(mail, &subject) || is_rejection(mail) {
         return true;
     }
-    let is_machine = daemon || null_path || has_no_author(mail);
-    has_bounce_subject(&subject) && (is_machine || !is_answer(&subject) || tells_of_one(mail, parts))
-        || daemon && (null_path || is_mailer_daemon(mail) || speaks_smtp(mail))
-        || (is_machine || is_named_daemon(mail)) && tells_of_one(mail, parts)
+    let null_path = parts.first().and_then(|part| header::first(&part.fields, "return-path"));
+    let null_path = null_path.is_some_and(|path| is_null_path(path) || is_own_path(path));
+    let daemon = is_daemon(mail);
+    let is_named = daemon || has_no_author(mail) || is_named_daemon(mail);
+    let is_machine = is_named || null_path;
+    let by_subject = has_bounce_subject(&subject);
+    if by_subject && is_machine {
+        return true;
+    }
+    let may_be_one = by_subject && !is_answer(&subject) || is_machine;
+    if !may_be_one {
+        return false;
+    }
+    let told = Told::new(mail, parts);
+    is_mailer_daemon(mail)
+        || daemon && null_path && told.says_something()
+        || told.shows_which() && (is_named || by_subject || told.returns || told.coded) && !is_by_person(mail)
 }
 
-/// The text says that a mail was not delivered, and shows which.
-fn tells_of_one(mail: &Mail, parts: &[Part<'_>]) -> bool {
-    const LONGEST: usize = 4_000;
-    let text = mail.content_text();
-    let own = prefix(&text, LONGEST).lines().filter(|line| !line.starts_with('>'));
-    let said = one_spaced(&own.collect::<Vec<_>>().join("\n"));
-    let listed = LISTED_BELOW.iter().any(|words| said.contains(words)) && said.contains('@');
-    let undelivered = UNDELIVERED.iter().any(|words| said.contains(words));
-    let returns = parts.iter().any(|part| {
-        matches!(part.mime_type.as_str(), "message/rfc822" | "text/rfc822-headers" | "message/rfc822-headers")
-    });
-    let coded = status::reply_code(&said).is_some() || status::enhanced(&said).is_some();
-    (undelivered || listed)
-        && (returns || coded || listed && undelivered || !Notice::new(&text).returned.is_empty())
+/// What the text of a mail tells of another one.
+#[expect(clippy::struct_excessive_bools, reason = "four signs, each alone")]
+struct Told {
+    undelivered: bool,
+    listed: bool,
+    returns: bool,
+    coded: bool,
+}
+
+impl Told {
+    fn new(mail: &Mail, parts: &[Part<'_>]) -> Self {
+        const LONGEST: usize = 4_000;
+        let text = mail.content_text();
+        let own = prefix(&text, LONGEST).lines().filter(|line| !line.starts_with('>'));
+        let said = one_spaced(&own.collect::<Vec<_>>().join("\n"));
+        let has_part = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
+        Self {
+            undelivered: UNDELIVERED.iter().any(|words| said.contains(words)),
+            listed: LISTED_BELOW.iter().any(|words| said.contains(words)) && said.contains('@'),
+            returns: has_part || !Notice::new(&text).returned.is_empty(),
+            coded: status::reply_code(&said).is_some() || status::enhanced(&said).is_some(),
+        }
+    }
+
+    /// That a mail was not delivered, and which.
+    const fn shows_which(&self) -> bool {
+        self.undelivered && (self.returns || self.coded || self.listed)
+            || self.listed && (self.returns || self.coded)
+    }
+
+    const fn says_something(&self) -> bool {
+        self.undelivered || self.listed || self.returns || self.coded
+    }
+}
+
+/// Parts that hold the mail which is returned.
+const RETURNED: &[&str] =
+    &["message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/partial"];
+
+/// Programs by which people write, as they name themselves in lower case.
+const PROGRAMS: &[&str] = &[
+    "thunderbird",
+    "mozilla",
+    "outlook",
+    "apple mail",
+    "iphone mail",
+    "ipad mail",
+    "evolution",
+    "kmail",
+    "mutt",
+    "roundcube",
+    "squirrelmail",
+    "the bat",
+    "eudora",
+    "airmail",
+    "em client",
+    "emclient",
+    "k-9 mail",
+    "claws mail",
+    "sylpheed",
+    "horde",
+    "zimbra",
+    "lotus notes",
+    "groupwise",
+    "pegasus",
+    "gnus",
+    "yahoomail",
+    "open-xchange",
+];
+
+/// How people begin, in lower case.
+const GREETINGS: &[&str] =
+    &["hi ", "hi,", "hello ", "hello,", "hey ", "dear ", "hallo ", "liebe", "bonjour", "hola", "ciao"];
+
+/// Above what people forward, in lower case.
+const FORWARDED: &[&str] = &["-----original message-----", "-- forwarded message", "begin forwarded message"];
+
+/// Somebody wrote it: with a program for people, with a greeting, above what is quoted.
+fn is_by_person(mail: &Mail) -> bool {
+    let program =
+        mail.header("user-agent").or_else(|| mail.header("x-mailer")).unwrap_or_default().to_lowercase();
+    let text = mail.text.as_deref().unwrap_or_default();
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_lowercase();
+    PROGRAMS.iter().any(|words| program.contains(words))
+        || GREETINGS.iter().any(|words| first.starts_with(words))
+        || text
+            .lines()
+            .take(40)
+            .map(str::to_lowercase)
+            .any(|line| line.starts_with("> ") || FORWARDED.iter().any(|words| line.contains(words)))
 }
 
 /// A manager of mailing lists refuses a post: fml says so in the subject.
@@ -185,19 +271,29 @@ fn is_mailer_daemon(mail: &Mail) -> bool {
     mail.from.as_ref().is_some_and(|from| local(&from.address).eq_ignore_ascii_case("mailer-daemon"))
 }
 
-/// The text quotes an SMTP error.
-fn speaks_smtp(mail: &Mail) -> bool {
-    mail.text.as_deref().is_some_and(|text| status::reply_code(text).is_some())
-}
-
 pub(crate) fn has_bounce_subject(subject: &str) -> bool {
     SUBJECTS.iter().any(|words| subject.contains(words))
 }
 
-/// Somebody writes about a bounce.
+/// How the subjects of answers and of forwarded mails begin, in lower case.
+const ANSWERS: &[&str] = &[
+    "re", "aw", "sv", "vs", "antw", "odp", "ynt", "r", "rif", "res", "ref", "fwd", "fw", "wg", "tr", "rv",
+    "i", "enc", "doorst", "vb", "vl", "vid", "pd", "ilt", "atb", "回复", "答复", "转发", "回覆", "轉寄",
+    "返信", "転送",
+];
+
+/// Somebody writes about a bounce: its subject stands behind the mark of an answer.
 fn is_answer(subject: &str) -> bool {
-    ["re:", "aw:", "fwd:", "fw:", "sv:"].iter().any(|begin| subject.trim_start().starts_with(begin))
+    let Some((mark, rest)) = subject.split_once([':', '：']) else { return false };
+    let mark = mark
+        .trim()
+        .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | '^'));
+    let begin = prefix(rest.trim_start(), ANSWERED);
+    ANSWERS.contains(&mark.trim_end()) && (has_bounce_subject(begin) || is_answer(rest))
 }
+
+/// As much of a subject as shows that a bounce's own begins there.
+const ANSWERED: usize = 40;
 
 /// The address is that of a machine which returns mail.
 pub(crate) fn is_daemon(mail: &Mail) -> bool {
@@ -214,6 +310,17 @@ fn is_named_daemon(mail: &Mail) -> bool {
     DAEMON_NAMES.iter().any(|words| name.contains(words))
 }
 
+/// `Return-Path: <MAILER-DAEMON>`, which some servers write for an empty one.
+fn is_own_path(path: &[u8]) -> bool {
+    let path = path.trim_ascii();
+    path.eq_ignore_ascii_case(b"<mailer-daemon>") || path.eq_ignore_ascii_case(b"mailer-daemon")
+}
+
 fn local(address: &str) -> &str {
-    address.split('@').next().unwrap_or_default()
+    address.split(['@', '\\']).next().unwrap_or_default()
+}
+
+/// Rejections by a recipient's own rules come as notifications of disposition (RFC 5429 section 2.1).
+pub(crate) fn is_rejection(mail: &Mail) -> bool {
+    mail.header("auto-submitted").is_some_and(|value| value.to_lowercase().contains("(rejected)"))
 }
