@@ -2,7 +2,7 @@
 
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
-use crate::marks::LATE;
+use crate::marks::{DELIVERED, LATE};
 use crate::named;
 use crate::notice::{Notice, one_spaced, prefix};
 use crate::reason::Reason;
@@ -26,11 +26,18 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     }
     let said = Excerpts::new(mail, notice, &addresses);
     let text = one_spaced(&notice.said);
-    let late = LATE.iter().any(|words| text.contains(words));
+    let says = |marks: &[&str]| marks.iter().any(|words| text.contains(words));
+    let action = if says(LATE) {
+        Some("delayed")
+    } else if says(DELIVERED) && status::reply_code(&text).is_none() {
+        Some("delivered")
+    } else {
+        None
+    };
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
         original: if addresses.len() > MANY { None } else { named::original_of(&notice.said, address) },
-        action: late.then(|| "delayed".to_owned()),
+        action: action.map(str::to_owned),
         ..Row::default()
     });
     bounce(rows.map(|row| recipient(row, &said)).collect(), returned)
@@ -98,7 +105,10 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let diagnostic = row.diagnostic.as_deref().unwrap_or_default();
     let spoken = if diagnostic.is_empty() { excerpt.as_str() } else { diagnostic };
     // What the server said is nearer to the truth than what its client made of it.
-    let status = status::specific(spoken)
+    let reason = told_reason(spoken);
+    let status = reason
+        .and_then(|reason| status::specific(reason).or_else(|| status::enhanced(reason)))
+        .or_else(|| status::specific(spoken))
         .or_else(|| row.status.clone())
         .or_else(|| status::enhanced(spoken))
         .or_else(|| status::enhanced(said.whole()));
@@ -114,7 +124,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let is_success =
         matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
             || status.as_deref().is_some_and(|status| status.starts_with("2."));
-    let inner = quoted(spoken);
+    let inner = reason.unwrap_or_else(|| quoted(spoken));
     let is_quoted = inner.len() < spoken.len();
     let evidence = |said| Evidence {
         said,
@@ -158,6 +168,22 @@ fn quoted(spoken: &str) -> &str {
         is_reply.then_some(inner)
     };
     inner().unwrap_or(spoken)
+}
+
+/// What sendmail gives as the reason in its list of recipients: `(reason: 550 5.1.1 no)`. What it says below in its own
+/// name is its view of that.
+fn told_reason(spoken: &str) -> Option<&str> {
+    let (_, rest) = spoken.split_once("(reason: ")?;
+    let mut depth = 1_usize;
+    let end = rest.bytes().position(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    rest.get(..end?)
 }
 
 /// The reason decides; where it is unknown the code's class does, and a delay is never final.

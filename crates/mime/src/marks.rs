@@ -156,6 +156,16 @@ pub(crate) const LATE: &[&str] = &[
     "do not need to resend your message",
 ];
 
+/// A notice that a mail was delivered, as its sender wished to be told.
+pub(crate) const DELIVERED: &[&str] = &[
+    "was successfully delivered",
+    "has been successfully delivered",
+    "had successful delivery notifications",
+    "your message has been delivered to the following recipients",
+    "delivery to these recipients or groups is complete",
+    "wurde erfolgreich zugestellt",
+];
+
 /// A notice that a mail was not delivered, in its text.
 pub(crate) const UNDELIVERED: &[&str] = &[
     "could not be delivered",

@@ -18,6 +18,9 @@ const LONGEST_FIELD: usize = 2_000;
 /// Fields and lines above the first known one.
 const MOST_FIELDS: usize = 100;
 
+/// Places of one line where an address is looked for inside longer ones.
+const MOST_MENTIONS: usize = 50;
+
 /// The text of a bounce, divided.
 #[derive(Debug)]
 pub(crate) struct Notice {
@@ -86,9 +89,9 @@ fn mentions(line: &str, addresses: &[String]) -> Vec<(usize, usize)> {
     }
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
     let find = |(index, address): (usize, &String)| {
-        let at = memmem::find(line.as_bytes(), address.as_bytes()).filter(|_| !address.is_empty())?;
-        let before = line.as_bytes().get(at.wrapping_sub(1));
-        (!before.is_some_and(is_part)).then_some((at, index))
+        let begins = |&at: &usize| !line.as_bytes().get(at.wrapping_sub(1)).is_some_and(is_part);
+        let at = memmem::find_iter(line.as_bytes(), address.as_bytes()).take(MOST_MENTIONS).find(begins)?;
+        (!address.is_empty()).then_some((at, index))
     };
     let mut found: Vec<(usize, usize)> = addresses.iter().enumerate().filter_map(find).collect();
     found.sort_unstable();
