@@ -2,7 +2,9 @@
 
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
-use crate::notice::{Notice, prefix};
+use crate::marks::{DELIVERED, LATE};
+use crate::named;
+use crate::notice::{Notice, one_spaced, prefix};
 use crate::reason::Reason;
 use crate::report::{Returned, Row};
 use crate::status;
@@ -18,32 +20,28 @@ pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: 
 
 /// Reads a bounce that has no machine-readable part: the recipients the notice names, with the reason it gives.
 pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limits: &Limits) -> Bounce {
-    let mut addresses = notice.recipients(mail, limits);
+    let mut addresses = named::recipients(notice, mail, limits);
     if addresses.is_empty() {
         addresses.clone_from(&returned.to);
     }
     let said = Excerpts::new(mail, notice, &addresses);
-    let late = LATE.iter().any(|words| notice.said.to_lowercase().contains(words));
+    let text = one_spaced(&notice.said);
+    let says = |marks: &[&str]| marks.iter().any(|words| text.contains(words));
+    let action = if says(LATE) {
+        Some("delayed")
+    } else if says(DELIVERED) && status::reply_code(&text).is_none() {
+        Some("delivered")
+    } else {
+        None
+    };
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
-        original: if addresses.len() > MANY { None } else { notice.original_of(address) },
-        action: late.then(|| "delayed".to_owned()),
+        original: if addresses.len() > MANY { None } else { named::original_of(&notice.said, address) },
+        action: action.map(str::to_owned),
         ..Row::default()
     });
     bounce(rows.map(|row| recipient(row, &said)).collect(), returned)
 }
-
-/// Words, in lower case, of a notice that gives no mail up.
-const LATE: &[&str] = &[
-    "will be retried",
-    "will keep trying",
-    "warning message only",
-    "this is a warning only",
-    "still being retried",
-    "delivery attempts will continue",
-    "continue to try to deliver",
-    "has been postponed",
-];
 
 /// With more recipients than this what is said of each is not looked for.
 const MANY: usize = 50;
@@ -52,6 +50,8 @@ const MANY: usize = 50;
 struct Excerpts<'a> {
     notice: &'a Notice,
     addresses: &'a [String],
+    /// What is said of each.
+    said: Vec<String>,
     /// The last SMTP command of the whole notice.
     command: Option<Command>,
     /// The domain of the machine that writes.
@@ -61,7 +61,8 @@ struct Excerpts<'a> {
 impl<'a> Excerpts<'a> {
     fn new(mail: &Mail, notice: &'a Notice, addresses: &'a [String]) -> Self {
         let machine = mail.from.as_ref().and_then(mail::Address::domain).unwrap_or_default();
-        Self { notice, addresses, command: transcript::command(&notice.said), machine }
+        let said = if addresses.len() > MANY { Vec::new() } else { notice.divide(addresses) };
+        Self { notice, addresses, said, command: transcript::command(&notice.said), machine }
     }
 
     /// The command that was answered for a recipient.
@@ -71,17 +72,9 @@ impl<'a> Excerpts<'a> {
         near.or(refused.then_some(Command::Rcpt)).or(self.command)
     }
 
-    fn about(&self, address: &str) -> String {
-        if self.addresses.len() > MANY {
-            return String::new();
-        }
-        let others: Vec<&str> = self
-            .addresses
-            .iter()
-            .map(String::as_str)
-            .filter(|other| !other.eq_ignore_ascii_case(address))
-            .collect();
-        self.notice.about(address, &others)
+    fn about(&self, address: &str) -> &str {
+        let index = self.addresses.iter().position(|other| other.eq_ignore_ascii_case(address));
+        index.and_then(|index| self.said.get(index)).map_or("", String::as_str)
     }
 
     /// The whole notice, where it can only be about one recipient.
@@ -108,11 +101,14 @@ fn bounce(recipients: Vec<Recipient>, returned: &Returned) -> Bounce {
 const NAMES_HOST: usize = 300;
 
 fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
-    let excerpt = said.about(&row.address);
+    let excerpt = said.about(&row.address).to_owned();
     let diagnostic = row.diagnostic.as_deref().unwrap_or_default();
     let spoken = if diagnostic.is_empty() { excerpt.as_str() } else { diagnostic };
     // What the server said is nearer to the truth than what its client made of it.
-    let status = status::specific(spoken)
+    let reason = told_reason(spoken);
+    let status = reason
+        .and_then(|reason| status::specific(reason).or_else(|| status::enhanced(reason)))
+        .or_else(|| status::specific(spoken))
         .or_else(|| row.status.clone())
         .or_else(|| status::enhanced(spoken))
         .or_else(|| status::enhanced(said.whole()));
@@ -128,7 +124,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let is_success =
         matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
             || status.as_deref().is_some_and(|status| status.starts_with("2."));
-    let inner = quoted(spoken);
+    let inner = reason.unwrap_or_else(|| quoted(spoken));
     let is_quoted = inner.len() < spoken.len();
     let evidence = |said| Evidence {
         said,
@@ -151,7 +147,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     };
     let kind = kind(reason, status.as_deref(), row.action.as_deref());
     Recipient {
-        reply_code: status::reply_code(spoken),
+        reply_code: status::reply_code(spoken).or_else(|| said.whole().lines().find_map(status::reply_line)),
         address: row.address,
         original: row.original,
         status,
@@ -172,6 +168,22 @@ fn quoted(spoken: &str) -> &str {
         is_reply.then_some(inner)
     };
     inner().unwrap_or(spoken)
+}
+
+/// What sendmail gives as the reason in its list of recipients: `(reason: 550 5.1.1 no)`. What it says below in its own
+/// name is its view of that.
+fn told_reason(spoken: &str) -> Option<&str> {
+    let (_, rest) = spoken.split_once("(reason: ")?;
+    let mut depth = 1_usize;
+    let end = rest.bytes().position(|byte| {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    });
+    rest.get(..end?)
 }
 
 /// The reason decides; where it is unknown the code's class does, and a delay is never final.

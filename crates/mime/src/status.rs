@@ -44,9 +44,14 @@ pub(crate) fn specific(text: &str) -> Option<String> {
 /// The first SMTP error reply of a text: 4xx or 5xx standing alone.
 pub(crate) fn reply_code(text: &str) -> Option<u16> {
     words(text).find_map(|word| {
-        let digits = word.split('-').next().filter(|digits| digits.len() == 3)?;
+        let digits = word.trim_start_matches('#').split('-').next().filter(|digits| digits.len() == 3)?;
         digits.parse::<u16>().ok().filter(|code| (400..560).contains(code))
     })
+}
+
+/// The reply code that a line begins with, as servers do: `550 no`, `550-no`, `#550 5.1.1 no`.
+pub(crate) fn reply_line(line: &str) -> Option<u16> {
+    reply_code(line.split_whitespace().next()?)
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {

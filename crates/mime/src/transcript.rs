@@ -1,14 +1,14 @@
 //! At which SMTP command a mail was refused.
 //!
-//! Notices say it in words of their own ("in reply to RCPT TO"), or quote the conversation: `>>>` before what was
-//! sent, `<<<` before the answer. What an unknown user means depends on it: a server that answers RCPT knows its
+//! Notices say it in words of their own ("in reply to RCPT TO"), or quote the conversation, most of them with `>>>`
+//! before what was sent and `<<<` before the answer. What an unknown user means depends on it: a server that answers RCPT knows its
 //! mailboxes, one that answers DATA pretends.
 
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
-use crate::notice::prefix;
+use crate::notice::{one_spaced, prefix};
 
 /// Text that is searched.
 const LONGEST: usize = 16 * 1024;
@@ -33,15 +33,31 @@ const WORDS: &[(&str, Command)] = &[
     ("in reply to ehlo", Command::Connect),
     ("in reply to helo", Command::Connect),
     ("refused to talk to me", Command::Connect),
+    ("while receiving the initial server greeting", Command::Connect),
+    ("while performing the ehlo handshake", Command::Connect),
+    ("while performing the helo handshake", Command::Connect),
+    ("while sending rcpt to", Command::Rcpt),
+    ("while sending mail from", Command::Mail),
+    ("while sending data command", Command::Data),
+    ("while sending message body", Command::Data),
+    ("while sending end of data", Command::Data),
     // Exim.
     ("after end of data", Command::Data),
     ("after pipelined end of data", Command::Data),
+    ("after sending data block", Command::Data),
+    ("mail server after data", Command::Data),
+    ("mail server after pipelined data", Command::Data),
     ("after mail from", Command::Mail),
     ("after pipelined mail from", Command::Mail),
     ("after rcpt", Command::Rcpt),
+    ("after pipelined rcpt", Command::Rcpt),
     ("after initial connection", Command::Connect),
     ("after ehlo", Command::Connect),
     ("after helo", Command::Connect),
+    ("after lhlo", Command::Connect),
+    // GMX, which is an Exim of its own.
+    ("after mail command", Command::Mail),
+    ("after data command", Command::Data),
     // qmail and its kin.
     ("does not like recipient", Command::Rcpt),
     ("sender was rejected", Command::Mail),
@@ -49,28 +65,45 @@ const WORDS: &[(&str, Command)] = &[
     ("failed on data command", Command::Data),
     ("greeting failed", Command::Connect),
     ("my name was rejected", Command::Connect),
+    ("most progress was rcpt to", Command::Rcpt),
+    ("most progress was mail from", Command::Mail),
+    ("most progress was initial connection", Command::Connect),
     // DragonFly.
     ("did not like our rcpt", Command::Rcpt),
     ("did not like our mail", Command::Mail),
     ("did not like our data", Command::Data),
     ("did not like our final data", Command::Data),
+    ("did not like our ehlo", Command::Connect),
+    ("did not like our helo", Command::Connect),
     // Yahoo.
     ("[rcpt_to]", Command::Rcpt),
     ("[mail_from]", Command::Mail),
     ("[end of data]", Command::Data),
+    ("[data]", Command::Data),
+    ("[helo]", Command::Connect),
+    ("[ehlo]", Command::Connect),
+    ("[connection]", Command::Connect),
+    // James, by the errors of its library.
+    ("smtpaddressfailedexception", Command::Rcpt),
+    ("smtpsenderfailedexception", Command::Mail),
     // Others that name it.
     ("smtp:rcpt", Command::Rcpt),
+    ("smtp:mail", Command::Mail),
+    ("smtp:data", Command::Data),
+    ("smtp:conn", Command::Connect),
     ("smtp command rcpt", Command::Rcpt),
     ("smtp command data", Command::Data),
     ("smtp command mail", Command::Mail),
+    ("following rcpt command", Command::Rcpt),
+    ("following mail command", Command::Mail),
+    ("following data command", Command::Data),
     ("sent: rcpt to", Command::Rcpt),
     ("send: rcpt to", Command::Rcpt),
     ("sent: mail from", Command::Mail),
     ("send: mail from", Command::Mail),
     ("response to rcpt to", Command::Rcpt),
     ("response to mail from", Command::Mail),
-    ("while sending rcpt to", Command::Rcpt),
-    ("while sending mail from", Command::Mail),
+    ("response to data", Command::Data),
     ("rcpt to generated following response", Command::Rcpt),
     // Gmail numbers its states.
     ("(state 13)", Command::Rcpt),
@@ -81,13 +114,29 @@ const WORDS: &[(&str, Command)] = &[
 
 /// The command that a text says was answered with a refusal: the last one it names.
 pub(crate) fn command(text: &str) -> Option<Command> {
-    let lower = prefix(text, LONGEST).to_ascii_lowercase();
+    let lower = conversation(text);
     if let Some(command) = refused(&lower) {
         return Some(command);
     }
     let found = SEARCH.as_ref()?.find_overlapping_iter(&lower);
     let last = found.max_by_key(aho_corasick::Match::start)?;
     WORDS.get(last.pattern().as_usize()).map(|(_, command)| *command)
+}
+
+/// How conversations are quoted by others than sendmail and its kin: what it is here.
+const ARROWS: &[(&str, &str)] = &[
+    // InterScan, the wrong way round.
+    ("sent <<< ", ">>> "),
+    ("received >>> ", "<<< "),
+    // MDaemon.
+    ("--> ", ">>> "),
+    ("<-- ", "<<< "),
+];
+
+/// A text in lower case with single spaces, its quoted conversation as sendmail writes it.
+fn conversation(text: &str) -> String {
+    let lower = one_spaced(prefix(text, LONGEST));
+    ARROWS.iter().fold(lower, |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 /// Finds all words in one pass. They are few and short, which is all that can make this fail.
@@ -114,7 +163,7 @@ fn refused(lower: &str) -> Option<Command> {
 
 /// Whether a quoted conversation refuses just this recipient.
 pub(crate) fn refuses(text: &str, address: &str) -> bool {
-    let lower = prefix(text, LONGEST).to_ascii_lowercase();
+    let lower = conversation(text);
     let sent = format!(">>> rcpt to:<{}", address.to_ascii_lowercase());
     let answer = lower.split_once(&sent).and_then(|(_, rest)| rest.split_once("<<< "));
     answer.is_some_and(|(_, answer)| answer.starts_with(['4', '5']))

@@ -1,0 +1,214 @@
+//! The words by which notices of bounces are divided, as data: what they say before the list of recipients, before
+//! the mail they return, and of whom else they speak.
+//!
+//! All stand in lower case, with single spaces: they are looked for in text made so, and may be wrapped there. The
+//! layouts that hold them are in `tests/layouts`. What a refusal means is not told here: that is `rules`.
+
+/// Below these the returned mail begins.
+pub(crate) const RETURNED_BELOW: &[&str] = &[
+    // Exim and its kin.
+    "this is a copy of the message",
+    "this is a copy of your message",
+    "header of the original message",
+    "message text follows: ----",
+    "message header follows: ----",
+    // Sendmail.
+    "-- original message",
+    "- message header follows -",
+    "unsent message follows",
+    // qmail and its kin.
+    "below this line is",
+    "below the next line is",
+    "mensaje original adjunto",
+    "original message follows",
+    "copy of the message follows",
+    "returned message follows",
+    "your message follows",
+    "the text you sent follows",
+    // OpenSMTPD, DragonFly, MailEnable, SmarterMail.
+    "below is a copy of the original message",
+    "message headers follow",
+    "header and top 20 lines of the message follow",
+    // Notes, m-FILTER and others.
+    "- returned message -",
+    "---original message ",
+    "start of returned message",
+    "the message i received",
+];
+
+/// Fields that begin a returned header.
+pub(crate) const FIELDS: &[&str] = &["received:", "return-path:", "from:", "message-id:"];
+
+/// Above the recipients that failed.
+pub(crate) const LISTED_BELOW: &[&str] = &[
+    "following recipient",
+    "following address",
+    "following destination",
+    "following user",
+    "following e-mail address",
+    "following email address",
+    "following message to",
+    "these recipients",
+    "recipients were affected",
+    "list of recipients",
+    "recipients of this delivery",
+    "addresses had",
+    "failed addresses follow",
+    "failed recipient",
+    "failed address",
+    "address to which the message has not yet been delivered",
+    "have yet to be delivered",
+    "recipient addresses that were incorrectly",
+    "undeliverable address",
+    "undeliverable to",
+    "delivered to",
+    "deliver to",
+    "deliver message to",
+    "rejected your message to",
+    "failure reasons",
+    // German.
+    "folgende empfänger",
+    "folgende(r) empfänger",
+    "folgenden empfänger",
+    "folgende adresse",
+    "zugestellt an",
+    // French.
+    "destinataires suivants",
+    "destinataire suivant",
+    "destinataire(s) suivant(s)",
+    "ces destinataires",
+    "distribué à",
+    // Spanish, Portuguese, Italian.
+    "siguientes destinatarios",
+    "siguientes direcciones",
+    "estos destinatarios",
+    "seguintes destinatários",
+    "estes destinatários",
+    "seguenti destinatari",
+    "recapitato a",
+    // Dutch and Scandinavian languages.
+    "volgende geadresseerde",
+    "volgende ontvanger",
+    "deze geadresseerden",
+    "följande mottagare",
+    "følgende modtager",
+    "følgende mottaker",
+    // Polish, Russian.
+    "następujących adresatów",
+    "następujących odbiorców",
+    "следующим получателям",
+    "следующим адресатам",
+    // Japanese, Chinese, Korean.
+    "次の受信者",
+    "以下の受信者",
+    "次の宛先",
+    "以下の宛先",
+    "下記の宛先",
+    "以下收件人",
+    "下列收件人",
+    "다음 받는 사람",
+];
+
+/// How lines begin that name others than the recipients that failed.
+pub(crate) const OTHERS: &[&str] = &[
+    "from:",
+    "mail from:",
+    ">>> mail from:",
+    "--> mail from:",
+    "sender:",
+    "sender address:",
+    "the sender is",
+    "original sender:",
+    "original-envelope-id:",
+    "reply-to:",
+    "return-path:",
+    "cc:",
+    "subject:",
+    "system contact:",
+    "contact:",
+    "reporting-mta:",
+    "sender-mta:",
+    "de:",
+    "von:",
+];
+
+/// Lines of the mail's own header, which name its addressees: they count where nobody else is named.
+pub(crate) const ADDRESSEES: &[&str] = &["to:", "an:", "à:", "para:"];
+
+/// Before the address that the mail was sent to and that stands for the one which failed; as Exim, sendmail and
+/// Postfix write them.
+pub(crate) const ORIGINALS: &[&str] = &["generated from", "expanded from:", "expanded from"];
+
+/// Local parts of machines: never the recipient that failed.
+pub(crate) const MACHINES: &[&str] = &["postmaster", "mailer-daemon"];
+
+/// A notice that gives no mail up.
+pub(crate) const LATE: &[&str] = &[
+    "will be retried",
+    "will keep trying",
+    "will continue trying",
+    "warning message only",
+    "this is a warning only",
+    "still being retried",
+    "delivery attempts will continue",
+    "continue to try to deliver",
+    "has been postponed",
+    "do not need to resend your message",
+];
+
+/// A notice that a mail was delivered, as its sender wished to be told.
+pub(crate) const DELIVERED: &[&str] = &[
+    "was successfully delivered",
+    "has been successfully delivered",
+    "had successful delivery notifications",
+    "your message has been delivered to the following recipients",
+    "delivery to these recipients or groups is complete",
+    "wurde erfolgreich zugestellt",
+];
+
+/// A notice that a mail was not delivered, in its text.
+pub(crate) const UNDELIVERED: &[&str] = &[
+    "could not be delivered",
+    "was not delivered",
+    "wasn't delivered",
+    "were not delivered",
+    "has not been delivered",
+    "has not yet been delivered",
+    "couldn't be delivered",
+    "cannot be delivered",
+    "can't be delivered",
+    "could not be sent",
+    "did not reach",
+    "unable to deliver",
+    "not able to deliver",
+    "wasn't able to deliver",
+    "failed to deliver",
+    "delivery failed",
+    "delivery has failed",
+    "delivery to the following",
+    "was undeliverable",
+    "had delivery problems",
+    "had delivery errors",
+    "had permanent fatal errors",
+    "awaiting delivery",
+    "was automatically rejected",
+    "error message below",
+    "requested action not taken",
+    "trouble delivering your",
+    "error delivering your",
+    "nicht zugestellt",
+    "nicht erreicht",
+    "n'a pas été remis",
+    "n'a pas pu être remis",
+    "no pudo ser entregado",
+    "no se pudo entregar",
+    "não foi entregue",
+    "non è stato recapitato",
+    "kon niet worden bezorgd",
+    "не доставлено",
+    "не может быть доставлено",
+    "配信できません",
+    "届けられません",
+    "无法送达",
+    "无法投递",
+];

@@ -1,0 +1,227 @@
+//! Whom a notice names as the recipients that failed.
+//!
+//! Notices agree in one thing: a recipient begins its line, in a list below words that announce it. Addresses in
+//! running text, in what a server replied, or in the mail's own header are other people's as often as not, and count
+//! only where nobody is named better.
+
+use memchr::memmem;
+
+use crate::aol;
+use crate::limits::Limits;
+use crate::mail::{Address, Mail};
+use crate::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
+use crate::notice::{Notice, one_spaced, prefix};
+use crate::status;
+
+/// The recipients that the notice names: the mail's own addressees only where there is nobody else.
+pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<String> {
+    let failed = mail.header("x-failed-recipients").unwrap_or_default();
+    let ours = |address: &str| {
+        mail.to.iter().chain(&mail.from).any(|other| other.address.eq_ignore_ascii_case(address))
+    };
+    let named = addresses_in(failed, limits, |_| true);
+    if !named.is_empty() {
+        return named;
+    }
+    let named = aol::screen_names(mail, &notice.said, limits);
+    if !named.is_empty() {
+        return named;
+    }
+    let named = addresses_in(&begun(&notice.said), limits, |_| true);
+    if !named.is_empty() {
+        return named;
+    }
+    let all = without_lines(&notice.said, OTHERS);
+    let said = without_originals(&all);
+    let others = without_lines(&said, ADDRESSEES);
+    let listed = below_mark(&others);
+    // A manager of mailing lists names the list first, and then where to ask for help.
+    if mail.header("x-mlserver").is_some() {
+        let limits = Limits { max_recipients: 1, ..limits.clone() };
+        return addresses_in(&others, &limits, |address| !ours(address));
+    }
+    let machine = mail.from.as_ref().and_then(Address::domain).unwrap_or_default();
+    let texts = [
+        heads(listed),
+        without_replies(listed, &machine),
+        heads(&others),
+        without_replies(&others, &machine),
+        others.clone(),
+        said.clone(),
+        all.clone(),
+    ];
+    let named = texts.iter().map(|text| addresses_in(text, limits, |address| !ours(address)));
+    if let Some(named) = named.into_iter().find(|named| !named.is_empty()) {
+        return named;
+    }
+    // The one it writes to, where nobody else is named.
+    let own = notice.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
+    addresses_in(&format!("{own}\n{}", heads(listed)), limits, |_| true)
+}
+
+/// The address that the mail was sent to, where the notice says that this one stands for it.
+pub(crate) fn original_of(said: &str, address: &str) -> Option<String> {
+    let lower = one_spaced(said);
+    let (_, after) = lower.split_once(&address.to_ascii_lowercase()).filter(|_| !address.is_empty())?;
+    let inside = after.trim_start_matches(['>', ':']).trim_start().strip_prefix('(')?;
+    let inside = inside.trim_start_matches("ultimately ");
+    let rest = ORIGINALS.iter().find_map(|words| inside.strip_prefix(words))?;
+    let (original, _) = rest.split_once(')')?;
+    let limits = Limits { max_recipients: 1, ..Limits::default() };
+    addresses_in(original, &limits, |_| true).pop().filter(|original| !original.eq_ignore_ascii_case(address))
+}
+
+/// Lines that begin with an address in angle brackets and go on with what became of it, as those of Postfix, qmail and
+/// many others: the addresses.
+fn begun(said: &str) -> String {
+    let address = |line: &str| {
+        let (address, rest) = line.strip_prefix('<')?.split_once('>')?;
+        let goes_on = rest.starts_with(':') || rest.trim_start().starts_with('(');
+        goes_on.then(|| address.to_owned())
+    };
+    said.lines().filter_map(address).collect::<Vec<_>>().join("\n")
+}
+
+/// The text without lines that begin so, and without those that name mails.
+fn without_lines(said: &str, begins: &[&str]) -> String {
+    let is_kept = |line: &&str| {
+        let line = line.trim_start().to_ascii_lowercase();
+        let names_mail = line.contains("message-id") || line.contains("message id");
+        !names_mail && (!begins.iter().any(|begin| line.starts_with(begin)) || line.contains("rcpt:"))
+    };
+    said.lines().filter(is_kept).collect::<Vec<_>>().join("\n")
+}
+
+/// The text below the first words that announce a list of recipients; empty where there are none.
+fn below_mark(said: &str) -> &str {
+    // Of the same length, so that the places are the same.
+    let lower = said.to_ascii_lowercase().replace(['\n', '\t'], " ");
+    let found = LISTED_BELOW.iter().filter_map(|words| memmem::find(lower.as_bytes(), words.as_bytes()));
+    found.min().and_then(|at| said.get(at..)).unwrap_or_default()
+}
+
+/// The addresses that begin their lines: alone, behind a bullet, or behind a label that ends in a colon; and those that
+/// follow them behind commas.
+fn heads(said: &str) -> String {
+    said.lines().filter_map(head).collect::<Vec<_>>().join("\n")
+}
+
+fn head(line: &str) -> Option<&str> {
+    let first = line.split(stops).find(|word| word.contains('@'))?;
+    let (before, rest) = line.split_at_checked(line.find(first)?)?;
+    let (_, after) = rest.split_at_checked(first.len())?;
+    // Sendmail writes `550 5.1.1 <a@b>... User unknown` in its own name.
+    let open = before.trim_start();
+    let is_code = |word: &str| status::reply_code(word).is_some() || is_status(word) || word == "<";
+    let only_codes =
+        after.starts_with(">...") && open.split_inclusive('<').all(|w| w.split_whitespace().all(is_code));
+    let open = if only_codes { "" } else { open };
+    let open = open.trim_matches(|c: char| c.is_whitespace() || is_bullet(c));
+    // The end of a link that began on the line before.
+    let is_tail = after.starts_with('>') && !before.contains('<');
+    if open.is_empty() && !is_tail {
+        return Some(listed_together(rest, first.len()));
+    }
+    let label = open.trim_end_matches(|c: char| c.is_whitespace() || is_bullet(c)).strip_suffix(':')?;
+    let is_label = label.split_whitespace().count() <= 3
+        && label.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'' | '(' | ')' | '[' | ':'));
+    let ends = after.trim_matches(|c: char| c.is_whitespace() || is_bullet(c) || c == '.').is_empty();
+    (is_label && ends && !is_tail).then_some(first)
+}
+
+/// As much of a line as lists addresses, from its beginning.
+fn listed_together(line: &str, first: usize) -> &str {
+    let mut end = first;
+    while let Some(rest) = line.get(end..).filter(|rest| !rest.is_empty()) {
+        let gap = rest.len() - rest.trim_start_matches([' ', '\t', ',', ';', '<', '>', '"']).len();
+        let (between, next) = rest.split_at(gap);
+        let word = next.split(stops).next().unwrap_or_default();
+        let is_list = between.contains([',', ';']) || between.bytes().all(|b| b.is_ascii_whitespace());
+        if !is_list || !word.contains('@') {
+            break;
+        }
+        end += gap + word.len();
+    }
+    &line[..end]
+}
+
+const fn is_bullet(c: char) -> bool {
+    matches!(c, '<' | '>' | '"' | '\'' | '*' | '-' | '•' | '[' | ']' | '(' | ')' | '|')
+}
+
+/// The text without the replies of servers that name somebody at the machine which writes the notice: its own name for
+/// the sender.
+fn without_replies(said: &str, machine: &str) -> String {
+    let machine = format!("@{machine}");
+    let line = |line| {
+        let before = before_reply(line);
+        let reply = line.get(before.len()..).unwrap_or_default().to_ascii_lowercase();
+        if machine.len() > 1 && reply.contains(&machine) { before } else { line }
+    };
+    said.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn before_reply(line: &str) -> &str {
+    let is_reply = |word: &&str| status::reply_code(word).is_some() || is_status(word);
+    let before = line.split_inclusive(char::is_whitespace).take_while(|word| !is_reply(word));
+    prefix(line, before.map(str::len).sum())
+}
+
+fn is_status(word: &str) -> bool {
+    word.len() <= 12 && status::enhanced(word).is_some()
+}
+
+/// The text without the addresses that were expanded or forwarded: `a@b (generated from c@d)`.
+fn without_originals(said: &str) -> String {
+    let lower = said.to_ascii_lowercase();
+    let mut kept = String::new();
+    let mut from = 0;
+    let marks = lower.match_indices('(').filter(|(at, _)| {
+        let inside = lower.get(*at + 1..).unwrap_or_default();
+        let inside = inside.trim_start_matches("ultimately ");
+        ORIGINALS.iter().any(|words| inside.starts_with(words))
+    });
+    for (at, _) in marks {
+        // A bracket inside one that was left out.
+        if at < from {
+            continue;
+        }
+        let end = lower.get(at..).and_then(|rest| rest.find(')'));
+        kept.push_str(said.get(from..at).unwrap_or_default());
+        from = end.map_or(said.len(), |end| at + end + 1);
+    }
+    kept.push_str(said.get(from..).unwrap_or_default());
+    kept
+}
+
+fn stops(c: char) -> bool {
+    c.is_whitespace()
+        || matches!(c, '<' | '>' | '(' | ')' | '[' | ']' | ',' | ';' | '"' | '\'' | ':' | '“' | '”' | '„')
+}
+
+/// Things that look like addresses, in their order, each once.
+fn addresses_in(text: &str, limits: &Limits, wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for word in text.split(stops) {
+        let word = word.trim_matches(|c: char| matches!(c, '.' | '*' | '|' | '!' | '?'));
+        // A part of a name after X.400.
+        let word = word.strip_prefix("SMTP=").unwrap_or(word);
+        let Some((local, domain)) = word.split_once('@') else { continue };
+        let is_address = word.len() <= 254
+            && !local.is_empty()
+            && domain.contains('.')
+            && !domain.contains(['@', '=', '/', '?', '&']);
+        let is_machine = MACHINES.iter().any(|machine| local.eq_ignore_ascii_case(machine));
+        if is_address
+            && !is_machine
+            && wanted(word)
+            && !found.iter().any(|other| other.eq_ignore_ascii_case(word))
+        {
+            found.push(word.to_owned());
+        }
+        if found.len() >= limits.max_recipients {
+            break;
+        }
+    }
+    found
+}
