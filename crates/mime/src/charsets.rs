@@ -233,6 +233,18 @@ pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
     }
 }
 
+/// The bytes that begin a character of two bytes in this charset, if the second one may be a backslash.
+pub(crate) fn lead_bytes(label: &str) -> Option<fn(u8) -> bool> {
+    match meaning(label) {
+        Meaning::Known(charset) => match charset.name() {
+            "Shift_JIS" => Some(|byte| matches!(byte, 0x81..=0x9f | 0xe0..=0xfc)),
+            "Big5" | "GBK" | "gb18030" => Some(|byte| matches!(byte, 0x81..=0xfe)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Whether bytes that are labelled as UTF-8 are neither that nor the Western text that is often labelled so: most of them
 /// lie beyond ASCII, and they form no characters.
 pub(crate) fn is_noise(bytes: &[u8], label: &str) -> bool {
