@@ -5,19 +5,35 @@
 //!
 //! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
+use crate::charsets;
 use crate::defect::Defect;
 use crate::mail::Address;
 use crate::words::{self, Decoder};
 
+mod marks;
+mod split;
+
+use marks::{comment, japanese, quoted};
+use split::{bare, split_bare, split_quoted, without_apostrophes};
+
 /// Reads the addresses of a raw field value, groups flattened, each with its group's name; at most `max`.
 pub(crate) fn read(raw: &[u8], max: usize, decoder: &mut Decoder) -> Vec<Address> {
     let line = words::unfold(raw);
-    let mut reader =
-        Reader { list: Vec::new(), max, decoder, current: Current::default(), group: None, may_decode: true };
+    let pairs = (std::str::from_utf8(&line).is_err()).then(|| charsets::lead_bytes(&decoder.hint)).flatten();
+    let mut reader = Reader {
+        list: Vec::new(),
+        max,
+        decoder,
+        current: Current::default(),
+        group: None,
+        may_decode: true,
+        pairs,
+    };
     reader.run(&line);
     reader.list
 }
@@ -31,8 +47,20 @@ struct Current {
     angle: Option<Vec<u8>>,
     /// The last comment.
     comment: Vec<u8>,
-    /// Something was quoted: a local part, or a name that may hold any character.
-    quoted: bool,
+    /// Where in the phrase the last quoted text stands: a local part, or a name that may hold any character.
+    quoted: Option<Range<usize>>,
+    /// The length of the phrase before `<>`.
+    angle_at: usize,
+    /// `<` has its `>`.
+    closed: bool,
+}
+
+impl Current {
+    /// Whether there is an address in `<>` already, whole and another than this one.
+    fn has_other_address(&self, text: &[u8]) -> bool {
+        let other = |angle: &Vec<u8>| angle.contains(&b'@') && bare(angle) != bare(text);
+        self.closed && self.angle.as_ref().is_some_and(other)
+    }
 }
 
 struct Reader<'d> {
@@ -44,32 +72,46 @@ struct Reader<'d> {
     group: Option<Arc<str>>,
     /// An encoded word that holds a whole address is read again once decoded, but only once.
     may_decode: bool,
+    /// The bytes that begin a character of two bytes, of which the second may look like a backslash.
+    pairs: Option<fn(u8) -> bool>,
 }
 
 impl Reader<'_> {
     fn run(&mut self, line: &[u8]) {
         const LONGEST_LITERAL: usize = 256;
         let mut rest = line;
-        let mut may_quote = true;
+        // What is not closed is no quote and no comment, and so is every later one: not looking again keeps the work
+        // linear.
+        let (mut may_quote, mut may_comment) = (true, true);
         while let Some((&byte, tail)) = rest.split_first() {
+            let here = rest;
             rest = tail;
             match byte {
                 b'"' if may_quote => {
-                    // Without a closing quote the character is noise, and so is every later one: not looking
-                    // again keeps the work linear.
-                    match quoted(tail) {
-                        Some((text, after)) => {
-                            self.current.phrase.extend_from_slice(&text);
-                            self.current.quoted = true;
-                            rest = after;
-                        }
-                        None => may_quote = false,
+                    if let Some((text, after)) = quoted(tail, self.pairs) {
+                        let from = self.current.phrase.len();
+                        self.current.phrase.extend_from_slice(&text);
+                        self.current.quoted = Some(from..self.current.phrase.len());
+                        rest = after;
+                    } else {
+                        may_quote = false;
                     }
                 }
-                b'"' => {}
-                b'(' => {
-                    let (text, after) = comment(tail);
-                    self.current.comment = text;
+                b'"' | b'>' => {}
+                b'(' if may_comment => {
+                    if let Some((text, after)) = comment(tail) {
+                        self.current.comment = text;
+                        // One space of the two around it.
+                        let is_gap = self.current.phrase.last().is_some_and(u8::is_ascii_whitespace);
+                        rest = if is_gap { after.trim_ascii_start() } else { after };
+                    } else {
+                        may_comment = false;
+                        self.current.phrase.push(byte);
+                    }
+                }
+                b'\x1b' => {
+                    let (text, after) = here.split_at(japanese(here).unwrap_or(1));
+                    self.current.phrase.extend_from_slice(text);
                     rest = after;
                 }
                 b'<' => rest = self.angle(tail),
@@ -107,8 +149,17 @@ impl Reader<'_> {
         });
         let end = end.or_else(|| tail.iter().position(|&byte| matches!(byte, b'>' | b',')));
         let end = end.unwrap_or(tail.len());
+        let text = &tail[..end];
+        if text.contains(&b'@') && self.current.has_other_address(text) {
+            // `Ann <a@b.org> Bob <c@d.org>`: the comma is missing, and what stands between is the second one's name.
+            let name = self.current.phrase.split_off(self.current.angle_at.min(self.current.phrase.len()));
+            self.flush();
+            self.current.phrase = name;
+        }
         if self.current.angle.as_ref().is_none_or(|angle| !angle.contains(&b'@')) {
-            self.current.angle = Some(tail[..end].to_vec());
+            self.current.angle = Some(text.to_vec());
+            self.current.angle_at = self.current.phrase.len();
+            self.current.closed = tail.get(end) == Some(&b'>');
         }
         match tail.get(end) {
             Some(b'>') => &tail[end + 1..],
@@ -128,18 +179,38 @@ impl Reader<'_> {
         self.group = (!name.is_empty() && !name.eq_ignore_ascii_case("mailto")).then(|| name.into());
     }
 
+    /// Adds the addresses of a list without commas (`a@b.org c@d.org`); whether it is one.
+    fn add_addresses(&mut self, phrase: &[u8]) -> bool {
+        let is_address = |word: &[u8]| memchr::memchr_iter(b'@', word).count() == 1 && word.len() > 2;
+        let words = || phrase.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        let is_list = words().take(2).count() == 2
+            && words().all(|word| is_address(word) && !word.starts_with(b"@") && !word.ends_with(b"@"));
+        if is_list {
+            for word in words().take(self.max.saturating_sub(self.list.len())) {
+                let address = self.decoder.text(without_apostrophes(word));
+                self.list.push(Address { name: None, address, group: self.group.clone() });
+            }
+        }
+        is_list
+    }
+
     fn flush(&mut self) {
-        let Current { phrase, angle, comment, quoted } = std::mem::take(&mut self.current);
-        let phrase = phrase.trim_ascii();
-        if phrase.is_empty() && angle.is_none() {
+        let Current { phrase, angle, comment, quoted, .. } = std::mem::take(&mut self.current);
+        if phrase.iter().all(u8::is_ascii_whitespace) && angle.is_none() {
             return;
         }
         let (name, address) = match angle {
-            Some(angle) => (phrase.to_vec(), bare(&angle)),
-            None => split_bare(phrase, quoted),
+            // `<undisclosed-recipients:;>` is a group without anybody.
+            Some(angle) if angle.ends_with(b":;") && !angle.contains(&b'@') => return,
+            Some(angle) => (phrase.trim_ascii().to_vec(), bare(&angle)),
+            None => match quoted {
+                Some(quoted) => split_quoted(&phrase, quoted),
+                None if self.add_addresses(&phrase) => return,
+                None => split_bare(phrase.trim_ascii()),
+            },
         };
         let mut address = self.decoder.text(&address);
-        if address.is_empty() && self.may_decode && memchr::memmem::find(&name, b"=?").is_some() {
+        if address.is_empty() && self.may_decode && memmem::find(&name, b"=?").is_some() {
             let decoded = self.decoder.words(&name);
             if decoded.contains('@') {
                 self.may_decode = false;
@@ -160,151 +231,5 @@ impl Reader<'_> {
     }
 }
 
-/// Reads a quoted string behind its opening quote: text without escapes, and what follows.
-fn quoted(tail: &[u8]) -> Option<(Vec<u8>, &[u8])> {
-    let mut text = Vec::new();
-    let mut rest = tail;
-    loop {
-        let (&byte, after) = rest.split_first()?;
-        rest = after;
-        match byte {
-            b'"' => return Some((text, rest)),
-            b'\\' => {
-                let (&escaped, after) = rest.split_first()?;
-                text.push(escaped);
-                rest = after;
-            }
-            _ => text.push(byte),
-        }
-    }
-}
-
-/// Reads a comment behind its opening parenthesis, nested ones included; an open one ends with the field.
-fn comment(tail: &[u8]) -> (Vec<u8>, &[u8]) {
-    let mut text = Vec::new();
-    let mut depth = 1usize;
-    let mut rest = tail;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'(' => depth += 1,
-            b')' if depth == 1 => break,
-            b')' => depth -= 1,
-            b'\\' => {
-                if let Some((&escaped, after)) = rest.split_first() {
-                    text.push(escaped);
-                    rest = after;
-                }
-                continue;
-            }
-            _ => {}
-        }
-        text.push(byte);
-    }
-    (text, rest)
-}
-
-/// An address without white space, source route (`@a,@b:`) or `mailto:`.
-fn bare(address: &[u8]) -> Vec<u8> {
-    let mut address = address.trim_ascii();
-    if address.starts_with(b"@")
-        && let Some(colon) = memchr(b':', address)
-    {
-        address = &address[colon + 1..];
-    }
-    let mut address = address.strip_prefix(b"mailto:").unwrap_or(address);
-    while let Some(inner) = address.strip_prefix(b"<") {
-        address = inner;
-    }
-    if address.starts_with(b"\"") || !address.contains(&b'@') {
-        return address.to_vec();
-    }
-    address.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect()
-}
-
-/// An address without angle brackets: the word with an `@` is the address, the rest the name.
-fn split_bare(phrase: &[u8], quoted: bool) -> (Vec<u8>, Vec<u8>) {
-    if !phrase.contains(&b'@') {
-        // One word is an address of this host (`MAILER-DAEMON`), several are a name.
-        let one_word = !quoted && !phrase.iter().any(u8::is_ascii_whitespace) && !phrase.starts_with(b"=?");
-        return if one_word { (Vec::new(), phrase.to_vec()) } else { (phrase.to_vec(), Vec::new()) };
-    }
-    // `joe @ example . org` is one address in the obsolete syntax: glue white space around `@` and `.`.
-    let mut glued: Vec<u8> = Vec::with_capacity(phrase.len());
-    let mut gap = false;
-    for &byte in phrase {
-        if byte.is_ascii_whitespace() {
-            gap = true;
-            continue;
-        }
-        if gap && !glued.is_empty() && byte != b'@' && !matches!(glued.last(), Some(b'@')) {
-            glued.push(b' ');
-        }
-        gap = false;
-        glued.push(byte);
-    }
-    if quoted {
-        return (Vec::new(), glued);
-    }
-    let mut name = Vec::new();
-    let mut address = Vec::new();
-    for word in glued.split(|&byte| byte == b' ') {
-        if address.is_empty() && word.contains(&b'@') {
-            address = word.to_vec();
-        } else {
-            if !name.is_empty() {
-                name.push(b' ');
-            }
-            name.extend_from_slice(word);
-        }
-    }
-    (name, address)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn list(raw: &str) -> Vec<(String, String)> {
-        read(raw.as_bytes(), 100, &mut Decoder::new(100))
-            .into_iter()
-            .map(|a| (a.name.unwrap_or_default(), a.address))
-            .collect()
-    }
-
-    #[track_caller]
-    fn one(raw: &str, name: &str, address: &str) {
-        assert_eq!(list(raw), [(name.to_owned(), address.to_owned())], "{raw}");
-    }
-
-    #[test]
-    fn an_address_is_read_as_people_write_it() {
-        one("a@b.org", "", "a@b.org");
-        one("<a@b.org>", "", "a@b.org");
-        one("Ann B <a@b.org>", "Ann B", "a@b.org");
-        one("\"B, Ann\" <a@b.org>", "B, Ann", "a@b.org");
-        one("a@b.org (Ann B)", "Ann B", "a@b.org");
-        one("=?utf-8?Q?B=2C_Ann?= <a@b.org>", "B, Ann", "a@b.org");
-        one("\"=?utf-8?Q?B=2C_Ann?=\" <a@b.org>", "B, Ann", "a@b.org");
-        one("Ann <@relay,@other:a@b.org>", "Ann", "a@b.org");
-        one("=?utf-8?Q?Ann_=3Ca=40b=2Eorg=3E?=", "Ann", "a@b.org");
-    }
-
-    #[test]
-    fn bounces_and_broken_fields_have_an_address() {
-        one("MAILER-DAEMON", "", "MAILER-DAEMON");
-        one("Fabian <x@y.co", "Fabian", "x@y.co");
-        one("\"Ann <a@b.org>", "Ann", "a@b.org");
-        one("Ann Bee", "Ann Bee", "");
-        one("Ann a@b.org", "Ann", "a@b.org");
-    }
-
-    #[test]
-    fn lists_and_groups_are_flattened() {
-        let addresses = |raw| list(raw).into_iter().map(|(_, a)| a).collect::<Vec<_>>();
-        assert_eq!(addresses("a@b, c@d;e@f"), ["a@b", "c@d", "e@f"]);
-        assert_eq!(addresses("Friends: a@b, Cee <c@d>;, e@f"), ["a@b", "c@d", "e@f"]);
-        assert_eq!(addresses("undisclosed-recipients:;"), Vec::<String>::new());
-        assert_eq!(addresses(" , ,"), Vec::<String>::new());
-    }
-}
+mod tests;

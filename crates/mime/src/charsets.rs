@@ -1,7 +1,7 @@
 //! Bytes to text: which charset a label means, and what to do when it lies.
 //!
 //! The `charset` crate (encoding_rs plus UTF-7) decodes; here stand the labels found in mail that it does not know,
-//! the two IBM code pages, ISO-2022-KR and HZ, and the rule for missing, unknown and wrong labels.
+//! the code pages of DOS, ISO-2022-KR, ISO-2022-CN and HZ, and the rule for missing, unknown and wrong labels.
 
 use std::borrow::Cow;
 
@@ -9,9 +9,12 @@ use charset::Charset;
 
 use crate::defect::{Defect, Found};
 
+mod lies;
 mod pages;
+mod shifted;
 
-use pages::{CP437, CP850};
+use pages::Page;
+use shifted::{Declared, Shifted};
 
 /// Labels that mean another one. Compared in lower case, without quotes, `_` and spaces as `-`.
 const ALIASES: &[(&str, &str)] = &[
@@ -56,10 +59,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("koi8", "koi8-r"),
     ("cp866", "ibm866"),
     ("cp-866", "ibm866"),
-    ("cp-850", "cp850"),
-    ("ibm850", "cp850"),
-    ("cp-437", "cp437"),
-    ("ibm437", "cp437"),
     ("utf-7", "utf-7"),
     ("unicode-1-1-utf-7", "utf-7"),
     ("utf7", "utf-7"),
@@ -67,7 +66,6 @@ const ALIASES: &[(&str, &str)] = &[
     ("utf-8n", "utf-8"),
     ("utf8mb4", "utf-8"),
     ("unicode-1-1-utf-8", "utf-8"),
-    ("utf-16", "utf-16le"),
     ("hz", "hz-gb-2312"),
 ];
 
@@ -98,12 +96,12 @@ pub(crate) enum Meaning {
     Vague,
     /// A charset of the `charset` crate.
     Known(Charset),
-    /// An IBM code page: the upper half.
-    Page(&'static [char; 128]),
-    /// ISO-2022-KR: EUC-KR without its high bits, between SO and SI.
-    Iso2022Kr,
-    /// HZ (RFC 1843): GB 2312 without its high bits, between `~{` and `~}`.
-    Hz,
+    /// A code page of DOS: the upper half.
+    Page(&'static Page),
+    /// Pairs of bytes without their high bits.
+    Shifted(&'static Shifted),
+    /// UTF-16 of either order of bytes.
+    Utf16,
     /// A label nobody knows.
     Unknown,
 }
@@ -125,14 +123,19 @@ pub(crate) fn meaning(label: &str) -> Meaning {
         return Meaning::Vague;
     }
     match name.as_str() {
-        "cp850" => return Meaning::Page(&CP850),
-        "cp437" => return Meaning::Page(&CP437),
-        "iso-2022-kr" => return Meaning::Iso2022Kr,
-        "hz-gb-2312" => return Meaning::Hz,
+        "iso-2022-kr" => return Meaning::Shifted(&shifted::ISO_2022_KR),
+        "iso-2022-cn" | "iso-2022-cn-ext" => return Meaning::Shifted(&shifted::ISO_2022_CN),
+        "hz-gb-2312" => return Meaning::Shifted(&shifted::HZ),
+        "utf-16" => return Meaning::Utf16,
         _ => {}
     }
-    // `iso8859-1`, `iso-88591`, `8859-1`, `cp1252`, `windows1252`, `win-1251`: the digits say it.
+    // `iso8859-1`, `iso-88591`, `8859-1`, `cp1252`, `windows1252`, `win-1251`, `ibm852`: the digits say it.
     let digits: String = name.chars().filter(char::is_ascii_digit).collect();
+    if let Some(page) = pages::page(digits.trim_start_matches('0'))
+        && ["cp", "ibm", "dos", "pc", "8"].iter().any(|begin| name.starts_with(begin))
+    {
+        return Meaning::Page(page);
+    }
     let guesses = [
         Some(name.clone()),
         Some(name.replace('-', "_")),
@@ -151,8 +154,7 @@ pub(crate) fn meaning(label: &str) -> Meaning {
 /// Decodes bytes under a declared label (empty: none was given).
 ///
 /// No label, or a vague or unknown one: UTF-8 where the bytes are, else windows-1252, which every byte fits. A
-/// label is believed, with two exceptions: single-byte Western charsets over bytes that are valid UTF-8 beyond
-/// ASCII (no Western text looks like that, mislabelled mail does), and UTF-8 over bytes most of
+/// label is believed, except where the bytes leave no doubt that it lies (`lies.rs`), and UTF-8 over bytes most of
 /// which are none.
 pub(crate) fn decode(bytes: &[u8], label: &str, found: &mut Found) -> String {
     let meaning = meaning(label);
@@ -163,8 +165,8 @@ pub(crate) fn decode(bytes: &[u8], label: &str, found: &mut Found) -> String {
             guess(bytes).into_owned()
         }
         Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
-        Meaning::Iso2022Kr => decode_shifted(bytes, &ISO_2022_KR),
-        Meaning::Hz => decode_shifted(bytes, &HZ),
+        Meaning::Shifted(shifted) => shifted.decode(bytes),
+        Meaning::Utf16 => lies::utf_16(bytes),
         Meaning::Known(charset) => decode_known(bytes, charset, label, found),
     }
 }
@@ -173,20 +175,23 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, found: &mut Found) 
     let name = charset.name();
     if name == "UTF-16LE" || name == "UTF-16BE" {
         // A text of one-byte characters that says UTF-16 is not.
-        if !bytes.is_empty() && !bytes.contains(&0) && bytes.is_ascii() {
-            return String::from_utf8_lossy(bytes).into_owned();
-        }
-        return charset.decode(bytes).0.into_owned();
+        return if lies::is_one_byte(bytes) {
+            String::from_utf8_lossy(bytes).into_owned()
+        } else {
+            charset.decode(bytes).0.into_owned()
+        };
     }
     if bytes.is_ascii() && charset.is_ascii_compatible() && name != "ISO-2022-JP" {
         return String::from_utf8_lossy(bytes).into_owned();
     }
-    let western = matches!(name, "windows-1252" | "ISO-8859-15" | "macintosh");
-    if western && !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok() {
+    if name != "UTF-8" && lies::is_surely_utf8(bytes, charset) {
         found.note(Defect::BadCharset(label.to_owned()));
-        return String::from_utf8_lossy(bytes).into_owned();
+        return guess(bytes).into_owned();
     }
-    let (text, malformed) = charset.decode_with_bom_removal(bytes);
+    let (text, malformed) = match name {
+        "ISO-2022-JP" => lies::japanese(bytes),
+        _ => lies::meant(charset, bytes).decode_with_bom_removal(bytes),
+    };
     if malformed {
         found.note(Defect::BadCharset(label.to_owned()));
         if name == "UTF-8" && !is_mostly_utf8(bytes) {
@@ -199,13 +204,16 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, found: &mut Found) 
 /// UTF-8 (or ISO-2022-JP, which shows by its escapes) where the bytes are valid, else windows-1252.
 pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
-        // Seven-bit Japanese says so itself.
-        Ok(_) if memchr::memmem::find(bytes, b"\x1b$B").is_some() => {
-            encoding_rs::ISO_2022_JP.decode_without_bom_handling(bytes).0
-        }
+        // Seven-bit Japanese, Korean and Chinese say so themselves.
+        Ok(text) if text.contains('\x1b') && text.is_ascii() => match shifted::declared(bytes) {
+            Some(Declared::Iso2022Jp) => shifted::iso_2022_jp(bytes).0,
+            Some(Declared::Shifted(shifted)) => Cow::Owned(shifted.decode(bytes)),
+            None => Cow::Borrowed(text),
+        },
         Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
         // Mostly UTF-8 with a few broken bytes is more often UTF-8 cut in the middle of a character.
         Err(_) if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
+        Err(_) if lies::has_utf16_mark(bytes) => Cow::Owned(lies::utf_16(bytes)),
         Err(_) => windows_1252(bytes),
     }
 }
@@ -222,6 +230,18 @@ pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
         }
         Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
         _ => guess(bytes),
+    }
+}
+
+/// The bytes that begin a character of two bytes in this charset, if the second one may be a backslash.
+pub(crate) fn lead_bytes(label: &str) -> Option<fn(u8) -> bool> {
+    match meaning(label) {
+        Meaning::Known(charset) => match charset.name() {
+            "Shift_JIS" => Some(|byte| matches!(byte, 0x81..=0x9f | 0xe0..=0xfc)),
+            "Big5" | "GBK" | "gb18030" => Some(|byte| matches!(byte, 0x81..=0xfe)),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -248,44 +268,11 @@ fn is_mostly_utf8(bytes: &[u8]) -> bool {
     good > bad
 }
 
-fn page_char(page: &[char; 128], byte: u8) -> char {
+fn page_char(page: &Page, byte: u8) -> char {
     match byte.checked_sub(128) {
         None => char::from(byte),
         Some(upper) => page.get(usize::from(upper)).copied().unwrap_or(char::REPLACEMENT_CHARACTER),
     }
-}
-
-/// A 7-bit charset that switches between ASCII and pairs of bytes: set the high bits of the pairs, decode the rest.
-struct Shifted {
-    on: &'static [u8],
-    off: &'static [u8],
-    skip: &'static [u8],
-    encoding: &'static encoding_rs::Encoding,
-}
-
-static ISO_2022_KR: Shifted =
-    Shifted { on: b"\x0e", off: b"\x0f", skip: b"\x1b$)C", encoding: encoding_rs::EUC_KR };
-static HZ: Shifted = Shifted { on: b"~{", off: b"~}", skip: b"~\n", encoding: encoding_rs::GBK };
-
-fn decode_shifted(bytes: &[u8], shifted: &Shifted) -> String {
-    let mut eight_bit = Vec::with_capacity(bytes.len());
-    let mut on = false;
-    let mut rest = bytes;
-    while let Some((&first, tail)) = rest.split_first() {
-        if let Some(after) = rest.strip_prefix(shifted.on) {
-            (on, rest) = (true, after);
-        } else if let Some(after) = rest.strip_prefix(shifted.off) {
-            (on, rest) = (false, after);
-        } else if let Some(after) = rest.strip_prefix(shifted.skip) {
-            rest = after;
-        } else {
-            // A line end always ends the shift: a lost byte costs one line, not the rest of the text.
-            on &= first != b'\n';
-            eight_bit.push(if on && first > b' ' { first | 0x80 } else { first });
-            rest = tail;
-        }
-    }
-    shifted.encoding.decode_without_bom_handling(&eight_bit).0.into_owned()
 }
 
 #[cfg(test)]

@@ -109,7 +109,9 @@ fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
         all
     };
     let first = |list: Vec<crate::Address>| {
-        let best = list.iter().position(|address| !address.address.is_empty()).unwrap_or(0);
+        // `Bee, Ann <a@b.org>`: a name with a comma that nobody quoted is no sender.
+        let whole = list.iter().position(|address| address.address.contains('@'));
+        let best = whole.or_else(|| list.iter().position(|address| !address.address.is_empty())).unwrap_or(0);
         list.into_iter().nth(best)
     };
     let (from, sender) = (first(list("from")), first(list("sender")));

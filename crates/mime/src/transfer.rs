@@ -23,9 +23,13 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// Reads the field's value: the first token counts, so that a comment or parameter behind it does no harm.
+    /// Reads the field's value: the first token counts, so that a comment or parameter beside it does no harm.
     pub(crate) fn from_header(value: &str, found: &mut Found) -> Self {
+        let value = value.trim();
         let token = value
+            .strip_prefix('(')
+            .and_then(|comment| comment.split_once(')'))
+            .map_or(value, |(_, rest)| rest)
             .trim()
             .trim_matches('"')
             .split(|c: char| c.is_whitespace() || matches!(c, ';' | '(' | ','))
@@ -83,7 +87,20 @@ fn base64(raw: &[u8], found: &mut Found) -> Vec<u8> {
         return bytes;
     }
     found.note(Defect::BadBase64);
+    if is_prose(raw) {
+        return lf(raw);
+    }
     base64_lenient(raw)
+}
+
+/// Whether what is declared as base64 is a text that never was encoded: its first line has spaces between words that are
+/// no whole groups of four. Decoded it would be rubbish, from which nobody gets the text back.
+fn is_prose(raw: &[u8]) -> bool {
+    let lines = raw.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    let Some(first) = lines.take(100).find(|line| !line.is_empty()) else { return false };
+    let words = || first.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let broken = words().filter(|word| word.len() % 4 != 0).count();
+    broken >= 2 && broken * 2 > words().count()
 }
 
 /// Decodes what there is: bytes outside the alphabet are dropped, padding may stand between segments, a blank line
@@ -142,11 +159,16 @@ fn flush_quantum(quantum: &mut Vec<u8>, out: &mut Vec<u8>) {
     quantum.clear();
 }
 
-/// The text of a `B` encoded word.
+/// The text of a `B` encoded word, in the alphabet for addresses of the web as well (RFC 4648 section 5).
 pub(crate) fn base64_word(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let mut quantum = Vec::with_capacity(4);
     for &byte in text {
+        let byte = match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            _ => byte,
+        };
         if is_base64(byte) {
             quantum.push(byte);
             if quantum.len() == 4 {
@@ -262,6 +284,19 @@ mod tests {
     }
 
     #[test]
+    fn a_text_that_says_base64_and_is_none_is_shown() {
+        check(
+            "base64",
+            b"Hello, this is text.\r\nBye\r\n",
+            b"Hello, this is text.\nBye\n",
+            Some("bad-base64"),
+        );
+        check("base64", b"\nHallo liebe Welt\n", b"\nHallo liebe Welt\n", Some("bad-base64"));
+        check("base64", b"aGVs bG8g d29y bGQ=", b"hello world", None);
+        check("base64", b"aGVs bG8g d29y bGQ*=", b"hello world", Some("bad-base64"));
+    }
+
+    #[test]
     fn raw_eight_bit_bytes_in_quoted_printable_are_kept() {
         check("quoted-printable", b"caf\xc3\xa9 =C3=A9", "café é".as_bytes(), Some("bad-quoted-printable"));
     }
@@ -279,6 +314,7 @@ mod tests {
     #[test]
     fn an_encoding_is_read_up_to_its_comment() {
         check("base64 (as always)", b"aGVsbG8=", b"hello", None);
+        check("(as always) base64", b"aGVsbG8=", b"hello", None);
         check("7bit; charset=x", b"a\r\nb", b"a\nb", None);
         check("x-own", b"a\r\nb", b"a\nb", Some("unknown-encoding"));
     }

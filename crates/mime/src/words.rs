@@ -179,7 +179,9 @@ impl Joined {
                 found.note(Defect::BadCharset(charset));
                 self.text.push_str(&String::from_utf8_lossy(&sent));
             } else {
-                self.text.push_str(&charsets::decode(&bytes, &charset, found));
+                let text = charsets::decode(&bytes, &charset, found);
+                // A line end within a word would make two lines of a field.
+                self.text.push_str(&text.replace("\r\n", " ").replace(['\r', '\n'], " "));
             }
         }
         self.text.push_str(&String::from_utf8_lossy(&self.gap));
@@ -192,9 +194,13 @@ impl Joined {
     }
 }
 
-/// Charsets with a shift state start anew in each word; joining would carry the state over.
+/// Whether words of this charset are pieces of one text. Those of ISO-2022-JP should each begin and end in ASCII; where
+/// they do not, a program has cut a text into pieces without a look at its state. Of other charsets with a state no such
+/// program is known, and each word starts anew.
 fn joinable(charset: &str) -> bool {
-    !charset.starts_with("iso-2022") && !charset.starts_with("utf-7") && !charset.starts_with("hz")
+    let has_state =
+        charset.starts_with("iso-2022") || charset.starts_with("utf-7") || charset.starts_with("hz");
+    !has_state || charset.starts_with("iso-2022-jp")
 }
 
 /// Joins the lines of a folded value: each line end with the white space around it becomes one space.

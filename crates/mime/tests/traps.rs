@@ -64,6 +64,26 @@ fn a_character_split_over_two_encoded_words_is_whole() {
 }
 
 #[test]
+fn seven_bit_japanese_cut_without_a_look_at_its_state_is_whole() {
+    for words in [
+        "=?ISO-2022-JP?B?GyRCRnxL?=\r\n =?ISO-2022-JP?B?XDhsGyhC?=",
+        "=?ISO-2022-JP?B?GyRCRnxLXBsoQg==?=\r\n =?iso-2022-jp?B?GyRCOGwbKEI=?=",
+    ] {
+        assert_eq!(mail(&format!("Subject: {words}\n\n")).subject, "日本語");
+    }
+}
+
+#[test]
+fn a_word_in_the_alphabet_of_the_web_is_read() {
+    assert_eq!(mail("Subject: =?utf-8?B?8J-YgA==?=\n\n").subject, "😀");
+}
+
+#[test]
+fn a_subject_is_one_line() {
+    assert_eq!(mail("Subject: =?utf-8?Q?a=0D=0Ab=0Ac?=\n\n").subject, "a b c");
+}
+
+#[test]
 fn an_unknown_charset_in_a_header_is_guessed_not_shown_raw() {
     assert_eq!(mail("Subject: =?cp850?Q?caf=82?= =?no-such?Q?_caf=C3=A9?=\n\n").subject, "café café");
 }

@@ -55,6 +55,7 @@ const TRAPS: &[(&[&str], &[u8], &str)] = &[
         "中文㐀",
     ),
     (&["hz-gb-2312"], b"~{VPND~} ok", "中文 ok"),
+    (&["iso-2022-cn"], b"\x1b$)A\x0eVPND\x0f ok", "中文 ok"),
     (&["big5", "cp950", "x-x-big5"], b"\xa4\xa4\xa4\xe5", "中文"),
     (
         &["ks_c_5601-1987", "KS_C_5601", "euc-kr", "cp949", "ksc5601", "korean", "UHC"],
@@ -79,6 +80,11 @@ const TRAPS: &[(&[&str], &[u8], &str)] = &[
     (&["iso-8859-8-i", "iso-8859-8", "logical"], b"\xf9\xec", "של"),
     (&["iso-8859-15", "latin9", "latin-9"], b"\xa4", "€"),
     (&["utf-16", "utf-16le"], b"h\0i\0", "hi"),
+    (&["utf-16"], b"\0h\0i", "hi"),
+    (&["utf-16"], b"\xfe\xff\0h\0i", "hi"),
+    (&["cp852", "ibm852", "IBM-852", "852"], b"\xa6\x98", "Žś"),
+    (&["cp858", "ibm00858"], b"\xd5", "€"),
+    (&["cp862", "dos-862"], b"\x80", "א"),
     (&["utf-16be"], b"\0h\0i", "hi"),
 ];
 
@@ -122,4 +128,44 @@ fn bytes_that_are_no_text_under_a_label_are_noise() {
 fn a_lying_label_is_corrected_where_the_bytes_leave_no_doubt() {
     check("naïve".as_bytes(), "iso-8859-1", "naïve");
     check(b"na\xefve", "utf-8", "naïve");
+    check(b"\xef\xbb\xbfh\xc3\xa9", "iso-8859-1", "hé");
+    check("hé".as_bytes(), "utf-16", "hé");
+    check(b"\xff\xfeh\0i\0", "us-ascii", "hi");
+}
+
+#[test]
+fn utf_8_is_known_under_the_label_of_any_charset() {
+    for (label, text) in [
+        ("windows-1251", "Привет, мир"),
+        ("koi8-r", "Привет, мир"),
+        ("iso-8859-2", "Žluťoučký kůň"),
+        ("gb2312", "中文邮件内容"),
+        ("big5", "中文郵件內容"),
+        ("euc-kr", "한국어 메일"),
+        ("shift_jis", "日本語です"),
+        ("iso-2022-jp", "日本語です"),
+    ] {
+        let mut found = Found::default();
+        assert_eq!(decode(text.as_bytes(), label, &mut found), text);
+        assert_eq!(found.into_vec(), [Defect::BadCharset(label.to_owned())]);
+    }
+    // Two characters each, which are two of UTF-8 as well.
+    check(b"\xc4\xaa\xcc\xa8", "gb2312", "莫台");
+    check(b"\xc7\xb0\xc4\xb3", "euc-kr", "품캐");
+}
+
+#[test]
+fn signs_of_windows_under_the_label_of_its_relative_are_signs() {
+    check(b"\x84\x8aivot\x93", "iso-8859-2", "„Šivot“");
+    check(b"\x93\x80\x94", "iso-8859-15", "“€”");
+    check(b"\xb1\xe6\xea\x85", "iso-8859-2", "ąćę\u{85}");
+}
+
+#[test]
+fn pieces_of_seven_bit_japanese_are_put_together() {
+    check(b"\x1b(B\x1b$BF|\x1b(B\x1b$BK\\\x1b(B\x1b(Bok", "iso-2022-jp", "日本ok");
+    check(b"\x1b$@F|K\\\x1b(J", "", "日本");
+    check(b"\x93\xfa\x96{", "iso-2022-jp", "日本");
+    check(b"\xc6\xfc\xcb\xdc", "iso-2022-jp", "日本");
+    check(b"\x1b$)C\x0e0!\x0f", "us-ascii", "가");
 }

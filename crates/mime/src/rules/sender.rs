@@ -15,6 +15,7 @@ pub(crate) const RELAY: &[Rule] = &[
     rule(NoRelaying, &["relay denied"], REPLY),
     rule(NoRelaying, &["relay not permitted"], REPLY),
     rule(NoRelaying, &["relaying not allowed"], REPLY),
+    rule(NoRelaying, &["relay not allowed"], REPLY),
     rule(NoRelaying, &["allowed to relay"], REPLY),
     rule(NoRelaying, &["not permitted to relay"], REPLY),
     rule(NoRelaying, &["unable to relay"], REPLY),

@@ -95,7 +95,7 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["unknown e-mail address"], REPLY),
     rule(UserUnknown, &["unknown local"], REPLY),
     rule(UserUnknown, &["undeliverable address"], REPLY),
-    rule(UserUnknown, &["bad address"], REPLY),
+    rule(UserUnknown, &["5.1.1 bad address"], REPLY),
     rule(UserUnknown, &["invalid address"], "kumomta/rfc3464__3"),
     rule(UserUnknown, &["address invalid"], REPLY),
     rule(UserUnknown, &["wrong or no longer valid"], REPLY),

@@ -1,0 +1,102 @@
+//! 7-bit charsets that switch between ASCII and pairs of bytes.
+
+use std::borrow::Cow;
+
+use encoding_rs::{EUC_KR, Encoding, GBK, ISO_2022_JP};
+
+/// A charset whose pairs are those of an 8-bit charset without their high bits.
+#[derive(Debug)]
+pub(crate) struct Shifted {
+    on: &'static [u8],
+    off: &'static [u8],
+    /// What says which pairs follow, and is no text.
+    skip: &'static [u8],
+    encoding: &'static Encoding,
+}
+
+/// ISO-2022-KR (RFC 1557): EUC-KR between SO and SI.
+pub(super) static ISO_2022_KR: Shifted =
+    Shifted { on: b"\x0e", off: b"\x0f", skip: b"\x1b$)C", encoding: EUC_KR };
+
+/// ISO-2022-CN (RFC 1922), of which mail uses GB 2312 between SO and SI.
+pub(super) static ISO_2022_CN: Shifted =
+    Shifted { on: b"\x0e", off: b"\x0f", skip: b"\x1b$)A", encoding: GBK };
+
+/// HZ (RFC 1843): GB 2312 between `~{` and `~}`.
+pub(super) static HZ: Shifted = Shifted { on: b"~{", off: b"~}", skip: b"~\n", encoding: GBK };
+
+impl Shifted {
+    /// Sets the high bits of the pairs and decodes the whole.
+    pub(super) fn decode(&self, bytes: &[u8]) -> String {
+        let mut eight_bit = Vec::with_capacity(bytes.len());
+        let mut on = false;
+        let mut rest = bytes;
+        while let Some((&first, tail)) = rest.split_first() {
+            if let Some(after) = rest.strip_prefix(self.on) {
+                (on, rest) = (true, after);
+            } else if let Some(after) = rest.strip_prefix(self.off) {
+                (on, rest) = (false, after);
+            } else if let Some(after) = rest.strip_prefix(self.skip) {
+                rest = after;
+            } else {
+                // A line end always ends the shift: a lost byte costs one line, not the rest of the text.
+                on &= first != b'\n';
+                eight_bit.push(if on && first > b' ' { first | 0x80 } else { first });
+                rest = tail;
+            }
+        }
+        self.encoding.decode_without_bom_handling(&eight_bit).0.into_owned()
+    }
+}
+
+/// The charset that seven-bit text without a label declares by its escapes.
+pub(super) fn declared(bytes: &[u8]) -> Option<&'static Declared> {
+    let mut escapes = memchr::memchr_iter(b'\x1b', bytes).filter_map(|at| bytes.get(at + 1..));
+    escapes.find_map(|rest| {
+        DECLARED.iter().find(|(sign, _)| rest.starts_with(sign)).map(|(_, declared)| declared)
+    })
+}
+
+/// A charset that shows itself.
+#[derive(Debug)]
+pub(super) enum Declared {
+    Iso2022Jp,
+    Shifted(&'static Shifted),
+}
+
+const DECLARED: &[(&[u8], Declared)] = &[
+    (b"$B", Declared::Iso2022Jp),
+    (b"$@", Declared::Iso2022Jp),
+    (b"(I", Declared::Iso2022Jp),
+    (b"(J", Declared::Iso2022Jp),
+    (b"$)C", Declared::Shifted(&ISO_2022_KR)),
+    (b"$)A", Declared::Shifted(&ISO_2022_CN)),
+];
+
+/// ISO-2022-JP; and whether something in it could not be read.
+///
+/// encoding_rs takes an escape that another one follows at once for an attack on web pages and shows U+FFFD. Mail is full
+/// of them, wherever a program put pieces together that each end in ASCII. The first of two says nothing: it is left out.
+pub(super) fn iso_2022_jp(bytes: &[u8]) -> (Cow<'_, str>, bool) {
+    const LENGTH: usize = 3;
+    let is_escape = |at: usize| {
+        matches!(
+            bytes.get(at..at + LENGTH),
+            Some([b'\x1b', b'$', b'B' | b'@'] | [b'\x1b', b'(', b'B' | b'J' | b'I'])
+        )
+    };
+    let mut kept = Vec::new();
+    let mut from = 0;
+    for at in memchr::memchr_iter(b'\x1b', bytes) {
+        if is_escape(at) && is_escape(at + LENGTH) {
+            kept.extend_from_slice(bytes.get(from..at).unwrap_or_default());
+            from = at + LENGTH;
+        }
+    }
+    if kept.is_empty() && from == 0 {
+        return ISO_2022_JP.decode_without_bom_handling(bytes);
+    }
+    kept.extend_from_slice(bytes.get(from..).unwrap_or_default());
+    let (text, malformed) = ISO_2022_JP.decode_without_bom_handling(&kept);
+    (Cow::Owned(text.into_owned()), malformed)
+}
