@@ -157,21 +157,34 @@ pub(crate) fn meaning(label: &str) -> Meaning {
 /// label is believed, except where the bytes leave no doubt that it lies (`lies.rs`), and UTF-8 over bytes most of
 /// which are none.
 pub(crate) fn decode(bytes: &[u8], label: &str, found: &mut Found) -> String {
-    let meaning = meaning(label);
-    match meaning {
-        Meaning::Vague => guess(bytes).into_owned(),
+    decode_with(bytes, label, "", found)
+}
+
+/// As [`decode`], with a charset that something else of the mail declares in place of windows-1252.
+pub(crate) fn decode_with(bytes: &[u8], label: &str, hint: &str, found: &mut Found) -> String {
+    match meaning(label) {
+        Meaning::Vague => guess_with(bytes, hint).into_owned(),
         Meaning::Unknown => {
             found.note(Defect::UnknownCharset(label.to_owned()));
-            guess(bytes).into_owned()
+            guess_with(bytes, hint).into_owned()
         }
         Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
         Meaning::Shifted(shifted) => shifted.decode(bytes),
         Meaning::Utf16 => lies::utf_16(bytes),
-        Meaning::Known(charset) => decode_known(bytes, charset, label, found),
+        Meaning::Known(charset) => decode_known(bytes, charset, label, hint, found),
     }
 }
 
-fn decode_known(bytes: &[u8], charset: Charset, label: &str, found: &mut Found) -> String {
+/// Whether this label names a charset by which 8-bit text can be told from UTF-8.
+pub(crate) fn is_telling(label: &str) -> bool {
+    match meaning(label) {
+        Meaning::Known(charset) => charset.is_ascii_compatible() && charset.name() != "UTF-8",
+        Meaning::Page(_) => true,
+        _ => false,
+    }
+}
+
+fn decode_known(bytes: &[u8], charset: Charset, label: &str, hint: &str, found: &mut Found) -> String {
     let name = charset.name();
     if name == "UTF-16LE" || name == "UTF-16BE" {
         // A text of one-byte characters that says UTF-16 is not.
@@ -195,7 +208,7 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, found: &mut Found) 
     if malformed {
         found.note(Defect::BadCharset(label.to_owned()));
         if name == "UTF-8" && !is_mostly_utf8(bytes) {
-            return windows_1252(bytes).into_owned();
+            return guess_with(bytes, hint).into_owned();
         }
     }
     text.into_owned()

@@ -203,6 +203,14 @@ fn joinable(charset: &str) -> bool {
     !has_state || charset.starts_with("iso-2022-jp")
 }
 
+/// The charset of the first encoded word, or of what looks like one.
+pub(crate) fn first_charset(raw: &[u8]) -> Option<&str> {
+    const LONGEST_CHARSET: usize = 80;
+    let inner = raw.get(memmem::find(raw, b"=?")? + 2..)?;
+    let end = memchr(b'?', &inner[..LONGEST_CHARSET.min(inner.len())])?;
+    std::str::from_utf8(&inner[..end]).ok()
+}
+
 /// Joins the lines of a folded value: each line end with the white space around it becomes one space.
 pub(crate) fn unfold(raw: &[u8]) -> Vec<u8> {
     let mut line = Vec::with_capacity(raw.len());

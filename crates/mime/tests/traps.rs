@@ -97,6 +97,29 @@ fn raw_header_bytes_are_read_in_the_bodys_charset() {
 }
 
 #[test]
+fn text_without_a_charset_is_in_the_one_that_the_mail_names_elsewhere() {
+    let koi8 = b"\xf0\xd2\xc9\xd7\xc5\xd4";
+    let text = |head: &str, tail: &str| {
+        let raw = [head.as_bytes(), &koi8[..], tail.as_bytes()].concat();
+        parse(&raw, &Limits::default()).mail
+    };
+    let subject = text("Subject: =?koi8-r?B?8NLJ18XU?=\n\n", "");
+    assert_eq!((subject.subject.as_str(), subject.content_text().as_str()), ("Привет", "Привет"));
+    let wrong =
+        text("From: =?koi8-r?B?8NLJ18XU?= <a@b.org>\nContent-Type: text/plain; charset=utf-8\n\n", "");
+    assert_eq!(wrong.content_text(), "Привет");
+    let other = text(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\n\n",
+        "\n--b\nContent-Type: text/html; charset=koi8-r\n\n<p>\n--b--\n",
+    );
+    assert_eq!(other.text.as_deref(), Some("Привет"));
+    for label in ["", "; charset=us-ascii", "; charset=utf-8"] {
+        let html = text(&format!("Content-Type: text/html{label}\n\n<meta charset=koi8-r><p>"), "");
+        assert_eq!(html.html.as_deref(), Some("<meta charset=koi8-r><p>Привет"), "{label}");
+    }
+}
+
+#[test]
 fn utf_8_without_a_label_is_not_mojibake() {
     for label in ["", "Content-Type: text/plain\n", "Content-Type: text/plain; charset=us-ascii\n"] {
         assert_eq!(mail(&format!("{label}Subject: x\n\ncafé")).content_text(), "café");
@@ -378,6 +401,14 @@ fn an_encoded_word_that_holds_no_text_stays_as_it_was_sent() {
         format!("a {rubbish} {rubbish} =?utf-8?Q?=C3=A9?=")
     );
     assert_eq!(mail("Subject: =?utf-8?Q?caf=E9?=\n\n").subject, "café");
+}
+
+#[test]
+fn fields_that_lone_crs_end_in_a_mail_with_lf_are_fields() {
+    let mail = mail("From: a@b.org\rTo: c@d.org\rSubject: x\r y\nCc: e@f.org\n\nbody");
+    let people = (mail.from.unwrap().address, mail.to[0].address.clone(), mail.cc[0].address.clone());
+    assert_eq!(people, ("a@b.org".into(), "c@d.org".into(), "e@f.org".into()));
+    assert_eq!(mail.subject, "x y");
 }
 
 #[test]
