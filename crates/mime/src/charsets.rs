@@ -9,6 +9,7 @@ use charset::Charset;
 
 use crate::defect::{Defect, Found};
 
+mod detect;
 mod lies;
 mod pages;
 mod shifted;
@@ -153,7 +154,8 @@ pub(crate) fn meaning(label: &str) -> Meaning {
 
 /// Decodes bytes under a declared label (empty: none was given).
 ///
-/// No label, or a vague or unknown one: UTF-8 where the bytes are, else windows-1252, which every byte fits. A
+/// No label, or a vague or unknown one: UTF-8 where the bytes are, else the charset that their letters tell, else
+/// windows-1252, which every byte fits. A
 /// label is believed, except where the bytes leave no doubt that it lies (`lies.rs`), and UTF-8 over bytes most of
 /// which are none.
 pub(crate) fn decode(bytes: &[u8], label: &str, found: &mut Found) -> String {
@@ -163,10 +165,10 @@ pub(crate) fn decode(bytes: &[u8], label: &str, found: &mut Found) -> String {
 /// As [`decode`], with a charset that something else of the mail declares in place of windows-1252.
 pub(crate) fn decode_with(bytes: &[u8], label: &str, hint: &str, found: &mut Found) -> String {
     match meaning(label) {
-        Meaning::Vague => guess_with(bytes, hint).into_owned(),
+        Meaning::Vague => unlabelled(bytes, hint).into_owned(),
         Meaning::Unknown => {
             found.note(Defect::UnknownCharset(label.to_owned()));
-            guess_with(bytes, hint).into_owned()
+            unlabelled(bytes, hint).into_owned()
         }
         Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
         Meaning::Shifted(shifted) => shifted.decode(bytes),
@@ -208,7 +210,7 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, hint: &str, found: 
     if malformed {
         found.note(Defect::BadCharset(label.to_owned()));
         if name == "UTF-8" && !is_mostly_utf8(bytes) {
-            return guess_with(bytes, hint).into_owned();
+            return unlabelled(bytes, hint).into_owned();
         }
     }
     text.into_owned()
@@ -216,6 +218,11 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, hint: &str, found: 
 
 /// UTF-8 (or ISO-2022-JP, which shows by its escapes) where the bytes are valid, else windows-1252.
 pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
+    guess_or(bytes, windows_1252)
+}
+
+/// As [`guess`], with another way to read what is no UTF-8.
+fn guess_or(bytes: &[u8], other: fn(&[u8]) -> Cow<'_, str>) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         // Seven-bit Japanese, Korean and Chinese say so themselves.
         Ok(text) if text.contains('\x1b') && text.is_ascii() => match shifted::declared(bytes) {
@@ -227,7 +234,7 @@ pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
         // Mostly UTF-8 with a few broken bytes is more often UTF-8 cut in the middle of a character.
         Err(_) if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
         Err(_) if lies::has_utf16_mark(bytes) => Cow::Owned(lies::utf_16(bytes)),
-        Err(_) => windows_1252(bytes),
+        Err(_) => other(bytes),
     }
 }
 
@@ -244,6 +251,25 @@ pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
         Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
         _ => guess(bytes),
     }
+}
+
+/// A whole text without a label: as [`guess_with`]; without a hint its letters tell the charset.
+fn unlabelled<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
+    if !hint.is_empty() {
+        return guess_with(bytes, hint);
+    }
+    guess_or(bytes, |bytes| {
+        let detected = detect::detect(bytes).map(|encoding| encoding.decode_without_bom_handling(bytes));
+        detected.filter(|(_, malformed)| !malformed).map_or_else(|| windows_1252(bytes), |(text, _)| text)
+    })
+}
+
+/// The label of the charset that the letters of this text tell, if it is neither UTF-8 nor windows-1252.
+pub(crate) fn detected(bytes: &[u8]) -> Option<&'static str> {
+    if std::str::from_utf8(bytes).is_ok() || is_mostly_utf8(bytes) {
+        return None;
+    }
+    detect::detect(bytes).map(encoding_rs::Encoding::name)
 }
 
 /// The bytes that begin a character of two bytes in this charset, if the second one may be a backslash.

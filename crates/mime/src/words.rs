@@ -28,7 +28,7 @@ impl Decoder {
     }
 
     /// A header value as people see it: unfolded to one line, words decoded, raw 8-bit text as UTF-8,
-    /// the body's charset or windows-1252, without NUL.
+    /// the charset of the mail or windows-1252, without NUL.
     pub(crate) fn text(&mut self, raw: &[u8]) -> String {
         let line = unfold(raw);
         let text = self.words(&line);

@@ -120,6 +120,16 @@ fn text_without_a_charset_is_in_the_one_that_the_mail_names_elsewhere() {
 }
 
 #[test]
+fn raw_text_of_a_mail_that_names_no_charset_is_told_by_its_letters() {
+    let (raw, ..) = encoding_rs::KOI8_R.encode(
+        "From: Иван <a@b.org>\nSubject: Счет за услуги\nContent-Type: application/x; name=\"счет.doc\"\n\nx",
+    );
+    let mail = parse(&raw, &Limits::default()).mail;
+    assert_eq!((mail.subject.as_str(), mail.from.unwrap().name.as_deref()), ("Счет за услуги", Some("Иван")));
+    assert_eq!(mail.attachments[0].filename.as_deref(), Some("счет.doc"));
+}
+
+#[test]
 fn utf_8_without_a_label_is_not_mojibake() {
     for label in ["", "Content-Type: text/plain\n", "Content-Type: text/plain; charset=us-ascii\n"] {
         assert_eq!(mail(&format!("{label}Subject: x\n\ncafé")).content_text(), "café");
