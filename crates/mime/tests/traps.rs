@@ -286,6 +286,38 @@ fn a_very_long_message_id_is_kept_whole() {
     assert_eq!(mail(&format!("Message-ID: <{id}>\n\n")).message_id.as_deref(), Some(id.as_str()));
 }
 
+#[test]
+fn a_long_subject_and_a_large_header_are_kept_whole() {
+    let long = "x".repeat(1_972);
+    let mail = mail(&format!("Subject: {long}\nX-Meta: {long}{long}\n\n"));
+    assert_eq!(mail.subject, long);
+    assert_eq!(mail.headers_json()["x-meta"].as_str().map(str::len), Some(3_944));
+}
+
+#[test]
+fn an_attachment_with_a_broken_disposition_or_a_broken_mail_in_it_is_kept() {
+    for (head, kept) in [
+        ("Content-Type: image/png\nContent-Disposition:", (None, "image/png")),
+        (
+            "Content-Type: image/png\nContent-Disposition: attachment; filename=a.png\nContent-Disposition: inline",
+            (Some("a.png"), "image/png"),
+        ),
+        ("Content-Type: message/rfc822; name=x.eml", (Some("x.eml"), "message/rfc822")),
+        (
+            "Content-Type: message/rfc822; name=x.eml\nContent-Transfer-Encoding: base64",
+            (Some("x.eml"), "message/rfc822"),
+        ),
+    ] {
+        let mail = mail(&format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n--b\n{head}\n\n!!!\n--b--\n"
+        ));
+        assert_eq!(mail.content_text(), "text", "{head}");
+        let files: Vec<_> =
+            mail.attachments.iter().map(|file| (file.filename.as_deref(), &*file.mime_type)).collect();
+        assert_eq!(files, [kept], "{head}");
+    }
+}
+
 const REPORT: &str = "From: MAILER-DAEMON@x.org (Mail Delivery System)\nTo: s@y.org\nAuto-Submitted: auto-replied\n\
     Subject: Undelivered Mail Returned to Sender\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
     --b\n\nSorry.\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; x.org\n\n\
