@@ -89,7 +89,7 @@ const LABELLED: &[(&str, &[u8], &str)] = &[
     ("iso-2022-kr", b"\x1b$)C\x0e0!\x0f", "가"),
     ("iso-2022-cn", b"\x1b$)A\x0eVPND\x0f", "中文"),
     ("gb18030", b"\x819\xee9", "㐀"),
-    ("windows-1258", b"Vi\xea\xf2t", "Việt"),
+    ("windows-1258", b"Vi\xea\xf2t", "Viê\u{323}t"),
     ("windows-1252", b"\x81", "\u{81}"),
 ];
 
