@@ -28,6 +28,20 @@ fn labels_as_people_write_them_are_understood() {
     check(b"\x82", "cp850", "é");
     check(b"\x82", "IBM437", "é");
     check("ü".as_bytes(), "utf8*en", "ü");
+    for label in ["SJIS-win", "x-sjis-jp", "MS_932", "Windows-932", "shift_jis-2004"] {
+        check(b"\x93\xfa", label, "日");
+    }
+    for label in ["eucJP-ms", "CP51932", "x-euc-jp"] {
+        check(b"\xc6\xfc", label, "日");
+    }
+    for label in ["GB18030-2005", "cn-gb", "GBK", "gb_2312-80", "cp936"] {
+        check(b"\xd6\xd0", label, "中");
+    }
+    check(b"\xa4\xa4", "big5-eten", "中");
+    check(b"\xb0\xa1", "ms_949", "가");
+    check(b"\xe4\xb7\xc2", "tis-620-2533", "ไทย");
+    check(b"\x8f", "dos-866", "П");
+    check(b"\0h\0i", "iso-10646-ucs-2", "hi");
 }
 
 #[test]
