@@ -115,9 +115,11 @@ impl Assembler<'_> {
                 return;
             }
         } else if !is_attachment && part.mime_type == "text/html" {
-            let label = part.ctype.token("charset").map(str::to_owned);
-            let label = label.or_else(|| meta_charset(&content)).unwrap_or_default();
-            let html = text(&content, &label, decoder);
+            let label = part.ctype.token("charset").unwrap_or_default();
+            let html = match meta_charset(&content).filter(|meta| charsets::is_telling(meta)) {
+                Some(meta) => text_with(&content, label, &meta, decoder),
+                None => text(&content, label, decoder),
+            };
             drop(content);
             join(&mut self.body.html, html);
             return;
@@ -186,8 +188,14 @@ impl Assembler<'_> {
     }
 }
 
+/// Text of a part; where its charset is missing or wrong, in the one of the mail.
 fn text(content: &[u8], charset: &str, decoder: &mut Decoder) -> String {
-    let text = charsets::decode(content, charset, &mut decoder.found);
+    let hint = decoder.hint.clone();
+    text_with(content, charset, &hint, decoder)
+}
+
+fn text_with(content: &[u8], charset: &str, hint: &str, decoder: &mut Decoder) -> String {
+    let text = charsets::decode_with(content, charset, hint, &mut decoder.found);
     // Lone CRs end lines as well: whoever wrote the text saw them so, whatever the mail's other lines end with.
     let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
     decoder.clean(text)

@@ -5,39 +5,30 @@
 
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 
-const MONTHS: [&str; 12] =
-    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+mod names;
 
-/// Zone names of RFC 5322 and of everyday use, in minutes east of Greenwich. Ambiguous ones have the meaning of the
-/// RFC; an unknown one counts as UTC, as the RFC says.
-const ZONES: &[(&str, i64)] = &[
-    ("edt", -240),
-    ("est", -300),
-    ("cdt", -300),
-    ("cst", -360),
-    ("mdt", -360),
-    ("mst", -420),
-    ("pdt", -420),
-    ("pst", -480),
-    ("cet", 60),
-    ("cest", 120),
-    ("met", 60),
-    ("mest", 120),
-    ("bst", 60),
-    ("jst", 540),
-    ("msk", 180),
-];
+use names::{MONTHS, OTHER_MONTHS, ZONES};
 
 /// Reads a decoded date; `None` where it is none, or lies outside 1970..2100.
 pub(crate) fn read(text: &str) -> Option<DateTime<Utc>> {
     const LONGEST: usize = 200;
     let text: String = text.chars().take(LONGEST).collect();
-    let text = without_comments(&text).to_ascii_lowercase();
+    // A minus that is a character of its own comes out of text programs.
+    let text = without_comments(&text).to_lowercase().replace('\u{2212}', "-");
+    if let Some(instant) = seconds(text.trim()) {
+        return Some(instant);
+    }
     let mut seen = Seen::default();
     for word in text.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()) {
-        seen.word(word);
+        seen.word(word.trim_matches('"'));
     }
     seen.instant()
+}
+
+/// Seconds since 1970, as careless programs send them.
+fn seconds(text: &str) -> Option<DateTime<Utc>> {
+    let is_one = matches!(text.len(), 9 | 10) && text.bytes().all(|byte| byte.is_ascii_digit());
+    DateTime::from_timestamp(text.parse().ok().filter(|_| is_one)?, 0)
 }
 
 fn without_comments(text: &str) -> String {
@@ -72,12 +63,26 @@ impl Seen {
         {
             self.word(date);
             self.clock(time);
-        } else if word.contains(':') {
-            self.clock(word);
-        } else if word.starts_with(['+', '-']) {
+        } else if let Some((date, time)) = word.split_once('t').filter(|(date, time)| is_compact(date, time))
+        {
+            // ISO 8601 without marks: `20161002T070622Z`.
+            self.year = date.get(..4).and_then(|year| year.parse().ok());
+            self.month = date.get(4..6).and_then(|month| month.parse().ok());
+            self.day = date.get(6..).and_then(|day| day.parse().ok());
+            let (clock, zone) = time.split_at(6);
+            self.clock(&format!("{}:{}:{}{zone}", &clock[..2], &clock[2..4], &clock[4..]));
+        } else if is_offset(word) {
             self.zone(word);
+        } else if word.contains(':') || self.year.is_some() && is_dotted_clock(word) {
+            self.clock(word);
         } else if let Some(month) = month(word) {
-            self.month = self.month.or(Some(month));
+            // A day of the week may look like a month (`mar.` is Tuesday in French): of two the latter counts, unless
+            // the date is whole.
+            if self.month.is_none() || self.year.is_none() {
+                self.month = Some(month);
+            }
+        } else if let Some(day) = ordinal(word) {
+            self.number(day, 2);
         } else if let Ok(number) = word.parse::<u32>() {
             self.number(number, word.len());
         } else if word.contains(['-', '/', '.']) && word.starts_with(|c: char| c.is_ascii_alphanumeric()) {
@@ -91,6 +96,7 @@ impl Seen {
     fn clock(&mut self, word: &str) {
         let end = word.find(|c: char| !c.is_ascii_digit() && c != ':' && c != '.').unwrap_or(word.len());
         let (clock, zone) = word.split_at(end);
+        let clock = if clock.contains(':') { clock.to_owned() } else { clock.replace('.', ":") };
         let mut pieces = clock.split(':');
         let mut next = || pieces.next().and_then(|piece| piece.split('.').next()?.parse::<u32>().ok());
         let (Some(hour), Some(minute)) = (next(), next()) else { return };
@@ -103,9 +109,9 @@ impl Seen {
     }
 
     fn zone(&mut self, word: &str) {
-        if matches!(word, "am" | "pm") {
+        if matches!(word, "am" | "pm" | "a.m." | "p.m.") {
             if let Some((hour, ..)) = &mut self.time {
-                *hour = *hour % 12 + if word == "pm" { 12 } else { 0 };
+                *hour = *hour % 12 + if word.starts_with('p') { 12 } else { 0 };
             }
             return;
         }
@@ -166,15 +172,23 @@ impl Seen {
             self.year = number(third).and_then(|n| year(n, third.len()));
         } else {
             let (a, b) = (number(first), number(second));
-            // With slashes the month stands first (US), with dots the day.
-            (self.month, self.day) = if word.contains('/') { (a, b) } else { (b, a) };
+            // With slashes the month stands first (US) if it can be one, with dots the day.
+            let is_american = word.contains('/') && a.is_some_and(|month| month <= 12);
+            (self.month, self.day) = if is_american { (a, b) } else { (b, a) };
             self.year = number(third).and_then(|n| year(n, third.len()));
         }
     }
 
     fn instant(&self) -> Option<DateTime<Utc>> {
         let (hour, minute, second) = self.time.unwrap_or((0, 0, 0));
-        let date = NaiveDate::from_ymd_opt(self.year?, self.month?, self.day?)?;
+        let mut date = NaiveDate::from_ymd_opt(self.year?, self.month?, self.day?)?;
+        // The end of a day is the beginning of the next one.
+        let hour = if (hour, minute, second) == (24, 0, 0) {
+            date = date.succ_opt()?;
+            0
+        } else {
+            hour
+        };
         // A leap second is the last ordinary one.
         let local = date.and_hms_opt(hour, minute, second.min(if second == 60 { 59 } else { u32::MAX }))?;
         let zone = chrono::TimeDelta::try_minutes(self.zone_minutes.unwrap_or(0))?;
@@ -184,12 +198,44 @@ impl Seen {
 }
 
 fn month(word: &str) -> Option<u32> {
-    let prefix = word.get(..3)?;
-    if !word.bytes().all(|b| b.is_ascii_alphabetic() || b == b'.') {
+    if !word.chars().all(|c| c.is_alphabetic() || c == '.') {
         return None;
     }
+    if let Some((_, number)) = OTHER_MONTHS.iter().find(|(begin, _)| word.starts_with(begin)) {
+        return Some(*number);
+    }
+    let prefix = word.get(..3)?;
     let index = MONTHS.iter().position(|month| *month == prefix)?;
     u32::try_from(index + 1).ok()
+}
+
+/// `+0200`, `+02:00`, `GMT+02:00`.
+fn is_offset(word: &str) -> bool {
+    let name = word.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(word.len());
+    // `sun-02-oct` has a name and a dash, too.
+    word[name..].starts_with(['+', '-']) && (name == 0 || word[name..].contains(':'))
+}
+
+/// `2nd`, `3rd`.
+fn ordinal(word: &str) -> Option<u32> {
+    let digits = ["st", "nd", "rd", "th"].iter().find_map(|end| word.strip_suffix(end))?;
+    digits.parse().ok()
+}
+
+/// `20161002` and `070622z`.
+fn is_compact(date: &str, time: &str) -> bool {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    date.len() == 8 && digits(date) == 8 && digits(time) == 6
+}
+
+/// `07.06.22`, a time and no date: its first number is an hour, and no number is longer than two digits.
+fn is_dotted_clock(word: &str) -> bool {
+    let mut pieces = word.split('.');
+    let two = |piece: Option<&str>| {
+        piece.filter(|piece| piece.len() == 2).and_then(|piece| piece.parse::<u32>().ok())
+    };
+    let (hour, minute, second) = (two(pieces.next()), two(pieces.next()), two(pieces.next()));
+    hour.is_some_and(|hour| hour < 24) && minute.is_some() && second.is_some() && pieces.next().is_none()
 }
 
 /// Two and three digits are years of RFC 5322 section 4.3.
@@ -204,44 +250,4 @@ fn year(number: u32, digits: usize) -> Option<i32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(text: &str, expected: &str) {
-        assert_eq!(read(text).map(|d| d.to_rfc3339()).as_deref(), Some(expected), "{text}");
-    }
-
-    #[test]
-    fn dates_are_read_as_they_are_written() {
-        check("Sun, 02 Oct 2016 07:06:22 -0700 (PDT)", "2016-10-02T14:06:22+00:00");
-        check("2 Oct 16 07:06 GMT", "2016-10-02T07:06:00+00:00");
-        check("Fri, 1 May 98 10:00:00 EST", "1998-05-01T15:00:00+00:00");
-        check("2016-10-02T07:06:22Z", "2016-10-02T07:06:22+00:00");
-        check("2016-10-02 07:06:22 +0200", "2016-10-02T05:06:22+00:00");
-        check("2016-10-02T07:06:22.123-07:00", "2016-10-02T14:06:22+00:00");
-        check("Sun, 02-Oct-2016 07:06:22 GMT-0800", "2016-10-02T15:06:22+00:00");
-        check("Sun Oct  2 07:06:22 2016", "2016-10-02T07:06:22+00:00");
-        check("Sun Oct  2 07:06:22 PDT 2016", "2016-10-02T14:06:22+00:00");
-        check("10/2/2016 3:06:22 PM", "2016-10-02T15:06:22+00:00");
-        check("Sun, 02 Oct 2016 07:06:22 +0000 (UTC)", "2016-10-02T07:06:22+00:00");
-        check("Thu, 31 Dec 1998 23:59:60 +0000", "1998-12-31T23:59:59+00:00");
-        check("Sun, 02 Oct 2016 18:26:59 0000", "2016-10-02T18:26:59+00:00");
-    }
-
-    #[test]
-    fn impossible_and_far_dates_are_none() {
-        for text in [
-            "",
-            "yesterday",
-            "Mon, 32 Jan 2000 10:00:00 +0000",
-            "Mon, 32 Jan 0000 25:61:61 +9999",
-            "30 Feb 2020 10:00:00 +0000",
-            "1 Jan 2100 00:00:00 +0000",
-            "1 Jan 1969 00:00:00 +0000",
-            "1 Jan 2020 99:00:00 +0000",
-        ] {
-            assert_eq!(read(text), None, "{text}");
-        }
-    }
-}
+mod tests;

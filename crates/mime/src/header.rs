@@ -131,9 +131,30 @@ pub(crate) fn read<'a>(
             found.note(Defect::HeadersTruncated);
             continue;
         }
-        push(&mut block, &raw[start..end]);
+        let mut field = &raw[start..end];
+        while let Some(at) = lone_cr_before_field(field) {
+            push(&mut block, &field[..at]);
+            field = &field[at + 1..];
+            if block.fields.len() >= limits.max_headers {
+                found.note(Defect::HeadersTruncated);
+                break;
+            }
+        }
+        push(&mut block, field);
     }
     block
+}
+
+/// Where a CR without LF ends this field, in a mail whose other lines end with LF: another field begins behind it.
+fn lone_cr_before_field(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\r', text).find(|&at| {
+        let rest = &text[at + 1..];
+        rest.first().is_some_and(u8::is_ascii_alphabetic) && {
+            let window = &rest[..rest.len().min(LONGEST_NAME)];
+            let line = window.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+            looks_like_field(line)
+        }
+    })
 }
 
 /// Splits one field by mailparse.
@@ -175,9 +196,11 @@ pub(crate) fn is_continuation(line: &[u8]) -> bool {
     line.first().is_some_and(|b| matches!(b, b' ' | b'\t'))
 }
 
+/// Bytes of a line in which the colon behind a field's name is looked for.
+const LONGEST_NAME: usize = 200;
+
 /// A name of printable ASCII and a colon.
 fn looks_like_field(line: &[u8]) -> bool {
-    const LONGEST_NAME: usize = 200;
     let window = &line[..line.len().min(LONGEST_NAME)];
     let Some(colon) = memchr(b':', window) else { return false };
     let name = window[..colon].trim_ascii_end();
@@ -203,6 +226,12 @@ mod tests {
         let (names, body) = names("A: 1\nrubbish\nB: 2\r\n\r\nbody");
         assert_eq!(names, ["a", "b"]);
         assert_eq!(body, "body");
+    }
+
+    #[test]
+    fn fields_that_lone_crs_end_are_fields() {
+        assert_eq!(names("A: 1\rB: 2\rC: 3\nD: 4\r more\n\nx").0, ["a", "b", "c", "d"]);
+        assert_eq!(names("A: one\rtwo and: three\r\n four\r\nB: 2\r\n\r\nx").0, ["a", "b"]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::address;
 use crate::assemble::{self, Assembled};
+use crate::charsets;
 use crate::content_type::Parameterised;
 use crate::date;
 use crate::defect::{Defect, Found};
@@ -16,7 +17,7 @@ use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType, Parsed, TextSource};
 use crate::message_id;
 use crate::structure::{self, Part, Role};
-use crate::words::Decoder;
+use crate::words::{self, Decoder};
 use mailfleet_model::Disposition;
 
 /// Reads a mail. Total: any bytes give a mail; time is linear in their number and memory a small multiple of it.
@@ -30,7 +31,7 @@ pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
     } else {
         structure::read(&raw, limits, &mut decoder.found)
     };
-    decoder.hint = parts.iter().find_map(|part| part.ctype.token("charset")).unwrap_or_default().to_owned();
+    decoder.hint = hint(&parts);
     let Assembled { text, html, attachments, stray, reports } =
         assemble::assemble(&parts, limits, &mut decoder);
     let fields = parts.first().map(|part| part.fields.as_slice()).unwrap_or_default();
@@ -66,6 +67,33 @@ pub(crate) fn prepare(raw: &[u8]) -> Cow<'_, [u8]> {
     }
     Cow::Borrowed(raw)
 }
+
+/// The charset that 8-bit text without one of its own is in: the first that a part declares, else that of the first
+/// encoded word of the subject or the sender, else the one that their letters tell.
+fn hint(parts: &[Part<'_>]) -> String {
+    let declared = parts.iter().filter_map(|part| part.ctype.token("charset"));
+    if let Some(charset) = declared.into_iter().find(|charset| charsets::is_telling(charset)) {
+        return charset.to_owned();
+    }
+    let fields = parts.first().map(|part| part.fields.as_slice()).unwrap_or_default();
+    let raw = || ["subject", "from"].iter().filter_map(|name| header::first(fields, name));
+    if let Some(charset) =
+        raw().filter_map(words::first_charset).find(|charset| charsets::is_telling(charset))
+    {
+        return charset.to_owned();
+    }
+    // Raw 8-bit fields are short: the beginning of the body, in the same charset, helps to tell it.
+    let mut sample: Vec<u8> = raw().collect::<Vec<_>>().join(&b' ');
+    if sample.is_ascii() {
+        return String::new();
+    }
+    let body = parts.iter().find(|part| part.role == Role::Leaf).map(|part| part.body).unwrap_or_default();
+    sample.extend_from_slice(body.get(..body.len().min(SAMPLE)).unwrap_or_default());
+    charsets::detected(&sample).unwrap_or_default().to_owned()
+}
+
+/// Bytes of a body that help to tell the charset of raw header fields.
+const SAMPLE: usize = 2 * 1024;
 
 /// The headers of a mail beyond the size limit, its body as one piece.
 fn undivided<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec<Part<'a>> {

@@ -28,7 +28,7 @@ impl Decoder {
     }
 
     /// A header value as people see it: unfolded to one line, words decoded, raw 8-bit text as UTF-8,
-    /// the body's charset or windows-1252, without NUL.
+    /// the charset of the mail or windows-1252, without NUL.
     pub(crate) fn text(&mut self, raw: &[u8]) -> String {
         let line = unfold(raw);
         let text = self.words(&line);
@@ -201,6 +201,14 @@ fn joinable(charset: &str) -> bool {
     let has_state =
         charset.starts_with("iso-2022") || charset.starts_with("utf-7") || charset.starts_with("hz");
     !has_state || charset.starts_with("iso-2022-jp")
+}
+
+/// The charset of the first encoded word, or of what looks like one.
+pub(crate) fn first_charset(raw: &[u8]) -> Option<&str> {
+    const LONGEST_CHARSET: usize = 80;
+    let inner = raw.get(memmem::find(raw, b"=?")? + 2..)?;
+    let end = memchr(b'?', &inner[..LONGEST_CHARSET.min(inner.len())])?;
+    std::str::from_utf8(&inner[..end]).ok()
 }
 
 /// Joins the lines of a folded value: each line end with the white space around it becomes one space.

@@ -199,3 +199,40 @@ fn a_wish_to_be_removed_names_who_wishes_it() {
     assert_eq!(apple.message_type, MessageType::Complaint);
     assert_eq!(apple.bounce.expect("a complaint").recipients[0].address, "ann@example.org");
 }
+
+#[test]
+fn the_recipient_of_a_report_is_blamed_and_none_of_the_returned_mail() {
+    let raw = report("Final-Recipient: rfc822; list@example.org\nAction: failed\nStatus: 5.1.1\n");
+    let raw = raw.replace(
+        "\n--b--\n",
+        "\n--b\nContent-Type: text/rfc822-headers\n\nTo: ann@example.org\nCc: list@example.org\n\n--b--\n",
+    );
+    let recipients = bounce(&raw).recipients;
+    let blamed: Vec<_> = recipients.iter().map(|recipient| recipient.address.as_str()).collect();
+    assert_eq!(blamed, ["list@example.org"]);
+}
+
+#[test]
+fn a_sender_or_content_that_is_refused_says_nothing_about_the_recipient() {
+    for (diagnostic, status, kind) in [
+        ("550 5.1.0 <me@example.com> sender rejected AUP#SNDR", "5.1.0", BounceKind::Soft),
+        ("550 5.2.0 Mail rejete. Mail rejected. ofr_506 [506]", "5.2.0", BounceKind::Soft),
+        ("550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found", "5.1.10", BounceKind::Hard),
+    ] {
+        let raw = report(&format!(
+            "Final-Recipient: rfc822; ann@example.org\nAction: failed\nStatus: {status}\nDiagnostic-Code: smtp; {diagnostic}\n"
+        ));
+        assert_eq!(bounce(&raw).kind, kind, "{diagnostic}");
+    }
+}
+
+#[test]
+fn a_notice_of_hmailserver_without_the_original_is_a_bounce() {
+    let raw = "From: mailer-daemon@mx.example.org\nTo: me@example.com\nSubject: Message undeliverable: Hi\n\n\
+               Your message did not reach some or all of the intended recipients.\n\n\
+               The following recipient(s) could not be reached:\n\nann@example.org\nError Type: SMTP\n\
+               Remote server (192.0.2.1) issued an error.\nhMailServer sent: RCPT TO:<ann@example.org>\n\
+               Remote server replied: 550 5.1.1 User unknown\n\nhMailServer\n";
+    let bounce = bounce(raw);
+    assert_eq!((bounce.kind, bounce.recipients[0].address.as_str()), (BounceKind::Hard, "ann@example.org"));
+}

@@ -97,6 +97,39 @@ fn raw_header_bytes_are_read_in_the_bodys_charset() {
 }
 
 #[test]
+fn text_without_a_charset_is_in_the_one_that_the_mail_names_elsewhere() {
+    let koi8 = b"\xf0\xd2\xc9\xd7\xc5\xd4";
+    let text = |head: &str, tail: &str| {
+        let raw = [head.as_bytes(), &koi8[..], tail.as_bytes()].concat();
+        parse(&raw, &Limits::default()).mail
+    };
+    let subject = text("Subject: =?koi8-r?B?8NLJ18XU?=\n\n", "");
+    assert_eq!((subject.subject.as_str(), subject.content_text().as_str()), ("Привет", "Привет"));
+    let wrong =
+        text("From: =?koi8-r?B?8NLJ18XU?= <a@b.org>\nContent-Type: text/plain; charset=utf-8\n\n", "");
+    assert_eq!(wrong.content_text(), "Привет");
+    let other = text(
+        "Content-Type: multipart/mixed; boundary=b\n\n--b\n\n",
+        "\n--b\nContent-Type: text/html; charset=koi8-r\n\n<p>\n--b--\n",
+    );
+    assert_eq!(other.text.as_deref(), Some("Привет"));
+    for label in ["", "; charset=us-ascii", "; charset=utf-8"] {
+        let html = text(&format!("Content-Type: text/html{label}\n\n<meta charset=koi8-r><p>"), "");
+        assert_eq!(html.html.as_deref(), Some("<meta charset=koi8-r><p>Привет"), "{label}");
+    }
+}
+
+#[test]
+fn raw_text_of_a_mail_that_names_no_charset_is_told_by_its_letters() {
+    let (raw, ..) = encoding_rs::KOI8_R.encode(
+        "From: Иван <a@b.org>\nSubject: Счет за услуги\nContent-Type: application/x; name=\"счет.doc\"\n\nx",
+    );
+    let mail = parse(&raw, &Limits::default()).mail;
+    assert_eq!((mail.subject.as_str(), mail.from.unwrap().name.as_deref()), ("Счет за услуги", Some("Иван")));
+    assert_eq!(mail.attachments[0].filename.as_deref(), Some("счет.doc"));
+}
+
+#[test]
 fn utf_8_without_a_label_is_not_mojibake() {
     for label in ["", "Content-Type: text/plain\n", "Content-Type: text/plain; charset=us-ascii\n"] {
         assert_eq!(mail(&format!("{label}Subject: x\n\ncafé")).content_text(), "café");
@@ -253,6 +286,38 @@ fn a_very_long_message_id_is_kept_whole() {
     assert_eq!(mail(&format!("Message-ID: <{id}>\n\n")).message_id.as_deref(), Some(id.as_str()));
 }
 
+#[test]
+fn a_long_subject_and_a_large_header_are_kept_whole() {
+    let long = "x".repeat(1_972);
+    let mail = mail(&format!("Subject: {long}\nX-Meta: {long}{long}\n\n"));
+    assert_eq!(mail.subject, long);
+    assert_eq!(mail.headers_json()["x-meta"].as_str().map(str::len), Some(3_944));
+}
+
+#[test]
+fn an_attachment_with_a_broken_disposition_or_a_broken_mail_in_it_is_kept() {
+    for (head, kept) in [
+        ("Content-Type: image/png\nContent-Disposition:", (None, "image/png")),
+        (
+            "Content-Type: image/png\nContent-Disposition: attachment; filename=a.png\nContent-Disposition: inline",
+            (Some("a.png"), "image/png"),
+        ),
+        ("Content-Type: message/rfc822; name=x.eml", (Some("x.eml"), "message/rfc822")),
+        (
+            "Content-Type: message/rfc822; name=x.eml\nContent-Transfer-Encoding: base64",
+            (Some("x.eml"), "message/rfc822"),
+        ),
+    ] {
+        let mail = mail(&format!(
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n--b\n{head}\n\n!!!\n--b--\n"
+        ));
+        assert_eq!(mail.content_text(), "text", "{head}");
+        let files: Vec<_> =
+            mail.attachments.iter().map(|file| (file.filename.as_deref(), &*file.mime_type)).collect();
+        assert_eq!(files, [kept], "{head}");
+    }
+}
+
 const REPORT: &str = "From: MAILER-DAEMON@x.org (Mail Delivery System)\nTo: s@y.org\nAuto-Submitted: auto-replied\n\
     Subject: Undelivered Mail Returned to Sender\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
     --b\n\nSorry.\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; x.org\n\n\
@@ -378,6 +443,14 @@ fn an_encoded_word_that_holds_no_text_stays_as_it_was_sent() {
         format!("a {rubbish} {rubbish} =?utf-8?Q?=C3=A9?=")
     );
     assert_eq!(mail("Subject: =?utf-8?Q?caf=E9?=\n\n").subject, "café");
+}
+
+#[test]
+fn fields_that_lone_crs_end_in_a_mail_with_lf_are_fields() {
+    let mail = mail("From: a@b.org\rTo: c@d.org\rSubject: x\r y\nCc: e@f.org\n\nbody");
+    let people = (mail.from.unwrap().address, mail.to[0].address.clone(), mail.cc[0].address.clone());
+    assert_eq!(people, ("a@b.org".into(), "c@d.org".into(), "e@f.org".into()));
+    assert_eq!(mail.subject, "x y");
 }
 
 #[test]

@@ -28,6 +28,20 @@ fn labels_as_people_write_them_are_understood() {
     check(b"\x82", "cp850", "é");
     check(b"\x82", "IBM437", "é");
     check("ü".as_bytes(), "utf8*en", "ü");
+    for label in ["SJIS-win", "x-sjis-jp", "MS_932", "Windows-932", "shift_jis-2004"] {
+        check(b"\x93\xfa", label, "日");
+    }
+    for label in ["eucJP-ms", "CP51932", "x-euc-jp"] {
+        check(b"\xc6\xfc", label, "日");
+    }
+    for label in ["GB18030-2005", "cn-gb", "GBK", "gb_2312-80", "cp936"] {
+        check(b"\xd6\xd0", label, "中");
+    }
+    check(b"\xa4\xa4", "big5-eten", "中");
+    check(b"\xb0\xa1", "ms_949", "가");
+    check(b"\xe4\xb7\xc2", "tis-620-2533", "ไทย");
+    check(b"\x8f", "dos-866", "П");
+    check(b"\0h\0i", "iso-10646-ucs-2", "hi");
 }
 
 #[test]
@@ -168,4 +182,44 @@ fn pieces_of_seven_bit_japanese_are_put_together() {
     check(b"\x93\xfa\x96{", "iso-2022-jp", "日本");
     check(b"\xc6\xfc\xcb\xdc", "iso-2022-jp", "日本");
     check(b"\x1b$)C\x0e0!\x0f", "us-ascii", "가");
+}
+
+/// Text of each language, in a charset that nothing names.
+const UNNAMED: &[(&str, &str)] = &[
+    ("windows-1251", "Добрый день! Высылаем вам счёт за услуги."),
+    ("koi8-r", "Добрый день! Высылаем вам счет за услуги."),
+    ("windows-1253", "Καλημέρα σας, σας στέλνουμε το τιμολόγιο."),
+    ("windows-1255", "שלום רב, מצורפת החשבונית"),
+    ("windows-1256", "السلام عليكم ورحمة الله وبركاته"),
+    ("windows-874", "สวัสดีครับ ขอส่งใบแจ้งหนี้"),
+    ("gbk", "您好，附件是发票，请查收。"),
+    ("big5", "您好，附件是發票，請查收。"),
+    ("euc-kr", "안녕하세요. 청구서를 보내드립니다."),
+    ("shift_jis", "お世話になっております。請求書を送ります。"),
+    ("euc-jp", "お世話になっております。請求書を送ります。"),
+    (
+        "windows-1250",
+        "Dobrý den, v příloze Vám zasíláme fakturu za služby a těšíme se na další spolupráci. Děkujeme. Žluťoučký kůň.",
+    ),
+    ("windows-1252", "Größe und Maße: für Ärger über Öl. Señor, ça va? Él está aquí."),
+    ("windows-1252", "Café à la crème, déjà prêt"),
+    ("windows-1252", "año niño mañana españa señor"),
+    ("windows-1252", "Hej då, vi ses på måndag. Hälsningar"),
+];
+
+#[test]
+fn text_that_nothing_names_the_charset_of_is_told_by_its_letters() {
+    for (charset, text) in UNNAMED {
+        let (bytes, _, unmapped) = encoding_rs::Encoding::for_label(charset.as_bytes()).unwrap().encode(text);
+        assert!(!unmapped);
+        for label in ["", "unknown-8bit", "utf-8"] {
+            assert_eq!(decode(&bytes, label, &mut Found::default()), *text, "{charset} under {label:?}");
+        }
+    }
+    check(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0>\0", "", "ÐÏ\x11à¡±\x1aá\0>\0");
+    for few in ["naïve café", "5 € für Müller", "¡Olé!", "£5 – it’s “free”…", "Ñandú", "œuvre", "Þór"]
+    {
+        let (bytes, ..) = encoding_rs::WINDOWS_1252.encode(few);
+        check(&bytes, "", few);
+    }
 }
