@@ -8,6 +8,7 @@ use crate::intent;
 use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType};
 use crate::notice::Notice;
+use crate::receipt;
 use crate::report::{self, Returned};
 use crate::structure::Part;
 use crate::undelivered::{is_rejection, looks_like_bounce};
@@ -56,7 +57,11 @@ pub(crate) fn classify(
         rows = report::delivery_status(&notice.said.as_bytes()[at + 1..], limits, decoder);
     }
     rows.truncate(limits.max_recipients);
-    let is_about_another = notice.is_some() || find(&["message/feedback-report"]).is_some();
+    let feedback = find(&["message/feedback-report"]);
+    let is_complaint = feedback.is_some()
+        || report_type.as_deref() == Some("feedback-report")
+        || receipt::is_complaint(mail);
+    let is_about_another = notice.is_some() || is_complaint;
     let returned =
         returned.or_else(|| is_about_another.then(|| mislabelled(mail, parts, limits, decoder))?);
     let returned = returned.or_else(|| {
@@ -66,13 +71,17 @@ pub(crate) fn classify(
 
     // Apple Mail writes for its user, with a field for the machine that reads it.
     let is_unsubscribe = mail.header("x-apple-unsubscribe").is_some_and(|value| value.trim() == "true");
-    if is_unsubscribe && find(&["message/feedback-report"]).is_none() {
+    if is_unsubscribe && !is_complaint {
         mail.message_type = MessageType::Complaint;
         let from = mail.from.iter().map(|from| from.address.clone()).collect();
         mail.bounce = Some(bounce::complaint(from, &returned));
-    } else if let Some(part) = find(&["message/feedback-report"]) {
+    } else if is_complaint {
         mail.message_type = MessageType::Complaint;
-        let addresses = report::feedback(&part.content, limits);
+        let mut addresses = feedback.map_or_else(Vec::new, |part| report::feedback(&part.content, limits));
+        if addresses.is_empty() {
+            let named = returned.original.headers.iter().find(|(name, _)| name == receipt::COMPLAINANT);
+            addresses.extend(named.map(|(_, value)| value.trim_matches(['<', '>', ' ']).to_owned()));
+        }
         mail.bounce = Some(bounce::complaint(addresses, &returned));
         mail.original_message_id = returned.message_id;
     } else if let Some(notice) = notice {
@@ -87,6 +96,9 @@ pub(crate) fn classify(
         mail.message_type = MessageType::ReadReceipt;
         mail.original_message_id =
             report::disposition_original(&part.content, limits, decoder).or(returned.message_id);
+    } else if report_type.as_deref() == Some("disposition-notification") || receipt::is_read(mail) {
+        mail.message_type = MessageType::ReadReceipt;
+        mail.original_message_id = mail.in_reply_to.first().cloned().or(returned.message_id);
     } else if !is_report && is_auto_reply(mail) {
         mail.message_type = MessageType::AutoReply;
         mail.original_message_id = mail.in_reply_to.first().cloned();

@@ -49,6 +49,7 @@ mod ordinary;
 mod parse;
 mod peek;
 mod reason;
+mod receipt;
 mod report;
 mod rules;
 mod smime;
