@@ -11,7 +11,7 @@ use crate::notice::Notice;
 use crate::receipt;
 use crate::report::{self, Returned};
 use crate::structure::Part;
-use crate::undelivered::{is_rejection, looks_like_bounce};
+use crate::undelivered::{is_passed_on, is_rejection, looks_like_bounce};
 use crate::words::Decoder;
 
 /// Media types of disposition notifications.
@@ -43,6 +43,9 @@ pub(crate) fn classify(
     let returned = find(assemble::RETURNED).map(|part| report::returned(&part.content, limits, decoder));
     let is_report = report_type.is_some();
     // Read only where it is needed: an ordinary mail pays nothing for it.
+    if !rows.is_empty() && is_passed_on(mail, parts) {
+        rows.clear();
+    }
     let is_bounce = !rows.is_empty()
         || report_type.as_deref() == Some("delivery-status")
         || (find(DISPOSITIONS).is_none() || is_rejection(mail))

@@ -24,6 +24,7 @@
 mod address;
 mod aol;
 mod assemble;
+mod author;
 mod auto_reply;
 mod bounce;
 mod canonical;
@@ -56,6 +57,7 @@ mod smime;
 mod status;
 mod stray;
 mod structure;
+mod subject;
 mod tnef;
 mod transcript;
 mod transfer;

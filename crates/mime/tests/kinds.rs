@@ -270,3 +270,30 @@ fn complaints_of_hotmail_name_their_user_in_the_mail_they_are_about() {
     assert_eq!(bounce.unwrap().recipients[0].address, "x@example.org");
     check(&raw.replace("staff@hotmail.com", "ann@example.org"), MessageType::Email);
 }
+
+#[test]
+fn a_report_that_a_person_passes_on_is_that_persons_mail() {
+    let report = "Content-Type: multipart/report; report-type=delivery-status; boundary=r\n\n--r\n\nNot delivered.\n--r\n\
+                  Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example.com\n\nFinal-Recipient: rfc822; \
+                  ann@example.org\nAction: failed\nStatus: 5.1.1\n--r--\n";
+    let passed_on = |part: &str, head: &str| {
+        format!(
+            "Return-Path: <bob@example.com>\nFrom: Bob <bob@example.com>\n{head}Content-Type: multipart/mixed; boundary=b\n\n\
+             --b\n\nHi Eve, what is this?\n--b\n{part}--b--\n"
+        )
+    };
+    let enclosed = format!(
+        "Content-Type: message/rfc822\n\nFrom: MAILER-DAEMON@mx.example.com\nSubject: Undelivered\n{report}"
+    );
+    for head in
+        ["Subject: Fwd: Undelivered Mail\n", "Subject: What is this?\n", "Subject: Undelivered Mail\n"]
+    {
+        check(&passed_on(&enclosed, head), MessageType::Email);
+        check(&passed_on(report, head), MessageType::Email);
+    }
+    // A gateway that adds its banner is no person.
+    let by_machine = passed_on(report, "Subject: Undelivered Mail\n").replace("bob@", "mailer-daemon@");
+    check(&by_machine, MessageType::Bounce);
+    check(&by_machine.replace("<mailer-daemon@example.com>\nFrom", "<>\nFrom"), MessageType::Bounce);
+    check(&format!("From: Bob <bob@example.com>\nSubject: x\n{report}"), MessageType::Bounce);
+}
