@@ -1,6 +1,7 @@
 //! What kind of mail this is: by structure first, then by the fields machines set, then by the words they use.
 
 use crate::assemble;
+use crate::author::is_named_daemon;
 use crate::auto_reply::is_auto_reply;
 use crate::bounce;
 use crate::header;
@@ -49,7 +50,7 @@ pub(crate) fn classify(
     let is_bounce = !rows.is_empty()
         || report_type.as_deref() == Some("delivery-status")
         || (find(DISPOSITIONS).is_none() || is_rejection(mail))
-            && !is_auto_reply(mail)
+            && (!is_auto_reply(mail) || is_named_daemon(mail))
             && looks_like_bounce(mail, parts);
     let notice = is_bounce.then(|| Notice::new(&mail.content_text()));
     if let Some(notice) = &notice

@@ -51,6 +51,7 @@ mod parse;
 mod peek;
 mod reason;
 mod receipt;
+mod remote;
 mod report;
 mod rules;
 mod smime;
