@@ -55,10 +55,9 @@ pub(crate) fn classify(
     let notice = is_bounce.then(|| Notice::new(&mail.content_text()));
     if let Some(notice) = &notice
         && rows.is_empty()
-        && let Some(at) = memchr::memmem::find(notice.said.as_bytes(), b"\nFinal-Recipient:")
+        && let Some(fields) = notice.flattened_report()
     {
-        // A report that was flattened into text.
-        rows = report::delivery_status(&notice.said.as_bytes()[at + 1..], limits, decoder);
+        rows = report::delivery_status(fields.as_bytes(), limits, decoder);
     }
     rows.truncate(limits.max_recipients);
     let feedback = find(&["message/feedback-report"]);
