@@ -8,6 +8,8 @@ use crate::header;
 use crate::intent;
 use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType};
+use crate::named;
+use crate::nested;
 use crate::notice::Notice;
 use crate::receipt;
 use crate::report::{self, Returned};
@@ -58,6 +60,14 @@ pub(crate) fn classify(
         && let Some(fields) = notice.flattened_report()
     {
         rows = report::delivery_status(fields.as_bytes(), limits, decoder);
+    }
+    let mut returned = returned;
+    if let Some(notice) = &notice
+        && rows.is_empty()
+        && named::recipients(notice, mail, limits).is_empty()
+        && let Some((inner, about)) = nested::report(mail, limits, decoder)
+    {
+        (rows, returned) = (inner, Some(about));
     }
     rows.truncate(limits.max_recipients);
     let feedback = find(&["message/feedback-report"]);

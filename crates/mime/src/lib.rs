@@ -45,6 +45,7 @@ mod mail;
 mod marks;
 mod message_id;
 mod named;
+mod nested;
 mod notice;
 mod ordinary;
 mod parse;
