@@ -1,7 +1,8 @@
 //! Automatic answers of people who are away, and of machines that answer for them (RFC 3834).
 
+use crate::author::is_daemon;
 use crate::mail::Mail;
-use crate::undelivered::{has_bounce_subject, is_daemon};
+use crate::subject::has_bounce_subject;
 
 /// Fields that an automatic answer carries: the name, and words one of which must stand in its value (none: the
 /// field alone says it).

@@ -6,6 +6,7 @@ use crate::marks::{DELIVERED, LATE};
 use crate::named;
 use crate::notice::{Notice, one_spaced, prefix};
 use crate::reason::Reason;
+use crate::remote;
 use crate::report::{Returned, Row};
 use crate::status;
 use crate::transcript::{self, Command};
@@ -152,8 +153,8 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         original: row.original,
         status,
         action: row.action,
+        remote_mta: row.remote_mta.or_else(|| remote::host(&excerpt)).or_else(|| remote::host(said.whole())),
         diagnostic: row.diagnostic.or(Some(excerpt).filter(|excerpt| !excerpt.is_empty())),
-        remote_mta: row.remote_mta,
         reason,
         kind,
     }

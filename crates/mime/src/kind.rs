@@ -1,16 +1,20 @@
 //! What kind of mail this is: by structure first, then by the fields machines set, then by the words they use.
 
 use crate::assemble;
+use crate::author::is_named_daemon;
 use crate::auto_reply::is_auto_reply;
 use crate::bounce;
 use crate::header;
 use crate::intent;
 use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType};
+use crate::named;
+use crate::nested;
 use crate::notice::Notice;
+use crate::receipt;
 use crate::report::{self, Returned};
 use crate::structure::Part;
-use crate::undelivered::{is_rejection, looks_like_bounce};
+use crate::undelivered::{is_passed_on, is_rejection, looks_like_bounce};
 use crate::words::Decoder;
 
 /// Media types of disposition notifications.
@@ -42,21 +46,35 @@ pub(crate) fn classify(
     let returned = find(assemble::RETURNED).map(|part| report::returned(&part.content, limits, decoder));
     let is_report = report_type.is_some();
     // Read only where it is needed: an ordinary mail pays nothing for it.
+    if !rows.is_empty() && is_passed_on(mail, parts) {
+        rows.clear();
+    }
     let is_bounce = !rows.is_empty()
         || report_type.as_deref() == Some("delivery-status")
         || (find(DISPOSITIONS).is_none() || is_rejection(mail))
-            && !is_auto_reply(mail)
+            && (!is_auto_reply(mail) || is_named_daemon(mail))
             && looks_like_bounce(mail, parts);
     let notice = is_bounce.then(|| Notice::new(&mail.content_text()));
     if let Some(notice) = &notice
         && rows.is_empty()
-        && let Some(at) = memchr::memmem::find(notice.said.as_bytes(), b"\nFinal-Recipient:")
+        && let Some(fields) = notice.flattened_report()
     {
-        // A report that was flattened into text.
-        rows = report::delivery_status(&notice.said.as_bytes()[at + 1..], limits, decoder);
+        rows = report::delivery_status(fields.as_bytes(), limits, decoder);
+    }
+    let mut returned = returned;
+    if let Some(notice) = &notice
+        && rows.is_empty()
+        && named::recipients(notice, mail, limits).is_empty()
+        && let Some((inner, about)) = nested::report(mail, limits, decoder)
+    {
+        (rows, returned) = (inner, Some(about));
     }
     rows.truncate(limits.max_recipients);
-    let is_about_another = notice.is_some() || find(&["message/feedback-report"]).is_some();
+    let feedback = find(&["message/feedback-report"]);
+    let is_complaint = feedback.is_some()
+        || report_type.as_deref() == Some("feedback-report")
+        || receipt::is_complaint(mail);
+    let is_about_another = notice.is_some() || is_complaint;
     let returned =
         returned.or_else(|| is_about_another.then(|| mislabelled(mail, parts, limits, decoder))?);
     let returned = returned.or_else(|| {
@@ -66,13 +84,17 @@ pub(crate) fn classify(
 
     // Apple Mail writes for its user, with a field for the machine that reads it.
     let is_unsubscribe = mail.header("x-apple-unsubscribe").is_some_and(|value| value.trim() == "true");
-    if is_unsubscribe && find(&["message/feedback-report"]).is_none() {
+    if is_unsubscribe && !is_complaint {
         mail.message_type = MessageType::Complaint;
         let from = mail.from.iter().map(|from| from.address.clone()).collect();
         mail.bounce = Some(bounce::complaint(from, &returned));
-    } else if let Some(part) = find(&["message/feedback-report"]) {
+    } else if is_complaint {
         mail.message_type = MessageType::Complaint;
-        let addresses = report::feedback(&part.content, limits);
+        let mut addresses = feedback.map_or_else(Vec::new, |part| report::feedback(&part.content, limits));
+        if addresses.is_empty() {
+            let named = returned.original.headers.iter().find(|(name, _)| name == receipt::COMPLAINANT);
+            addresses.extend(named.map(|(_, value)| value.trim_matches(['<', '>', ' ']).to_owned()));
+        }
         mail.bounce = Some(bounce::complaint(addresses, &returned));
         mail.original_message_id = returned.message_id;
     } else if let Some(notice) = notice {
@@ -87,6 +109,9 @@ pub(crate) fn classify(
         mail.message_type = MessageType::ReadReceipt;
         mail.original_message_id =
             report::disposition_original(&part.content, limits, decoder).or(returned.message_id);
+    } else if report_type.as_deref() == Some("disposition-notification") || receipt::is_read(mail) {
+        mail.message_type = MessageType::ReadReceipt;
+        mail.original_message_id = mail.in_reply_to.first().cloned().or(returned.message_id);
     } else if !is_report && is_auto_reply(mail) {
         mail.message_type = MessageType::AutoReply;
         mail.original_message_id = mail.in_reply_to.first().cloned();

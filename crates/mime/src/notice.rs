@@ -49,6 +49,15 @@ impl Notice {
         Self { said: said.to_owned(), returned: returned.unwrap_or_default() }
     }
 
+    /// The fields of a report (RFC 3464) that was flattened into the text: from the paragraph on that names the first
+    /// recipient.
+    pub(crate) fn flattened_report(&self) -> Option<&str> {
+        let lower = self.said.to_ascii_lowercase();
+        let at = memmem::find(lower.as_bytes(), b"\nfinal-recipient:")?;
+        let begin = lower.get(..at)?.rfind("\n\n").map_or(0, |at| at + 2);
+        self.said.get(begin..)
+    }
+
     /// What is said of each of these recipients: the lines from one that names it to one that names another, as many as
     /// there are of them; all of it of a single one that is not named.
     pub(crate) fn divide(&self, addresses: &[String]) -> Vec<String> {

@@ -236,3 +236,25 @@ fn a_notice_of_hmailserver_without_the_original_is_a_bounce() {
     let bounce = bounce(raw);
     assert_eq!((bounce.kind, bounce.recipients[0].address.as_str()), (BounceKind::Hard, "ann@example.org"));
 }
+
+#[test]
+fn a_bounce_that_a_gateway_encloses_is_read_where_the_gateway_names_nobody() {
+    let enclosed = |text: &str| {
+        format!(
+            "Return-Path: <>\nFrom: Mail Delivery Subsystem <postmaster@gate.example>\nTo: NotificationRecipients <x@gate.example>\n\
+             Subject: Returned mail: User unknown\nContent-Type: multipart/mixed; boundary=o\n\n--o\n\n{text}\n--o\n\
+             Content-Type: message/rfc822\n\n{}",
+            report("Final-Recipient: rfc822; ann@example.org\nAction: failed\nStatus: 5.1.1\n").replace(
+                "\n--b--\n",
+                &format!("\n--b\nContent-Type: message/rfc822\n\n{RETURNED}\nHello\n--b--\n--o--\n")
+            )
+        )
+    };
+    let inner = bounce(&enclosed("Your mail came back."));
+    assert_eq!(inner.recipients[0].address, "ann@example.org");
+    assert_eq!(inner.recipients[0].status.as_deref(), Some("5.1.1"));
+    assert_eq!(inner.original_message_id.as_deref(), Some("sent@example.com"));
+    // A report that itself came back is not what the bounce is about.
+    let twice = bounce(&enclosed("<sender@example.com>: 550 5.7.1 no"));
+    assert_eq!(twice.recipients[0].address, "sender@example.com");
+}

@@ -217,3 +217,83 @@ fn challenges_are_no_bounces() {
         assert!(mail.bounce.is_none(), "{raw}");
     }
 }
+
+#[test]
+fn receipts_are_told_by_subject_and_text_where_no_part_says_so() {
+    let receipt = |subject: &str, text: &str| {
+        format!(
+            "From: Ann <ann@example.org>\nTo: me@example.com\nIn-Reply-To: <sent@example.com>\nSubject: {subject}\n\n\
+             Your message\n\n  To: Ann\n  Subject: Hello\n\n{text}\n"
+        )
+    };
+    for (subject, text) in [
+        ("Read: Hello", "was read on Monday, 1 June 2026 10:00."),
+        ("Not read: Hello", "was deleted without being read on Monday."),
+        ("Gelesen: Hallo", "wurde gelesen am 1.6.2026."),
+        ("Lu : Bonjour", "a été lu le 01/06/2026."),
+        ("Leído: Hola", "se leyó el 1/6/2026."),
+    ] {
+        let raw = receipt(subject, text);
+        check(&raw, MessageType::ReadReceipt);
+        let mail = mailfleet_mime::parse(raw.as_bytes(), &Limits::default()).mail;
+        assert_eq!(mail.original_message_id.as_deref(), Some("sent@example.com"));
+    }
+    check(&receipt("Read: the new book of Ann", "is out now."), MessageType::Email);
+    check(&receipt("Hello", "was read on Monday."), MessageType::Email);
+}
+
+#[test]
+fn a_report_of_a_kind_is_one_though_its_part_is_mislabelled() {
+    let report = |kind: &str| {
+        format!(
+            "From: postmaster@example.org\nSubject: Hello\nContent-Type: multipart/report; report-type={kind}; boundary=b\n\n\
+             --b\n\nSee below.\n--b\nContent-Type: text/plain\n\nVersion: 1\n--b\nContent-Type: message/rfc822\n\n\
+             Message-ID: <sent@example.com>\nTo: ann@example.org\nSubject: Hello\n\nHello\n--b--\n"
+        )
+    };
+    check(&report("feedback-report"), MessageType::Complaint);
+    check(&report("disposition-notification"), MessageType::ReadReceipt);
+}
+
+#[test]
+fn complaints_of_hotmail_name_their_user_in_the_mail_they_are_about() {
+    let raw = "From: staff@hotmail.com\nTo: fbl@example.com\nSubject: complaint about message from 192.0.2.1\n\
+               Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n\
+               X-HmXmrOriginalRecipient: <ann@hotmail.example>\nMessage-ID: <sent@example.com>\nTo: x@example.org\n\
+               Subject: Hello\n\nHello\n--b--\n";
+    check(raw, MessageType::Complaint);
+    let bounce = mailfleet_mime::parse(raw.as_bytes(), &Limits::default()).mail.bounce.unwrap();
+    assert_eq!(bounce.recipients[0].address, "ann@hotmail.example");
+    assert_eq!(bounce.original_message_id.as_deref(), Some("sent@example.com"));
+    let bounce =
+        mailfleet_mime::parse(raw.replace("X-Hm", "X-No").as_bytes(), &Limits::default()).mail.bounce;
+    assert_eq!(bounce.unwrap().recipients[0].address, "x@example.org");
+    check(&raw.replace("staff@hotmail.com", "ann@example.org"), MessageType::Email);
+}
+
+#[test]
+fn a_report_that_a_person_passes_on_is_that_persons_mail() {
+    let report = "Content-Type: multipart/report; report-type=delivery-status; boundary=r\n\n--r\n\nNot delivered.\n--r\n\
+                  Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example.com\n\nFinal-Recipient: rfc822; \
+                  ann@example.org\nAction: failed\nStatus: 5.1.1\n--r--\n";
+    let passed_on = |part: &str, head: &str| {
+        format!(
+            "Return-Path: <bob@example.com>\nFrom: Bob <bob@example.com>\n{head}Content-Type: multipart/mixed; boundary=b\n\n\
+             --b\n\nHi Eve, what is this?\n--b\n{part}--b--\n"
+        )
+    };
+    let enclosed = format!(
+        "Content-Type: message/rfc822\n\nFrom: MAILER-DAEMON@mx.example.com\nSubject: Undelivered\n{report}"
+    );
+    for head in
+        ["Subject: Fwd: Undelivered Mail\n", "Subject: What is this?\n", "Subject: Undelivered Mail\n"]
+    {
+        check(&passed_on(&enclosed, head), MessageType::Email);
+        check(&passed_on(report, head), MessageType::Email);
+    }
+    // A gateway that adds its banner is no person.
+    let by_machine = passed_on(report, "Subject: Undelivered Mail\n").replace("bob@", "mailer-daemon@");
+    check(&by_machine, MessageType::Bounce);
+    check(&by_machine.replace("<mailer-daemon@example.com>\nFrom", "<>\nFrom"), MessageType::Bounce);
+    check(&format!("From: Bob <bob@example.com>\nSubject: x\n{report}"), MessageType::Bounce);
+}

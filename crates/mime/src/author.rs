@@ -1,0 +1,118 @@
+//! Who writes: a machine that returns mail, or a person.
+
+use crate::header;
+use crate::mail::Mail;
+use crate::peek::is_null_path;
+use crate::structure::Part;
+
+/// Local parts of machines that return mail.
+const DAEMONS: &[&str] =
+    &["mailer-daemon", "postmaster", "post_master", "mail-daemon", "mailerdaemon", "mdaemon", "bounce"];
+
+/// Parts of the names under which they write, in lower case.
+const DAEMON_NAMES: &[&str] = &[
+    "mail delivery",
+    "mail deliver system",
+    "mailer-daemon",
+    "mailer daemon",
+    "postmaster",
+    "mail server",
+    "mail system",
+    "internet mail delivery",
+    "message router",
+    "microsoft exchange",
+    "microsoft outlook",
+    "system administrator",
+    "systemadministrator",
+    "administrateur système",
+    "administrador del sistema",
+    "amministratore di sistema",
+];
+
+/// Nobody else writes under this name.
+pub(crate) fn is_mailer_daemon(mail: &Mail) -> bool {
+    mail.from.as_ref().is_some_and(|from| local(&from.address).eq_ignore_ascii_case("mailer-daemon"))
+}
+
+/// The address is that of a machine which returns mail.
+pub(crate) fn is_daemon(mail: &Mail) -> bool {
+    mail.from.as_ref().is_some_and(|from| DAEMONS.contains(&local(&from.address).to_lowercase().as_str()))
+}
+
+/// `From: <>`: nobody shall answer.
+pub(crate) fn has_no_author(mail: &Mail) -> bool {
+    mail.header("from").is_some_and(|from| from.contains("<>"))
+}
+
+pub(crate) fn is_named_daemon(mail: &Mail) -> bool {
+    let name = mail.from.as_ref().and_then(|from| from.name.as_deref()).unwrap_or_default().to_lowercase();
+    DAEMON_NAMES.iter().any(|words| name.contains(words))
+}
+
+/// `Return-Path: <MAILER-DAEMON>`, which some servers write for an empty one.
+fn is_own_path(path: &[u8]) -> bool {
+    let path = path.trim_ascii();
+    path.eq_ignore_ascii_case(b"<mailer-daemon>") || path.eq_ignore_ascii_case(b"mailer-daemon")
+}
+
+fn local(address: &str) -> &str {
+    address.split(['@', '\\']).next().unwrap_or_default()
+}
+
+pub(crate) fn has_null_path(parts: &[Part<'_>]) -> bool {
+    let path = parts.first().and_then(|part| header::first(&part.fields, "return-path"));
+    path.is_some_and(|path| is_null_path(path) || is_own_path(path))
+}
+
+/// Programs by which people write, as they name themselves in lower case.
+const PROGRAMS: &[&str] = &[
+    "thunderbird",
+    "mozilla",
+    "outlook",
+    "apple mail",
+    "iphone mail",
+    "ipad mail",
+    "evolution",
+    "kmail",
+    "mutt",
+    "roundcube",
+    "squirrelmail",
+    "the bat",
+    "eudora",
+    "airmail",
+    "em client",
+    "emclient",
+    "k-9 mail",
+    "claws mail",
+    "sylpheed",
+    "horde",
+    "zimbra",
+    "lotus notes",
+    "groupwise",
+    "pegasus",
+    "gnus",
+    "yahoomail",
+    "open-xchange",
+];
+
+/// How people begin, in lower case.
+const GREETINGS: &[&str] =
+    &["hi ", "hi,", "hello ", "hello,", "hey ", "dear ", "hallo ", "liebe", "bonjour", "hola", "ciao"];
+
+/// Above what people forward, in lower case.
+const FORWARDED: &[&str] = &["-----original message-----", "-- forwarded message", "begin forwarded message"];
+
+/// Somebody wrote it: with a program for people, with a greeting, above what is quoted.
+pub(crate) fn is_by_person(mail: &Mail) -> bool {
+    let program =
+        mail.header("user-agent").or_else(|| mail.header("x-mailer")).unwrap_or_default().to_lowercase();
+    let text = mail.text.as_deref().unwrap_or_default();
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_lowercase();
+    PROGRAMS.iter().any(|words| program.contains(words))
+        || GREETINGS.iter().any(|words| first.starts_with(words))
+        || text
+            .lines()
+            .take(40)
+            .map(str::to_lowercase)
+            .any(|line| line.starts_with("> ") || FORWARDED.iter().any(|words| line.contains(words)))
+}

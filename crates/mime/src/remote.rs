@@ -1,0 +1,73 @@
+//! Which host refused, in the words of a notice.
+
+use crate::notice::prefix;
+
+/// What stands before the name of the host, in lower case, by who writes it.
+const BEFORE: &[&str] = &[
+    // Sendmail.
+    "while talking to ",
+    // Postfix and Exim: `host mx.example.org[192.0.2.1] said`.
+    "host ",
+    "lost connection with ",
+    "connect to ",
+    // qmail.
+    "connected to ",
+    "giving up on ",
+    // Exchange: `Remote Server at mx.example.org (192.0.2.1) returned`.
+    "remote server at ",
+    // iPlanet.
+    "remote system: dns;",
+    "remote system: dns; ",
+    // Others.
+    "smtp server <",
+    "remote-mta: dns; ",
+    "remote-mta: dns;",
+    "by the server for the recipient domain ",
+];
+
+/// Text that is searched.
+const LONGEST: usize = 1_000;
+
+/// The host that answered: the name that stands nearest to the top behind such words.
+pub(crate) fn host(said: &str) -> Option<String> {
+    let lower = prefix(said, LONGEST).to_ascii_lowercase();
+    let found = BEFORE.iter().flat_map(|words| {
+        lower.match_indices(words).filter_map(|(at, words)| {
+            let begins = !lower.get(..at)?.ends_with(|c: char| c.is_ascii_alphanumeric());
+            Some((at, name(lower.get(at + words.len()..)?)?)).filter(|_| begins)
+        })
+    });
+    found.min_by_key(|(at, _)| *at).map(|(_, name)| name.to_owned())
+}
+
+/// A name with dots, or an address of IPv4, that a text begins with.
+fn name(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '_'));
+    let name = text.get(..end.unwrap_or(text.len()))?.trim_end_matches(['.', '-']);
+    (name.contains('.') && name.len() <= 253 && !name.starts_with('.')).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host;
+
+    #[test]
+    fn the_host_that_refused_is_read_from_what_is_said() {
+        for said in [
+            "a@b.c>: host MX.example.org[192.0.2.1] said: 550 no (in reply to RCPT TO command)",
+            "SMTP error from remote mail server after RCPT TO:<a@b.c>: host mx.example.org [192.0.2.1]: 550 no",
+            "... while talking to mx.example.org.: >>> DATA <<< 550 no",
+            "Connected to mx.example.org but sender was rejected.",
+            "Giving up on mx.example.org.",
+            "Remote Server at mx.example.org (192.0.2.1) returned '550 no'",
+            "Remote system: dns;mx.example.org (TCP|192.0.2.7|4|192.0.2.1|25)",
+            "connect to mx.example.org[192.0.2.1]:25: Connection refused",
+            "SMTP Server <mx.example.org> rejected recipient <a@b.c>",
+        ] {
+            assert_eq!(host(said).as_deref(), Some("mx.example.org"), "{said}");
+        }
+        for said in ["Remote host said: 550 no", "550 ghost mx.example.org", "the host is down", ""] {
+            assert_eq!(host(said), None, "{said}");
+        }
+    }
+}

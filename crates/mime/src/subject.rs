@@ -1,0 +1,150 @@
+//! Subjects: those of notices that a mail was not delivered, in many languages, and those of answers to them.
+
+use crate::notice::prefix;
+
+/// Words in the subject of a notice that a mail was not delivered, in lower case.
+const SUBJECTS: &[&str] = &[
+    "undeliver",
+    "delivery status",
+    "delivery failure",
+    "delivery_failure",
+    "delivery failed",
+    "delivery report",
+    "delivery notification",
+    "delivery problem",
+    "delivery error",
+    "delivery has failed",
+    "delivery warning",
+    "automatically rejected mail",
+    "failure notice",
+    "failure delivery",
+    "mail failed",
+    "failure notification",
+    "failed mail",
+    "failed delivery",
+    "mail delivery failed",
+    "mail system error",
+    "mail failure",
+    "mail error",
+    "mail could not be delivered",
+    "message could not be delivered",
+    "message not delivered",
+    "message you sent blocked",
+    "message frozen",
+    "has been frozen",
+    "non-delivery",
+    "nondeliver",
+    "not delivered",
+    "returned mail",
+    "returned to sender",
+    "unable to deliver",
+    "could not send message",
+    "couldn't be delivered",
+    "could not be delivered",
+    "could not deliver",
+    "cannot deliver",
+    "delivery delayed",
+    "delivery delay",
+    "delayed mail",
+    "bounced mail",
+    "mail bounced",
+    "returned email",
+    "returned message",
+    "permanent delivery failure",
+    "permanent failure",
+    "postmaster notify",
+    "still being retried",
+    "error sending",
+    "user unknown",
+    "warning: could not send",
+    "warning: message",
+    // German.
+    "unzustellbar",
+    "nicht zustellbar",
+    "nicht zugestellt",
+    "zustellungsfehler",
+    "zustellung fehlgeschlagen",
+    "fehler bei der zustellung",
+    // French.
+    "non remis",
+    "non distribu",
+    "echec de distribution",
+    "échec de la remise",
+    "échec de la distribution",
+    // Spanish, Portuguese, Italian.
+    "no se puede entregar",
+    "no se pudo entregar",
+    "no entregado",
+    "error de entrega",
+    "fallo de entrega",
+    "falha na entrega",
+    "errore di consegna",
+    "error en la entrega",
+    "não é possível entregar",
+    "não entregue",
+    "non recapitabile",
+    "mancato recapito",
+    "mancata consegna",
+    // Dutch and Scandinavian languages, Finnish.
+    "onbestelbaar",
+    "niet bezorgd",
+    "bezorging mislukt",
+    "leveransfel",
+    "leveringsfejl",
+    "olevererbart",
+    "kan inte levereras",
+    "kan ikke leveres",
+    "ikke leveret",
+    "ei voi toimittaa",
+    // Polish, Czech, Hungarian, Turkish, Russian.
+    "niedostarczalne",
+    "nie można dostarczyć",
+    "nedoručitelné",
+    "kézbesíthetetlen",
+    "teslim edilemedi",
+    "не доставлено",
+    "недоставленное",
+    "не удается доставить",
+    "недоставлено",
+    // Japanese, Chinese, Korean.
+    "メールエラー通知",
+    "配信エラー",
+    "配信不能",
+    "配信不可",
+    "配達不能",
+    "送信できません",
+    "配信できません",
+    "退信",
+    "无法传递",
+    "无法送达",
+    "未送达",
+    "无法投递",
+    "傳送失敗",
+    "無法傳遞",
+    "배달되지 않음",
+    "반송",
+];
+
+pub(crate) fn has_bounce_subject(subject: &str) -> bool {
+    SUBJECTS.iter().any(|words| subject.contains(words))
+}
+
+/// How the subjects of answers and of forwarded mails begin, in lower case.
+const ANSWERS: &[&str] = &[
+    "re", "aw", "sv", "vs", "antw", "odp", "ynt", "r", "rif", "res", "ref", "fwd", "fw", "wg", "tr", "rv",
+    "i", "enc", "doorst", "vb", "vl", "vid", "pd", "ilt", "atb", "回复", "答复", "转发", "回覆", "轉寄",
+    "返信", "転送",
+];
+
+/// Somebody writes about a bounce: its subject stands behind the mark of an answer.
+pub(crate) fn is_answer(subject: &str) -> bool {
+    let Some((mark, rest)) = subject.split_once([':', '：']) else { return false };
+    let mark = mark
+        .trim()
+        .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | '^'));
+    let begin = prefix(rest.trim_start(), ANSWERED);
+    ANSWERS.contains(&mark.trim_end()) && (has_bounce_subject(begin) || is_answer(rest))
+}
+
+/// As much of a subject as shows that a bounce's own begins there.
+const ANSWERED: usize = 40;
