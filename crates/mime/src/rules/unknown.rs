@@ -31,7 +31,7 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["user", "not found"], "flanker/bounce__office365"),
     rule(UserUnknown, &["user", "not known"], "flufl-bounce/simple_23"),
     rule(UserUnknown, &["user", "not exist"], "sisimai/rfc3464-63"),
-    rule(UserUnknown, &["user", "not recognized"], REPLY),
+    rule(UserUnknown, &["address", "not recognized"], REPLY),
     rule(UserUnknown, &["user", "not ok"], REPLY),
     rule(UserUnknown, &["user path no exist"], REPLY),
     rule(UserUnknown, &["user not a member of domain"], REPLY),
