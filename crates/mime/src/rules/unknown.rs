@@ -204,6 +204,7 @@ pub(crate) const DOMAIN: &[Rule] = &[
     rule(HostUnknown, &["domain must exist"], REPLY),
     rule(HostUnknown, &["no such domain"], "sisimai/lhost-courier-04"),
     rule(HostUnknown, &["no such host"], REPLY),
+    rule(HostUnknown, &["no mx for"], REPLY),
     rule(HostUnknown, &["unknown domain"], REPLY),
     rule(HostUnknown, &["couldn't find any host"], REPLY),
     rule(HostUnknown, &["name or service not known"], REPLY),
