@@ -7,6 +7,7 @@
 
 pub(crate) mod codes;
 pub(crate) mod content;
+pub(crate) mod host;
 pub(crate) mod mailbox;
 pub(crate) mod sender;
 pub(crate) mod statuses;
@@ -69,12 +70,12 @@ tables! {
     Policy content::POLICY,
     Vague content::VAGUE,
     Relay sender::RELAY,
-    Name sender::NAME,
-    Reputation sender::REPUTATION,
+    Name host::NAME,
+    Reputation host::REPUTATION,
     Address sender::ADDRESS,
-    Listed sender::LISTED,
-    Host sender::HOST,
-    Rate sender::RATE,
+    Listed host::LISTED,
+    Host host::HOST,
+    Rate host::RATE,
     Credentials sender::CREDENTIALS,
     Tls transport::TLS,
     Network transport::NETWORK,

@@ -35,7 +35,8 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
         .or_else(|| address(said, named, evidence))
         .or_else(|| general(said))
         .or_else(|| {
-            let vague = said.first(&[Table::Refused]).filter(|_| named.is_none());
+            let is_final = !matches!(status::reply_code(evidence.said), Some(400..=499));
+            let vague = said.first(&[Table::Refused]).filter(|_| named.is_none() && is_final);
             vague.map(|reason| unknown(reason, named, evidence))
         })?;
     Some(match (found, evidence.command) {
@@ -229,6 +230,16 @@ mod tests {
         ] {
             assert_eq!(normalised(said), compared);
         }
+    }
+
+    #[test]
+    fn vague_words_count_in_a_final_answer_alone() {
+        let judged = |text| {
+            let evidence = Evidence { said: text, command: Some(Command::Rcpt), ..Evidence::default() };
+            by_words(&said(text), &evidence)
+        };
+        assert_eq!(judged("550 recipient verification problem"), Some(Reason::UserUnknown));
+        assert_eq!(judged("450 recipient verification problem"), None);
     }
 
     #[test]

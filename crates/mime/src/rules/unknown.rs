@@ -31,7 +31,7 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["user", "not found"], "flanker/bounce__office365"),
     rule(UserUnknown, &["user", "not known"], "flufl-bounce/simple_23"),
     rule(UserUnknown, &["user", "not exist"], "sisimai/rfc3464-63"),
-    rule(UserUnknown, &["user", "not recognized"], REPLY),
+    rule(UserUnknown, &["address", "not recognized"], REPLY),
     rule(UserUnknown, &["user", "not ok"], REPLY),
     rule(UserUnknown, &["user path no exist"], REPLY),
     rule(UserUnknown, &["user not a member of domain"], REPLY),
@@ -152,8 +152,40 @@ pub(crate) const LISTED_NOWHERE: &[Rule] = &[
     rule(UserUnknown, &["adresse nicht gefunden"], REPLY),
 ];
 
-/// Words that may mean an unknown user where nothing else is said.
-pub(crate) const REFUSED: &[Rule] = &[rule(UserUnknown, &["address rejected"], "kumomta/rfc3464__6")];
+/// Words that mean an unknown user where nothing else is said and the answer is final: what is missing, and that it is.
+pub(crate) const REFUSED: &[Rule] = &[
+    rule(UserUnknown, &["address rejected"], "kumomta/rfc3464__6"),
+    rule(UserUnknown, &["mailbox", "unavailable"], REPLY),
+    rule(UserUnknown, &["mailbox", "not available"], REPLY),
+    rule(UserUnknown, &["mailbox", "not valid"], REPLY),
+    rule(UserUnknown, &["unavailable mail"], REPLY),
+    rule(UserUnknown, &["user", "invalid"], REPLY),
+    rule(UserUnknown, &["user", "no longer available"], REPLY),
+    rule(UserUnknown, &["invalid", "mailbox user"], REPLY),
+    rule(UserUnknown, &["no user"], REPLY),
+    rule(UserUnknown, &["exists that user"], REPLY),
+    rule(UserUnknown, &["not user of this server"], REPLY),
+    rule(UserUnknown, &["recipient", "invalid"], REPLY),
+    rule(UserUnknown, &["recipient", "unknown"], REPLY),
+    rule(UserUnknown, &["recipient", "verification"], REPLY),
+    rule(UserUnknown, &["validate recipient"], REPLY),
+    rule(UserUnknown, &["rejected recipient"], REPLY),
+    rule(UserUnknown, &["rcpt is rejected"], REPLY),
+    rule(UserUnknown, &["list of allowed recipients"], REPLY),
+    rule(UserUnknown, &["no such account"], REPLY),
+    rule(UserUnknown, &["> does not exist"], REPLY),
+    rule(UserUnknown, &["_not_exist"], REPLY),
+    rule(UserUnknown, &["address is not valid"], REPLY),
+    rule(UserUnknown, &["address is no longer"], REPLY),
+    rule(UserUnknown, &["invalid e-mail address"], REPLY),
+    rule(UserUnknown, &["unknown destination"], REPLY),
+    rule(UserUnknown, &["name is not found"], REPLY),
+    rule(UserUnknown, &["not known at"], REPLY),
+    rule(UserUnknown, &["no longer in use"], REPLY),
+    rule(UserUnknown, &["not a recognised"], REPLY),
+    rule(UserUnknown, &["final email delivery point"], REPLY),
+    rule(UserUnknown, &["non esiste"], REPLY),
+];
 
 /// The domain of the recipient.
 pub(crate) const DOMAIN: &[Rule] = &[
@@ -164,12 +196,15 @@ pub(crate) const DOMAIN: &[Rule] = &[
     rule(HostUnknown, &["invalid host name"], REPLY),
     rule(HostUnknown, &["host not found"], "sisimai/rhost-aol-05"),
     rule(HostUnknown, &["host unreachable"], REPLY),
+    rule(HostUnknown, &["bad destination host"], REPLY),
+    rule(HostUnknown, &["cannot resolve the ip address of"], REPLY),
     rule(HostUnknown, &["illegal host/domain"], "sisimai/lhost-messagingserver-05"),
     rule(HostUnknown, &["domain", "does not exist"], "flufl-bounce/dsn_18"),
     rule(HostUnknown, &["domain not found"], REPLY),
     rule(HostUnknown, &["domain must exist"], REPLY),
     rule(HostUnknown, &["no such domain"], "sisimai/lhost-courier-04"),
     rule(HostUnknown, &["no such host"], REPLY),
+    rule(HostUnknown, &["no mx for"], REPLY),
     rule(HostUnknown, &["unknown domain"], REPLY),
     rule(HostUnknown, &["couldn't find any host"], REPLY),
     rule(HostUnknown, &["name or service not known"], REPLY),
