@@ -33,9 +33,10 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
     let named = evidence.status.and_then(statuses::reason);
     let found = particular(said, named)
         .or_else(|| address(said, named, evidence))
+        .or_else(|| named.filter(|_| evidence.status.is_some_and(statuses::names_a_check)))
         .or_else(|| general(said))
         .or_else(|| {
-            let vague = said.first(&[Table::Refused]).filter(|_| named.is_none());
+            let vague = said.first(&[Table::Refused]).filter(|_| named.is_none() && !is_temporary(evidence));
             vague.map(|reason| unknown(reason, named, evidence))
         })?;
     Some(match (found, evidence.command) {
@@ -51,6 +52,14 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
         }
         _ => found,
     })
+}
+
+/// Whether the server may think otherwise later: an address that is still being verified is rejected as well.
+fn is_temporary(evidence: &Evidence<'_>) -> bool {
+    match (evidence.status, status::reply_code(evidence.said)) {
+        (Some(status), _) => status.starts_with('4'),
+        (None, reply) => reply.is_some_and(|code| (400..500).contains(&code)),
+    }
 }
 
 /// The reason that a provider's own list gives.

@@ -15,6 +15,8 @@ pub(crate) const TLS: &[Rule] = &[
     rule(FailedStartTls, &["tls is required"], REPLY),
     rule(FailedStartTls, &["tls required"], REPLY),
     rule(FailedStartTls, &["over a tls connection"], REPLY),
+    rule(FailedStartTls, &["tls negotiation"], REPLY),
+    rule(FailedStartTls, &["encryption required"], REPLY),
     rule(FailedStartTls, &["route requires"], REPLY),
     rule(FailedStartTls, &["mta-sts"], REPLY),
     rule(FailedStartTls, &["server certificate"], REPLY),
@@ -22,7 +24,7 @@ pub(crate) const TLS: &[Rule] = &[
 
 /// Loops, the domain name system, the connection.
 pub(crate) const NETWORK: &[Rule] = &[
-    rule(NetworkError, &["no route found"], REPLY),
+    rule(NetworkError, &["no route"], "sisimai/rfc3464-34"),
     rule(NetworkError, &["host lookup did not complete"], REPLY),
     rule(NetworkError, &["unexpected name server reply"], "sisimai/lhost-postfix-17"),
     rule(NetworkError, &["malformed name server reply"], REPLY),
@@ -34,7 +36,7 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["destination mxs"], REPLY),
     rule(NetworkError, &["routes to destination"], REPLY),
     rule(NetworkError, &["retrieve source address"], REPLY),
-    rule(NetworkError, &["host name lookup failure"], "sisimai/lhost-sendmail-11"),
+    rule(NetworkError, &["lookup failure"], "sisimai/lhost-sendmail-11"),
     rule(NetworkError, &["host not found, try again"], "flufl-bounce/postfix_02"),
     rule(NetworkError, &["nxdomain"], "sisimai/rfc3464-64"),
     rule(NetworkError, &["dns error"], "flanker/bounce__gmail-no-dns"),
@@ -52,9 +54,8 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["exceeded", "hops"], REPLY),
     rule(NetworkError, &["network", "unreachable"], REPLY),
     rule(NetworkError, &["host is unreachable"], REPLY),
-    rule(NetworkError, &["no route to host"], "sisimai/rfc3464-34"),
     rule(NetworkError, &["could not connect and send"], REPLY),
-    rule(NetworkError, &["able to establish an smtp connection"], "sisimai/lhost-qmail-07"),
+    rule(NetworkError, &["establish", "connection"], "sisimai/lhost-qmail-07"),
 ];
 
 /// A program that the recipient delivers with.
@@ -107,6 +108,13 @@ pub(crate) const BROKEN: &[Rule] = &[
     rule(SystemError, &["unable to contact", "server"], "sisimai/lhost-qmail-05"),
     rule(SystemError, &["ldap server"], "sisimai/lhost-qmail-05"),
     rule(SystemError, &["ldap lookup"], REPLY),
+    rule(SystemError, &["ldap attribute"], REPLY),
+    rule(SystemError, &["homedir creator"], REPLY),
+    rule(SystemError, &["qmail-forward"], REPLY),
+    rule(SystemError, &["lmtp error"], REPLY),
+    rule(SystemError, &["loop condition"], REPLY),
+    rule(SystemError, &["broken pipe"], REPLY),
+    rule(SystemError, &["unable to process"], REPLY),
     rule(SystemError, &["service currently unavailable"], "sisimai/lhost-surfcontrol-03"),
     rule(SystemError, &["internal server error"], REPLY),
     rule(SystemError, &["internal error"], REPLY),
@@ -122,9 +130,10 @@ pub(crate) const LATE: &[Rule] = &[
     rule(Expired, &["long failure period"], REPLY),
     rule(Expired, &["delivery failed", "attempts"], "flufl-bounce/smtp32_01"),
     rule(Expired, &["multiple retries"], "sisimai/lhost-yahoo-13"),
-    rule(Expired, &["giving up on"], REPLY),
+    rule(Expired, &["giving up"], REPLY),
+    rule(Expired, &["failed to deliver to domain"], REPLY),
     rule(Expired, &["expired"], "sisimai/lhost-exchange2007-05"),
-    rule(Expired, &["too long"], "sisimai/lhost-x2-05"),
+    rule(Expired, &["queue too long"], "sisimai/lhost-x2-05"),
     rule(Expired, &["timed out"], "flanker/bounce__delayed"),
     rule(Expired, &["timeout"], REPLY),
     rule(Expired, &["did not respond"], REPLY),
@@ -149,4 +158,5 @@ pub(crate) const SYNTAX: &[Rule] = &[
     rule(SyntaxError, &["command", "not implemented"], REPLY),
     rule(SyntaxError, &["command not recognized"], REPLY),
     rule(SyntaxError, &["command unrecognized"], REPLY),
+    rule(SyntaxError, &["unrecognized command"], REPLY),
 ];
