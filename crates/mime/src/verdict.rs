@@ -35,6 +35,7 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
         .or_else(|| address(said, named, evidence))
         .or_else(|| named.filter(|_| evidence.status.is_some_and(statuses::names_a_check)))
         .or_else(|| general(said))
+        .or_else(|| said.first(&[Table::Unreached]).filter(|_| named.is_none()))
         .or_else(|| {
             let vague = said.first(&[Table::Refused]).filter(|_| named.is_none() && !is_temporary(evidence));
             vague.map(|reason| unknown(reason, named, evidence))

@@ -108,6 +108,17 @@ pub(crate) const CODES: &[Rule] = &[
     rule(OnHold, &["(000b099c)"], REPLY),
     rule(OnHold, &["(000b09aa)"], REPLY),
     rule(OnHold, &["(000b09b6)"], REPLY),
+    // Exchange from 2007 on: what stopped the mail, in front of the words.
+    rule(SystemError, &["resolver.adr.badprimary"], REPLY),
+    rule(TooManyConn, &["resolver.adr.recip", "limit;"], REPLY),
+    rule(SystemError, &["resolver.adr.invalidinsmtp"], REPLY),
+    rule(SystemError, &["resolver.adr.ambiguous"], REPLY),
+    rule(Rejected, &["resolver.rst.notauthorized"], REPLY),
+    rule(MesgTooBig, &["resolver.rst.sendsizelimit"], REPLY),
+    rule(NetworkError, &["smtpsend.dns.mxloopback"], REPLY),
+    // T-Online.
+    rule(BadReputation, &["554 ip=", "bad reputation"], REPLY),
+    rule(Blocked, &["554 ip="], REPLY),
     // NetEase: its codes, in front of the address of a help page about spam.
     rule(TooManyConn, &["hl:icc"], REPLY),
     rule(RateLimited, &["hl:ifc"], REPLY),

@@ -1,7 +1,9 @@
 //! What servers say of the way: time, network, programs, themselves.
 
 use super::{REPLY, Rule, rule};
-use crate::reason::Reason::{Expired, FailedStartTls, MailerError, NetworkError, SyntaxError, SystemError};
+use crate::reason::Reason::{
+    Expired, FailedStartTls, HostUnknown, MailerError, NetworkError, SyntaxError, SystemError,
+};
 
 /// Encryption.
 pub(crate) const TLS: &[Rule] = &[
@@ -16,6 +18,8 @@ pub(crate) const TLS: &[Rule] = &[
     rule(FailedStartTls, &["tls required"], REPLY),
     rule(FailedStartTls, &["over a tls connection"], REPLY),
     rule(FailedStartTls, &["tls negotiation"], REPLY),
+    rule(FailedStartTls, &["tls session is required"], REPLY),
+    rule(FailedStartTls, &["tlsa"], REPLY),
     rule(FailedStartTls, &["encryption required"], REPLY),
     rule(FailedStartTls, &["route requires"], REPLY),
     rule(FailedStartTls, &["mta-sts"], REPLY),
@@ -24,11 +28,20 @@ pub(crate) const TLS: &[Rule] = &[
 
 /// Loops, the domain name system, the connection.
 pub(crate) const NETWORK: &[Rule] = &[
+    rule(HostUnknown, &["dns error: domain name not found"], REPLY),
+    rule(HostUnknown, &["dns error: dns server returned answer with no data"], REPLY),
+    rule(HostUnknown, &["lookup failure: host", "not found"], REPLY),
+    rule(SystemError, &["temporary lookup failure"], REPLY),
+    rule(NetworkError, &["best-preference mx"], REPLY),
     rule(NetworkError, &["no route"], "sisimai/rfc3464-34"),
     rule(NetworkError, &["host lookup did not complete"], REPLY),
     rule(NetworkError, &["unexpected name server reply"], "sisimai/lhost-postfix-17"),
     rule(NetworkError, &["malformed name server reply"], REPLY),
     rule(NetworkError, &["dns query"], REPLY),
+    rule(NetworkError, &["dns lookup failed"], REPLY),
+    rule(NetworkError, &["no ip address found"], REPLY),
+    rule(NetworkError, &["lost connection"], REPLY),
+    rule(NetworkError, &["host closed connection"], REPLY),
     rule(NetworkError, &["bad dns lookup"], REPLY),
     rule(NetworkError, &["failure in mx lookup"], REPLY),
     rule(NetworkError, &["contact dns servers"], REPLY),
@@ -39,7 +52,7 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["lookup failure"], "sisimai/lhost-sendmail-11"),
     rule(NetworkError, &["host not found, try again"], "flufl-bounce/postfix_02"),
     rule(NetworkError, &["nxdomain"], "sisimai/rfc3464-64"),
-    rule(NetworkError, &["dns error"], "flanker/bounce__gmail-no-dns"),
+    rule(NetworkError, &["dns error"], "sisimai/rfc3464-64"),
     rule(NetworkError, &["dns records for the destination"], REPLY),
     rule(NetworkError, &["unrouteable mail domain"], REPLY),
     rule(NetworkError, &["unable to resolve route"], REPLY),
@@ -67,6 +80,7 @@ pub(crate) const PROGRAM: &[Rule] = &[
     rule(MailerError, &["command died"], "flufl-bounce/postfix_03"),
     rule(MailerError, &["command failed"], REPLY),
     rule(MailerError, &["child process of", "returned"], REPLY),
+    rule(MailerError, &["pipe delivery"], REPLY),
     rule(MailerError, &["command output"], "sisimai/lhost-postfix-01"),
 ];
 
@@ -74,7 +88,6 @@ pub(crate) const PROGRAM: &[Rule] = &[
 pub(crate) const BROKEN: &[Rule] = &[
     rule(MailerError, &["local delivery failed"], REPLY),
     rule(SystemError, &["mx record points to local host"], REPLY),
-    rule(SystemError, &["best-preference mx"], REPLY),
     rule(SystemError, &["file system error"], REPLY),
     rule(SystemError, &["several matches found in"], REPLY),
     rule(MailerError, &["mailer error"], "sisimai/lhost-dragonfly-13"),
@@ -109,7 +122,13 @@ pub(crate) const BROKEN: &[Rule] = &[
     rule(SystemError, &["ldap server"], "sisimai/lhost-qmail-05"),
     rule(SystemError, &["ldap lookup"], REPLY),
     rule(SystemError, &["ldap attribute"], REPLY),
-    rule(SystemError, &["homedir creator"], REPLY),
+    rule(SystemError, &["homedir creat"], REPLY),
+    rule(SystemError, &["duplicated message-id"], REPLY),
+    rule(SystemError, &["loop back warning"], REPLY),
+    rule(SystemError, &["violates rfc 1035"], REPLY),
+    rule(SystemError, &["permission denied"], REPLY),
+    rule(SystemError, &["system failure"], REPLY),
+    rule(SystemError, &["internal failure"], REPLY),
     rule(SystemError, &["qmail-forward"], REPLY),
     rule(SystemError, &["lmtp error"], REPLY),
     rule(SystemError, &["loop condition"], REPLY),
@@ -148,6 +167,20 @@ pub(crate) const LATE: &[Rule] = &[
     rule(Expired, &["delivery attempts will continue"], "flufl-bounce/simple_03"),
     rule(Expired, &["will be retried"], "flufl-bounce/simple_28"),
     rule(Expired, &["not yet been delivered"], "flufl-bounce/simple_03"),
+    rule(Expired, &["not delivered within"], REPLY),
+    rule(Expired, &["not responding"], REPLY),
+    rule(Expired, &["has been frozen"], REPLY),
+    rule(Expired, &["exceeds the expiry time"], REPLY),
+];
+
+/// No connection: asked where no status says more, for mail that is given up after days says it too.
+pub(crate) const UNREACHED: &[Rule] = &[
+    rule(NetworkError, &["connection refused"], REPLY),
+    rule(NetworkError, &["failed to connect"], REPLY),
+    rule(NetworkError, &["cannot connect"], REPLY),
+    rule(NetworkError, &["can't connect"], REPLY),
+    rule(NetworkError, &["unable to connect"], REPLY),
+    rule(NetworkError, &["could not connect"], REPLY),
 ];
 
 /// The conversation itself.
@@ -155,6 +188,8 @@ pub(crate) const SYNTAX: &[Rule] = &[
     rule(SyntaxError, &["syntax error"], REPLY),
     rule(SyntaxError, &["bad sequence of commands"], REPLY),
     rule(SyntaxError, &["bad address syntax"], REPLY),
+    rule(SyntaxError, &["malformed address"], REPLY),
+    rule(SyntaxError, &["angle-brackets nested"], REPLY),
     rule(SyntaxError, &["command", "not implemented"], REPLY),
     rule(SyntaxError, &["command not recognized"], REPLY),
     rule(SyntaxError, &["command unrecognized"], REPLY),
