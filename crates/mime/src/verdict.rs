@@ -111,6 +111,8 @@ fn unknown(reason: Reason, named: Option<Reason>, evidence: &Evidence<'_>) -> Re
     match (evidence.command, named) {
         (Some(Command::Mail), _) => Reason::Rejected,
         (Some(Command::Data | Command::Connect), _) | (None, Some(Reason::Filtered)) => Reason::Filtered,
+        // Of Exchange's 5.1.10 the address is not found, of the registered one the domain takes no mail.
+        (None, Some(Reason::NotAccept)) => reason,
         (None, _) if evidence.is_reply => Reason::Filtered,
         (Some(Command::Rcpt) | None, _) => reason,
     }

@@ -13,7 +13,7 @@ use crate::reason::Reason::{
 const STATUSES: &[(&str, Reason)] = &[
     ("5.1.0", UserUnknown),
     ("5.1.1", UserUnknown),
-    ("x.1.2", HostUnknown),
+    ("5.1.2", HostUnknown),
     ("5.1.3", UserUnknown),
     ("5.1.4", Filtered),
     ("x.1.6", HasMoved),
@@ -110,6 +110,11 @@ mod tests {
         assert_eq!(reason("5.4.4"), Some(HostUnknown));
         assert_eq!(reason("4.4.4"), Some(NetworkError));
         assert_eq!(reason("4.2.2"), reason("5.2.2"));
+        assert_eq!(
+            (reason("4.1.1"), reason("4.1.2")),
+            (None, None),
+            "an address that may be found later is not dead"
+        );
         assert_eq!(reason("5.6.99"), Some(ContentError));
         assert!(names_a_check("5.7.26") && names_a_check("4.7.23"));
         assert!(!names_a_check("5.7.1") && !names_a_check("5.7.27") && !names_a_check("5.7."));
