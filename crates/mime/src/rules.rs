@@ -82,6 +82,7 @@ tables! {
     Program transport::PROGRAM,
     Broken transport::BROKEN,
     Late transport::LATE,
+    Unreached transport::UNREACHED,
     Syntax transport::SYNTAX,
     Codes codes::CODES,
 }

@@ -33,10 +33,11 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
     let named = evidence.status.and_then(statuses::reason);
     let found = particular(said, named)
         .or_else(|| address(said, named, evidence))
+        .or_else(|| named.filter(|_| evidence.status.is_some_and(statuses::names_a_check)))
         .or_else(|| general(said))
+        .or_else(|| said.first(&[Table::Unreached]).filter(|_| named.is_none()))
         .or_else(|| {
-            let is_final = !matches!(status::reply_code(evidence.said), Some(400..=499));
-            let vague = said.first(&[Table::Refused]).filter(|_| named.is_none() && is_final);
+            let vague = said.first(&[Table::Refused]).filter(|_| named.is_none() && !is_temporary(evidence));
             vague.map(|reason| unknown(reason, named, evidence))
         })?;
     Some(match (found, evidence.command) {
@@ -52,6 +53,14 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
         }
         _ => found,
     })
+}
+
+/// Whether the server may think otherwise later: an address that is still being verified is rejected as well.
+fn is_temporary(evidence: &Evidence<'_>) -> bool {
+    match (evidence.status, status::reply_code(evidence.said)) {
+        (Some(status), _) => status.starts_with('4'),
+        (None, reply) => reply.is_some_and(|code| (400..500).contains(&code)),
+    }
 }
 
 /// The reason that a provider's own list gives.
@@ -102,6 +111,8 @@ fn unknown(reason: Reason, named: Option<Reason>, evidence: &Evidence<'_>) -> Re
     match (evidence.command, named) {
         (Some(Command::Mail), _) => Reason::Rejected,
         (Some(Command::Data | Command::Connect), _) | (None, Some(Reason::Filtered)) => Reason::Filtered,
+        // Of Exchange's 5.1.10 the address is not found, of the registered one the domain takes no mail.
+        (None, Some(Reason::NotAccept)) => reason,
         (None, _) if evidence.is_reply => Reason::Filtered,
         (Some(Command::Rcpt) | None, _) => reason,
     }

@@ -120,7 +120,6 @@ pub(crate) const RATE: &[Rule] = &[
     rule(RateLimited, &["too much mail from"], REPLY),
     rule(RateLimited, &["submission rate", "exceed"], REPLY),
     rule(RateLimited, &["relay limit exceeded"], REPLY),
-    rule(RateLimited, &["limits for how many messages"], REPLY),
     rule(RateLimited, &["try again slower"], REPLY),
     rule(RateLimited, &["throttl"], REPLY),
     rule(RateLimited, &["too many", "messages"], REPLY),

@@ -14,7 +14,6 @@ pub(crate) const RELAY: &[Rule] = &[
     rule(NoRelaying, &["relay not allowed"], REPLY),
     rule(NoRelaying, &["relay rejected"], REPLY),
     rule(NoRelaying, &["relaying not allowed"], REPLY),
-    rule(NoRelaying, &["relay not allowed"], REPLY),
     rule(NoRelaying, &["allowed to relay"], REPLY),
     rule(NoRelaying, &["not permitted to relay"], REPLY),
     rule(NoRelaying, &["unable to relay"], REPLY),

@@ -13,7 +13,7 @@ use crate::reason::Reason::{
 const STATUSES: &[(&str, Reason)] = &[
     ("5.1.0", UserUnknown),
     ("5.1.1", UserUnknown),
-    ("x.1.2", HostUnknown),
+    ("5.1.2", HostUnknown),
     ("5.1.3", UserUnknown),
     ("5.1.4", Filtered),
     ("x.1.6", HasMoved),
@@ -32,6 +32,7 @@ const STATUSES: &[(&str, Reason)] = &[
     ("x.2.121", RateLimited),
     ("x.2.122", RateLimited),
     ("5.3.0", SystemError),
+    ("x.3.190", SystemError),
     ("x.3.1", SystemFull),
     ("x.3.2", NotAccept),
     ("x.3.3", SystemError),
@@ -79,6 +80,14 @@ const STATUSES: &[(&str, Reason)] = &[
 /// What a subject means where its detail is not in the table.
 const SUBJECTS: &[(&str, Reason)] = &[("6", ContentError), ("7", SecurityError)];
 
+/// Whether a code says which check of the sender failed (RFC 7372): nobody writes these by habit, as 5.7.1.
+pub(crate) fn names_a_check(status: &str) -> bool {
+    status
+        .split_once(".7.")
+        .and_then(|(_, detail)| detail.parse().ok())
+        .is_some_and(|n: u16| (20..=26).contains(&n))
+}
+
 /// The reason that a code names.
 pub(crate) fn reason(status: &str) -> Option<Reason> {
     let (class, rest) = status.split_once('.')?;
@@ -101,7 +110,14 @@ mod tests {
         assert_eq!(reason("5.4.4"), Some(HostUnknown));
         assert_eq!(reason("4.4.4"), Some(NetworkError));
         assert_eq!(reason("4.2.2"), reason("5.2.2"));
+        assert_eq!(
+            (reason("4.1.1"), reason("4.1.2")),
+            (None, None),
+            "an address that may be found later is not dead"
+        );
         assert_eq!(reason("5.6.99"), Some(ContentError));
+        assert!(names_a_check("5.7.26") && names_a_check("4.7.23"));
+        assert!(!names_a_check("5.7.1") && !names_a_check("5.7.27") && !names_a_check("5.7."));
         assert_eq!((reason("5.0.0"), reason("rubbish")), (None, None));
     }
 }

@@ -1,7 +1,9 @@
 //! What servers say of the way: time, network, programs, themselves.
 
 use super::{REPLY, Rule, rule};
-use crate::reason::Reason::{Expired, FailedStartTls, MailerError, NetworkError, SyntaxError, SystemError};
+use crate::reason::Reason::{
+    Expired, FailedStartTls, HostUnknown, MailerError, NetworkError, SyntaxError, SystemError,
+};
 
 /// Encryption.
 pub(crate) const TLS: &[Rule] = &[
@@ -15,6 +17,14 @@ pub(crate) const TLS: &[Rule] = &[
     rule(FailedStartTls, &["tls is required"], REPLY),
     rule(FailedStartTls, &["tls required"], REPLY),
     rule(FailedStartTls, &["over a tls connection"], REPLY),
+    rule(FailedStartTls, &["tls negotiation"], REPLY),
+    rule(FailedStartTls, &["tls session is required"], REPLY),
+    rule(FailedStartTls, &["tlsa"], REPLY),
+    rule(FailedStartTls, &["tls go-ahead"], REPLY),
+    rule(FailedStartTls, &["ssl cert"], REPLY),
+    rule(FailedStartTls, &["certificate", "expired"], REPLY),
+    rule(FailedStartTls, &["encryption required"], REPLY),
+    rule(FailedStartTls, &["encryption needed"], REPLY),
     rule(FailedStartTls, &["route requires"], REPLY),
     rule(FailedStartTls, &["mta-sts"], REPLY),
     rule(FailedStartTls, &["server certificate"], REPLY),
@@ -22,11 +32,22 @@ pub(crate) const TLS: &[Rule] = &[
 
 /// Loops, the domain name system, the connection.
 pub(crate) const NETWORK: &[Rule] = &[
-    rule(NetworkError, &["no route found"], REPLY),
+    rule(HostUnknown, &["dns error: domain name not found"], REPLY),
+    rule(HostUnknown, &["dns error: dns server returned answer with no data"], REPLY),
+    rule(HostUnknown, &["lookup failure: host", "not found"], REPLY),
+    rule(SystemError, &["temporary lookup failure"], REPLY),
+    rule(NetworkError, &["best-preference mx"], REPLY),
+    rule(NetworkError, &["no route"], "sisimai/rfc3464-34"),
     rule(NetworkError, &["host lookup did not complete"], REPLY),
     rule(NetworkError, &["unexpected name server reply"], "sisimai/lhost-postfix-17"),
     rule(NetworkError, &["malformed name server reply"], REPLY),
     rule(NetworkError, &["dns query"], REPLY),
+    rule(NetworkError, &["name server timeout"], REPLY),
+    rule(NetworkError, &["dns lookup failed"], REPLY),
+    rule(NetworkError, &["no ip address found"], REPLY),
+    rule(NetworkError, &["lost connection"], REPLY),
+    rule(NetworkError, &["no mxs"], REPLY),
+    rule(NetworkError, &["host closed connection"], REPLY),
     rule(NetworkError, &["bad dns lookup"], REPLY),
     rule(NetworkError, &["failure in mx lookup"], REPLY),
     rule(NetworkError, &["contact dns servers"], REPLY),
@@ -34,10 +55,10 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["destination mxs"], REPLY),
     rule(NetworkError, &["routes to destination"], REPLY),
     rule(NetworkError, &["retrieve source address"], REPLY),
-    rule(NetworkError, &["host name lookup failure"], "sisimai/lhost-sendmail-11"),
+    rule(NetworkError, &["lookup failure"], "sisimai/lhost-sendmail-11"),
     rule(NetworkError, &["host not found, try again"], "flufl-bounce/postfix_02"),
     rule(NetworkError, &["nxdomain"], "sisimai/rfc3464-64"),
-    rule(NetworkError, &["dns error"], "flanker/bounce__gmail-no-dns"),
+    rule(NetworkError, &["dns error"], "sisimai/rfc3464-64"),
     rule(NetworkError, &["dns records for the destination"], REPLY),
     rule(NetworkError, &["unrouteable mail domain"], REPLY),
     rule(NetworkError, &["unable to resolve route"], REPLY),
@@ -52,9 +73,8 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["exceeded", "hops"], REPLY),
     rule(NetworkError, &["network", "unreachable"], REPLY),
     rule(NetworkError, &["host is unreachable"], REPLY),
-    rule(NetworkError, &["no route to host"], "sisimai/rfc3464-34"),
     rule(NetworkError, &["could not connect and send"], REPLY),
-    rule(NetworkError, &["able to establish an smtp connection"], "sisimai/lhost-qmail-07"),
+    rule(NetworkError, &["establish", "connection"], "sisimai/lhost-qmail-07"),
 ];
 
 /// A program that the recipient delivers with.
@@ -66,6 +86,7 @@ pub(crate) const PROGRAM: &[Rule] = &[
     rule(MailerError, &["command died"], "flufl-bounce/postfix_03"),
     rule(MailerError, &["command failed"], REPLY),
     rule(MailerError, &["child process of", "returned"], REPLY),
+    rule(MailerError, &["pipe delivery"], REPLY),
     rule(MailerError, &["command output"], "sisimai/lhost-postfix-01"),
 ];
 
@@ -73,7 +94,6 @@ pub(crate) const PROGRAM: &[Rule] = &[
 pub(crate) const BROKEN: &[Rule] = &[
     rule(MailerError, &["local delivery failed"], REPLY),
     rule(SystemError, &["mx record points to local host"], REPLY),
-    rule(SystemError, &["best-preference mx"], REPLY),
     rule(SystemError, &["file system error"], REPLY),
     rule(SystemError, &["several matches found in"], REPLY),
     rule(MailerError, &["mailer error"], "sisimai/lhost-dragonfly-13"),
@@ -107,6 +127,24 @@ pub(crate) const BROKEN: &[Rule] = &[
     rule(SystemError, &["unable to contact", "server"], "sisimai/lhost-qmail-05"),
     rule(SystemError, &["ldap server"], "sisimai/lhost-qmail-05"),
     rule(SystemError, &["ldap lookup"], REPLY),
+    rule(SystemError, &["ldap attribute"], REPLY),
+    rule(SystemError, &["homedir creat"], REPLY),
+    rule(SystemError, &["duplicated message-id"], REPLY),
+    rule(SystemError, &["loop back warning"], REPLY),
+    rule(SystemError, &["violates rfc 1035"], REPLY),
+    rule(SystemError, &["permission denied"], REPLY),
+    rule(SystemError, &["system failure"], REPLY),
+    rule(SystemError, &["resource limitations"], REPLY),
+    rule(SystemError, &["resources exceeded"], REPLY),
+    // qmail's own name for what puts mail into its queue.
+    rule(SystemError, &[" qq t"], REPLY),
+    rule(SystemError, &[" qq internal bug"], REPLY),
+    rule(SystemError, &[" qq crashed"], REPLY),
+    rule(SystemError, &["qmail-forward"], REPLY),
+    rule(SystemError, &["lmtp error"], REPLY),
+    rule(SystemError, &["loop condition"], REPLY),
+    rule(SystemError, &["broken pipe"], REPLY),
+    rule(SystemError, &["unable to process"], REPLY),
     rule(SystemError, &["service currently unavailable"], "sisimai/lhost-surfcontrol-03"),
     rule(SystemError, &["internal server error"], REPLY),
     rule(SystemError, &["internal error"], REPLY),
@@ -122,9 +160,10 @@ pub(crate) const LATE: &[Rule] = &[
     rule(Expired, &["long failure period"], REPLY),
     rule(Expired, &["delivery failed", "attempts"], "flufl-bounce/smtp32_01"),
     rule(Expired, &["multiple retries"], "sisimai/lhost-yahoo-13"),
-    rule(Expired, &["giving up on"], REPLY),
+    rule(Expired, &["giving up"], REPLY),
+    rule(Expired, &["failed to deliver to domain"], REPLY),
     rule(Expired, &["expired"], "sisimai/lhost-exchange2007-05"),
-    rule(Expired, &["too long"], "sisimai/lhost-x2-05"),
+    rule(Expired, &["queue too long"], "sisimai/lhost-x2-05"),
     rule(Expired, &["timed out"], "flanker/bounce__delayed"),
     rule(Expired, &["timeout"], REPLY),
     rule(Expired, &["did not respond"], REPLY),
@@ -135,10 +174,24 @@ pub(crate) const LATE: &[Rule] = &[
     rule(Expired, &["could not be delivered for"], "flanker/bounce__delayed"),
     rule(Expired, &["could not deliver for the last"], "sisimai/lhost-dragonfly-29"),
     rule(Expired, &["unable to deliver this message after"], "sisimai/lhost-messagingserver-07"),
-    rule(Expired, &["delivery time", "exceeded"], REPLY),
+    rule(Expired, &["exceeded max"], REPLY),
     rule(Expired, &["delivery attempts will continue"], "flufl-bounce/simple_03"),
     rule(Expired, &["will be retried"], "flufl-bounce/simple_28"),
     rule(Expired, &["not yet been delivered"], "flufl-bounce/simple_03"),
+    rule(Expired, &["not delivered within"], REPLY),
+    rule(Expired, &["not responding"], REPLY),
+    rule(Expired, &["has been frozen"], REPLY),
+    rule(Expired, &["exceeds the expiry time"], REPLY),
+];
+
+/// No connection: asked where no status says more, for mail that is given up after days says it too.
+pub(crate) const UNREACHED: &[Rule] = &[
+    rule(NetworkError, &["connection refused"], REPLY),
+    rule(NetworkError, &["failed to connect"], REPLY),
+    rule(NetworkError, &["cannot connect"], REPLY),
+    rule(NetworkError, &["can't connect"], REPLY),
+    rule(NetworkError, &["unable to connect"], REPLY),
+    rule(NetworkError, &["could not connect"], REPLY),
 ];
 
 /// The conversation itself.
@@ -146,7 +199,10 @@ pub(crate) const SYNTAX: &[Rule] = &[
     rule(SyntaxError, &["syntax error"], REPLY),
     rule(SyntaxError, &["bad sequence of commands"], REPLY),
     rule(SyntaxError, &["bad address syntax"], REPLY),
+    rule(SyntaxError, &["malformed address"], REPLY),
+    rule(SyntaxError, &["angle-brackets nested"], REPLY),
     rule(SyntaxError, &["command", "not implemented"], REPLY),
     rule(SyntaxError, &["command not recognized"], REPLY),
     rule(SyntaxError, &["command unrecognized"], REPLY),
+    rule(SyntaxError, &["unrecognized command"], REPLY),
 ];

@@ -5,8 +5,8 @@ use super::{REPLY, Rule, Said, Table, codes, rule};
 use crate::reason::Reason::{
     self, AuthFailure, BadReputation, Blocked, ContentError, Expired, FailedStartTls, Filtered, HostUnknown,
     MailboxFull, NetworkError, NoRelaying, NotAccept, NotCompliantRfc, OnHold, PolicyViolation, RateLimited,
-    Rejected, RequirePtr, SpamDetected, Suspend, SyntaxError, SystemError, TooManyConn, UserUnknown,
-    VirusDetected,
+    Rejected, RequirePtr, SecurityError, SpamDetected, Suspend, SyntaxError, SystemError, TooManyConn,
+    UserUnknown, VirusDetected,
 };
 use crate::transcript::Command;
 
@@ -57,6 +57,9 @@ pub(crate) const PROVIDERS: &[Provider] = &[
             rule(SpamDetected, &["content filter agent"], REPLY),
             rule(Suspend, &["mailbox cannot be accessed"], REPLY),
             rule(ContentError, &["too many related errors"], REPLY),
+            rule(PolicyViolation, &["x-dg-ref header"], REPLY),
+            rule(FailedStartTls, &["restrictdomainsto"], REPLY),
+            rule(SystemError, &["4.3.2 service not a"], REPLY),
         ],
     ),
     (
@@ -170,6 +173,9 @@ pub(crate) const PROVIDERS: &[Provider] = &[
             rule(RateLimited, &["sending limit exceeded"], REPLY),
             rule(NoRelaying, &["credentials for relay"], REPLY),
             rule(NoRelaying, &["not authorized to send email directly"], REPLY),
+            rule(RateLimited, &["sending quota exceeded"], REPLY),
+            rule(SyntaxError, &["smtp protocol violation"], REPLY),
+            rule(SecurityError, &["login attempts"], REPLY),
             rule(SystemError, &["domain policy size"], REPLY),
             rule(Rejected, &["mail sending denied"], REPLY),
         ],
