@@ -1,15 +1,17 @@
 //! Bytes to text: which charset a label means, and what to do when it lies.
 //!
-//! The `charset` crate (encoding_rs plus UTF-7) decodes; here stand the labels found in mail that it does not know,
+//! `encoding_rs` decodes, `charset` knows its labels; here stand the labels found in mail that it does not know,
 //! the two IBM code pages, ISO-2022-KR and HZ, and the rule for missing, unknown and wrong labels.
 
 use std::borrow::Cow;
 
 use charset::Charset;
+use encoding_rs::{CoderResult, Encoding};
 
 use crate::defect::{Defect, Found};
 
 mod pages;
+mod utf7;
 
 use pages::{CP437, CP850};
 
@@ -162,11 +164,28 @@ pub(crate) fn decode(bytes: &[u8], label: &str, found: &mut Found) -> String {
             found.note(Defect::UnknownCharset(label.to_owned()));
             guess(bytes).into_owned()
         }
-        Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
+        Meaning::Page(page) => from_page(page, bytes),
         Meaning::Iso2022Kr => decode_shifted(bytes, &ISO_2022_KR),
         Meaning::Hz => decode_shifted(bytes, &HZ),
         Meaning::Known(charset) => decode_known(bytes, charset, label, found),
     }
+}
+
+/// Text with LF as line ends, where it stands. Lone CRs end lines as well: whoever wrote the text saw them so, whatever the
+/// mail's other lines end with.
+pub(crate) fn lf(text: String) -> String {
+    if !text.contains('\r') {
+        return text;
+    }
+    let mut bytes = text.into_bytes();
+    bytes.dedup_by(|next, last| {
+        let is_pair = (*last, *next) == (b'\r', b'\n');
+        *last = if is_pair { b'\n' } else { *last };
+        is_pair
+    });
+    bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+    // Only ASCII was touched: it is text still.
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 fn decode_known(bytes: &[u8], charset: Charset, label: &str, found: &mut Found) -> String {
@@ -176,7 +195,10 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, found: &mut Found) 
         if !bytes.is_empty() && !bytes.contains(&0) && bytes.is_ascii() {
             return String::from_utf8_lossy(bytes).into_owned();
         }
-        return charset.decode(bytes).0.into_owned();
+        return match Charset::for_bom(bytes) {
+            Some((charset, bom)) => decode_as(charset, bytes.get(bom..).unwrap_or_default()).0.into_owned(),
+            None => decode_as(charset, bytes).0.into_owned(),
+        };
     }
     if bytes.is_ascii() && charset.is_ascii_compatible() && name != "ISO-2022-JP" {
         return String::from_utf8_lossy(bytes).into_owned();
@@ -186,10 +208,12 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, found: &mut Found) 
         found.note(Defect::BadCharset(label.to_owned()));
         return String::from_utf8_lossy(bytes).into_owned();
     }
-    let (text, malformed) = charset.decode_with_bom_removal(bytes);
+    let bom = Charset::for_bom(bytes).filter(|(of, _)| of.name() == name).map_or(0, |(_, length)| length);
+    let (text, malformed) = decode_as(charset, bytes.get(bom..).unwrap_or_default());
     if malformed {
         found.note(Defect::BadCharset(label.to_owned()));
         if name == "UTF-8" && !is_mostly_utf8(bytes) {
+            drop(text);
             return windows_1252(bytes).into_owned();
         }
     }
@@ -200,12 +224,10 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, found: &mut Found) 
 pub(crate) fn guess(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         // Seven-bit Japanese says so itself.
-        Ok(_) if memchr::memmem::find(bytes, b"\x1b$B").is_some() => {
-            encoding_rs::ISO_2022_JP.decode_without_bom_handling(bytes).0
-        }
+        Ok(_) if memchr::memmem::find(bytes, b"\x1b$B").is_some() => exact(encoding_rs::ISO_2022_JP, bytes).0,
         Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
         // Mostly UTF-8 with a few broken bytes is more often UTF-8 cut in the middle of a character.
-        Err(_) if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
+        Err(_) if is_mostly_utf8(bytes) => exact(encoding_rs::UTF_8, bytes).0,
         Err(_) => windows_1252(bytes),
     }
 }
@@ -217,10 +239,10 @@ pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
     }
     match meaning(hint) {
         Meaning::Known(charset) if charset.is_ascii_compatible() => {
-            let (text, malformed) = charset.decode_without_bom_handling(bytes);
+            let (text, malformed) = decode_as(charset, bytes);
             if malformed { guess(bytes) } else { text }
         }
-        Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
+        Meaning::Page(page) => from_page(page, bytes).into(),
         _ => guess(bytes),
     }
 }
@@ -234,8 +256,51 @@ pub(crate) fn is_noise(bytes: &[u8], label: &str) -> bool {
         && !is_mostly_utf8(bytes)
 }
 
+/// Decodes under a charset, which may be UTF-7; says whether there were bytes that it does not have.
+fn decode_as(charset: Charset, bytes: &[u8]) -> (Cow<'_, str>, bool) {
+    if let Some(encoding) = Encoding::for_label(charset.name().as_bytes()) {
+        return exact(encoding, bytes);
+    }
+    let (text, malformed) = utf7::decode(bytes);
+    (text.into(), malformed)
+}
+
+/// Bytes of a text that is decoded twice, the first time to learn how long it becomes.
+const LONG: usize = 1024 * 1024;
+
+/// Decodes; a long text into as much memory as it needs. `encoding_rs` would take as much as it could need.
+pub(crate) fn exact<'a>(encoding: &'static Encoding, bytes: &'a [u8]) -> (Cow<'a, str>, bool) {
+    if bytes.len() <= LONG || std::str::from_utf8(bytes).is_ok() && encoding == encoding_rs::UTF_8 {
+        return encoding.decode_without_bom_handling(bytes);
+    }
+    let mut piece = [0; 16 * 1024];
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let (mut rest, mut size, mut malformed) = (bytes, 0, false);
+    loop {
+        let (result, read, written, had_errors) = decoder.decode_to_utf8(rest, &mut piece, true);
+        rest = rest.get(read..).unwrap_or_default();
+        size += written;
+        malformed |= had_errors;
+        if result == CoderResult::InputEmpty {
+            break;
+        }
+    }
+    // A little more, because the decoder wants room for the longest character.
+    let mut text = String::with_capacity(size + 64);
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let mut rest = bytes;
+    loop {
+        let (result, read, _) = decoder.decode_to_string(rest, &mut text, true);
+        if result == CoderResult::InputEmpty {
+            return (Cow::Owned(text), malformed);
+        }
+        rest = rest.get(read..).unwrap_or_default();
+        text.reserve(64);
+    }
+}
+
 fn windows_1252(bytes: &[u8]) -> Cow<'_, str> {
-    encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0
+    exact(encoding_rs::WINDOWS_1252, bytes).0
 }
 
 /// Whether most of the bytes beyond ASCII form valid UTF-8 sequences.
@@ -246,6 +311,12 @@ fn is_mostly_utf8(bytes: &[u8]) -> bool {
         bad += chunk.invalid().len();
     }
     good > bad
+}
+
+fn from_page(page: &[char; 128], bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.iter().map(|&byte| page_char(page, byte).len_utf8()).sum());
+    text.extend(bytes.iter().map(|&byte| page_char(page, byte)));
+    text
 }
 
 fn page_char(page: &[char; 128], byte: u8) -> char {
@@ -285,7 +356,7 @@ fn decode_shifted(bytes: &[u8], shifted: &Shifted) -> String {
             rest = tail;
         }
     }
-    shifted.encoding.decode_without_bom_handling(&eight_bit).0.into_owned()
+    exact(shifted.encoding, &eight_bit).0.into_owned()
 }
 
 #[cfg(test)]

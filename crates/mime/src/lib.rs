@@ -25,6 +25,7 @@ mod address;
 mod aol;
 mod assemble;
 mod bounce;
+mod budget;
 mod canonical;
 mod charsets;
 mod content_type;
