@@ -50,7 +50,7 @@ pub(crate) fn from_text(text: &str) -> String {
 }
 
 /// Whether the renderer's time for this is short: by its length, its tags, and their nesting.
-fn is_renderable(html: &str, limits: &Limits) -> bool {
+pub(crate) fn is_renderable(html: &str, limits: &Limits) -> bool {
     // A `<` that begins no tag costs the renderer as well.
     if html.len() > limits.max_html_bytes || memchr_iter(b'<', html.as_bytes()).count() > limits.max_html_tags
     {

@@ -31,6 +31,7 @@ mod charsets;
 mod content_type;
 mod date;
 mod defect;
+mod display;
 mod enclosed;
 mod filename;
 mod flowed;
