@@ -336,17 +336,22 @@ impl Mail {
     /// The headers as a JSON object: lower-case name to value, an array where a field is repeated, safe for JSONB.
     #[must_use]
     pub fn headers_json(&self) -> Value {
-        let mut object = serde_json::Map::new();
-        for (name, value) in &self.headers {
-            let value = Value::String(value.clone());
-            match object.get_mut(name) {
-                None => {
-                    object.insert(name.clone(), value);
-                }
-                Some(Value::Array(values)) => values.push(value),
-                Some(one) => *one = Value::Array(vec![one.take(), value]),
-            }
-        }
-        Value::Object(object)
+        fields_json(&self.headers)
     }
+}
+
+/// Header fields as a JSON object: name to value, an array where a field is repeated.
+pub(crate) fn fields_json(fields: &[(String, String)]) -> Value {
+    let mut object = serde_json::Map::new();
+    for (name, value) in fields {
+        let value = Value::String(value.clone());
+        match object.get_mut(name) {
+            None => {
+                object.insert(name.clone(), value);
+            }
+            Some(Value::Array(values)) => values.push(value),
+            Some(one) => *one = Value::Array(vec![one.take(), value]),
+        }
+    }
+    Value::Object(object)
 }

@@ -87,8 +87,7 @@ fn what_is_not_there_is_said_so() {
 fn html_is_printed_as_it_can_be_shown() {
     let dir = tempfile::tempdir().expect("a directory");
     let mail = dir.path().join("mail.eml");
-    let html =
-        "<div onclick=x()>Dear <b>all</b><script>alert(1)</script><img src=\"cid:a\"><form><input></form></div>";
+    let html = "<div onclick=x()>Dear <b>all</b><script>alert(1)</script><img src=\"cid:a\"><form><input></form></div>";
     std::fs::write(&mail, format!("From: ann@acme.example\nContent-Type: text/html\n\n{html}"))
         .expect("written");
     let mail = mail.to_str().expect("UTF-8");
