@@ -3,6 +3,7 @@
 
 use memchr::memmem;
 
+use crate::budget::{Budget, Pass};
 use crate::charsets;
 use crate::content_type::Parameterised;
 use crate::defect::Defect;
@@ -51,8 +52,14 @@ pub(crate) const RETURNED: &[&str] = &[
 ];
 
 /// Puts the parts together.
-pub(crate) fn assemble(parts: &[Part<'_>], limits: &Limits, decoder: &mut Decoder) -> Assembled {
-    let mut assembler = Assembler { body: Assembled::default(), limits, enclosed: Enclosed::default() };
+pub(crate) fn assemble(
+    parts: &[Part<'_>],
+    limits: &Limits,
+    budget: &mut Budget,
+    decoder: &mut Decoder,
+) -> Assembled {
+    let mut assembler =
+        Assembler { body: Assembled::default(), limits, budget, enclosed: Enclosed::default() };
     assembler.parts(parts, decoder);
     let Assembler { mut body, enclosed, .. } = assembler;
     enclosed.stand_in(&mut body);
@@ -63,6 +70,7 @@ pub(crate) fn assemble(parts: &[Part<'_>], limits: &Limits, decoder: &mut Decode
 pub(crate) struct Assembler<'l> {
     pub(crate) body: Assembled,
     pub(crate) limits: &'l Limits,
+    pub(crate) budget: &'l mut Budget,
     pub(crate) enclosed: Enclosed,
 }
 
@@ -81,9 +89,9 @@ impl Assembler<'_> {
             match part.role {
                 Role::Leaf => self.leaf(part, parent, decoder),
                 Role::Opaque => self.body.attachments.push(opaque(part.body)),
-                Role::Epilogue => self.body.stray.extend(Stray::read(Place::Epilogue, part.body, decoder)),
+                Role::Epilogue => self.stray(Place::Epilogue, part.body, decoder),
                 Role::Container if has_children.get(index) == Some(&true) => {
-                    self.body.stray.extend(Stray::read(Place::Preamble, part.body, decoder));
+                    self.stray(Place::Preamble, part.body, decoder);
                 }
                 Role::Container => {
                     decoder.found.note(Defect::BoundaryNotFound);
@@ -105,23 +113,33 @@ impl Assembler<'_> {
         });
         // A multipart that cannot be taken apart is shown as the text it is.
         let undivided = part.mime_type.starts_with("multipart/");
-        let content = encoding.decode(part.body, &mut decoder.found);
+        self.budget.spend(Pass::Decode, part.body.len());
+        let Some(mut content) = encoding.decode(part.body, self.budget.decoded(), &mut decoder.found) else {
+            self.budget.refuse(&mut decoder.found);
+            self.body.attachments.push(opaque(part.body));
+            return;
+        };
         if !is_attachment && (part.mime_type == "text/plain" || undivided) {
             // With a file name it is shown and listed: the name is content too, and who looks for the file finds it.
             let is_named_file = part.mime_type == "text/plain"
                 && disposition.as_ref().is_some_and(|d| d.token("filename").is_some());
-            self.text(&part.ctype, &content, decoder);
-            if !is_named_file {
+            if !self.text(part, content, decoder) || !is_named_file {
                 return;
             }
+            // Decoded again rather than kept beside its text.
+            content = encoding.decode(part.body, usize::MAX, &mut decoder.found).unwrap_or_default();
         } else if !is_attachment && part.mime_type == "text/html" {
             let label = part.ctype.token("charset").unwrap_or_default();
-            let html = match meta_charset(&content).filter(|meta| charsets::is_telling(meta)) {
-                Some(meta) => text_with(&content, label, &meta, decoder),
-                None => text(&content, label, decoder),
-            };
+            let meta = meta_charset(&content).filter(|meta| charsets::is_telling(meta));
+            let hint = meta.unwrap_or_else(|| decoder.hint.clone());
+            if let Some(html) = self.decoded(part, content, label, &hint, decoder) {
+                join(&mut self.body.html, html);
+            }
+            return;
+        }
+        if !self.budget.decode(content.len(), &mut decoder.found) {
             drop(content);
-            join(&mut self.body.html, html);
+            self.body.attachments.push(opaque(part.body));
             return;
         }
         let name = disposition
@@ -153,20 +171,43 @@ impl Assembler<'_> {
         );
     }
 
-    /// Adds text, and the files that it holds.
-    fn text(&mut self, ctype: &Parameterised, content: &[u8], decoder: &mut Decoder) {
+    /// Adds what stood outside the parts.
+    fn stray(&mut self, place: Place, raw: &[u8], decoder: &mut Decoder) {
+        let Some(stray) = Stray::read(place, raw, decoder) else { return };
+        if self.budget.decode(stray.text.len(), &mut decoder.found) {
+            self.body.stray.push(stray);
+        } else {
+            drop(stray);
+            self.body.attachments.push(opaque(raw));
+        }
+    }
+
+    /// Adds text, and the files that it holds; `false` where it is an opaque attachment.
+    fn text(&mut self, part: &Part<'_>, mut content: Vec<u8>, decoder: &mut Decoder) -> bool {
+        let ctype = &part.ctype;
         let label = ctype.token("charset").unwrap_or_default();
-        let (text, files) = match uuencode::take_out(content, self.enclosed.room(self.limits)) {
-            None => (text(content, label, decoder), Vec::new()),
-            Some((rest, files)) => (text(&rest, label, decoder), files),
-        };
+        let mut files = Vec::new();
+        if self.budget.may(Pass::Uuencode, content.len(), &mut decoder.found) {
+            let room = self.enclosed.room(self.limits);
+            let taken = uuencode::take_out(&mut content, room, self.budget.decoded());
+            // It stays in the text, and what follows is not the worse for it.
+            if taken.is_cut {
+                decoder.found.note(Defect::TooMuchDecoded);
+            }
+            files = taken.files;
+        }
+        let size = files.iter().map(|file| file.content.len()).sum();
+        if !self.budget.decode(size, &mut decoder.found) {
+            files.clear();
+        }
+        let hint = decoder.hint.clone();
+        let Some(mut text) = self.decoded(part, content, label, &hint, decoder) else { return false };
         self.enclosed.count(files.len());
         let is = |name, value| ctype.token(name).is_some_and(|token| token.eq_ignore_ascii_case(value));
-        if is("format", "flowed") {
-            join(&mut self.body.text, flowed::join(&text, is("delsp", "yes")));
-        } else {
-            join(&mut self.body.text, text);
+        if is("format", "flowed") && self.budget.may(Pass::Flowed, text.len(), &mut decoder.found) {
+            text = flowed::join(text, is("delsp", "yes"));
         }
+        join(&mut self.body.text, text);
         for file in files {
             let name = decoder.text(&file.name);
             let attachment = Attachment {
@@ -178,6 +219,26 @@ impl Assembler<'_> {
             };
             self.add(attachment, decoder);
         }
+        true
+    }
+
+    /// The text of a part; `None` where there is too much of it, and the part is an opaque attachment.
+    fn decoded(
+        &mut self,
+        part: &Part<'_>,
+        content: Vec<u8>,
+        label: &str,
+        hint: &str,
+        decoder: &mut Decoder,
+    ) -> Option<String> {
+        let text = text(content, label, hint, decoder);
+        // Twice: it is joined from the parts.
+        if self.budget.decode(text.len().saturating_mul(2), &mut decoder.found) {
+            return Some(text);
+        }
+        drop(text);
+        self.body.attachments.push(opaque(part.body));
+        None
     }
 
     /// Adds an attachment, and behind it what it encloses.
@@ -188,23 +249,21 @@ impl Assembler<'_> {
     }
 }
 
-/// Text of a part; where its charset is missing or wrong, in the one of the mail.
-fn text(content: &[u8], charset: &str, decoder: &mut Decoder) -> String {
-    let hint = decoder.hint.clone();
-    text_with(content, charset, &hint, decoder)
+/// Text of a part; where its charset is missing or wrong, in the one of `hint`.
+fn text(content: Vec<u8>, charset: &str, hint: &str, decoder: &mut Decoder) -> String {
+    let text = charsets::decode_with(&content, charset, hint, &mut decoder.found);
+    drop(content);
+    decoder.clean(charsets::lf(text))
 }
 
-fn text_with(content: &[u8], charset: &str, hint: &str, decoder: &mut Decoder) -> String {
-    let text = charsets::decode_with(content, charset, hint, &mut decoder.found);
-    // Lone CRs end lines as well: whoever wrote the text saw them so, whatever the mail's other lines end with.
-    let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text };
-    decoder.clean(text)
-}
-
+/// Adds text behind what is there. Room is made for a little more, not for as much again: a copy of a long text weighs.
 fn join(to: &mut Option<String>, text: String) {
     match to {
         None => *to = Some(text),
         Some(joined) => {
+            if joined.capacity() - joined.len() <= text.len() {
+                joined.reserve_exact(1 + text.len() + joined.len() / 4);
+            }
             if !joined.is_empty() && !joined.ends_with('\n') {
                 joined.push('\n');
             }

@@ -1,6 +1,6 @@
 //! Bytes to text: which charset a label means, and what to do when it lies.
 //!
-//! The `charset` crate (encoding_rs plus UTF-7) decodes; here stand the labels found in mail that it does not know
+//! `encoding_rs` decodes, `charset` knows its labels; here stand the labels found in mail that it does not know
 //! (`labels.rs`), the code pages of DOS, ISO-2022-KR, ISO-2022-CN and HZ, and the rule for missing, unknown and wrong labels.
 
 use std::borrow::Cow;
@@ -10,13 +10,17 @@ use charset::Charset;
 use crate::defect::{Defect, Found};
 
 mod detect;
+mod exact;
 mod labels;
 mod lies;
 mod pages;
 mod shifted;
+mod utf7;
 
+pub(crate) use exact::exact;
 pub(crate) use labels::{Meaning, meaning};
 
+use exact::decode_as;
 use pages::Page;
 use shifted::Declared;
 
@@ -38,11 +42,28 @@ pub(crate) fn decode_with(bytes: &[u8], label: &str, hint: &str, found: &mut Fou
             found.note(Defect::UnknownCharset(label.to_owned()));
             unlabelled(bytes, hint).into_owned()
         }
-        Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
+        Meaning::Page(page) => from_page(page, bytes),
         Meaning::Shifted(shifted) => shifted.decode(bytes),
         Meaning::Utf16 => lies::utf_16(bytes),
         Meaning::Known(charset) => decode_known(bytes, charset, label, hint, found),
     }
+}
+
+/// Text with LF as line ends, where it stands. Lone CRs end lines as well: whoever wrote the text saw them so, whatever the
+/// mail's other lines end with.
+pub(crate) fn lf(text: String) -> String {
+    if !text.contains('\r') {
+        return text;
+    }
+    let mut bytes = text.into_bytes();
+    bytes.dedup_by(|next, last| {
+        let is_pair = (*last, *next) == (b'\r', b'\n');
+        *last = if is_pair { b'\n' } else { *last };
+        is_pair
+    });
+    bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+    // Only ASCII was touched: it is text still.
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
 /// Whether this label names a charset by which 8-bit text can be told from UTF-8.
@@ -61,7 +82,8 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, hint: &str, found: 
         return if lies::is_one_byte(bytes) {
             String::from_utf8_lossy(bytes).into_owned()
         } else {
-            charset.decode(bytes).0.into_owned()
+            let (charset, bom) = Charset::for_bom(bytes).unwrap_or((charset, 0));
+            decode_as(charset, bytes.get(bom..).unwrap_or_default()).0.into_owned()
         };
     }
     if bytes.is_ascii() && charset.is_ascii_compatible() && name != "ISO-2022-JP" {
@@ -73,11 +95,16 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, hint: &str, found: 
     }
     let (text, malformed) = match name {
         "ISO-2022-JP" => lies::japanese(bytes),
-        _ => lies::meant(charset, bytes).decode_with_bom_removal(bytes),
+        _ => {
+            let bom =
+                Charset::for_bom(bytes).filter(|(of, _)| of.name() == name).map_or(0, |(_, length)| length);
+            decode_as(lies::meant(charset, bytes), bytes.get(bom..).unwrap_or_default())
+        }
     };
     if malformed {
         found.note(Defect::BadCharset(label.to_owned()));
         if name == "UTF-8" && !is_mostly_utf8(bytes) {
+            drop(text);
             return unlabelled(bytes, hint).into_owned();
         }
     }
@@ -100,7 +127,7 @@ fn guess_or(bytes: &[u8], other: fn(&[u8]) -> Cow<'_, str>) -> Cow<'_, str> {
         },
         Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
         // Mostly UTF-8 with a few broken bytes is more often UTF-8 cut in the middle of a character.
-        Err(_) if is_mostly_utf8(bytes) => String::from_utf8_lossy(bytes),
+        Err(_) if is_mostly_utf8(bytes) => exact(encoding_rs::UTF_8, bytes).0,
         Err(_) if lies::has_utf16_mark(bytes) => Cow::Owned(lies::utf_16(bytes)),
         Err(_) => other(bytes),
     }
@@ -113,10 +140,10 @@ pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
     }
     match meaning(hint) {
         Meaning::Known(charset) if charset.is_ascii_compatible() => {
-            let (text, malformed) = charset.decode_without_bom_handling(bytes);
+            let (text, malformed) = decode_as(charset, bytes);
             if malformed { guess(bytes) } else { text }
         }
-        Meaning::Page(page) => bytes.iter().map(|&byte| page_char(page, byte)).collect(),
+        Meaning::Page(page) => from_page(page, bytes).into(),
         _ => guess(bytes),
     }
 }
@@ -127,7 +154,7 @@ fn unlabelled<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
         return guess_with(bytes, hint);
     }
     guess_or(bytes, |bytes| {
-        let detected = detect::detect(bytes).map(|encoding| encoding.decode_without_bom_handling(bytes));
+        let detected = detect::detect(bytes).map(|encoding| exact(encoding, bytes));
         detected.filter(|(_, malformed)| !malformed).map_or_else(|| windows_1252(bytes), |(text, _)| text)
     })
 }
@@ -162,7 +189,7 @@ pub(crate) fn is_noise(bytes: &[u8], label: &str) -> bool {
 }
 
 fn windows_1252(bytes: &[u8]) -> Cow<'_, str> {
-    encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0
+    exact(encoding_rs::WINDOWS_1252, bytes).0
 }
 
 /// Whether most of the bytes beyond ASCII form valid UTF-8 sequences.
@@ -173,6 +200,12 @@ fn is_mostly_utf8(bytes: &[u8]) -> bool {
         bad += chunk.invalid().len();
     }
     good > bad
+}
+
+fn from_page(page: &Page, bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.iter().map(|&byte| page_char(page, byte).len_utf8()).sum());
+    text.extend(bytes.iter().map(|&byte| page_char(page, byte)));
+    text
 }
 
 fn page_char(page: &Page, byte: u8) -> char {

@@ -56,6 +56,11 @@ pub enum Defect {
     UnsafeFilename(String),
     /// HTML too long or too deeply nested to render: its tags are cut out.
     HtmlNotRendered,
+    /// More decoded bytes than `max_decoded_bytes`: the later parts are attachments as they were sent, undecoded, and what
+    /// later files enclose is not taken out.
+    TooMuchDecoded,
+    /// More work than `max_work`: what takes long is left out.
+    TooMuchWork,
 }
 
 impl Defect {
@@ -87,6 +92,8 @@ impl Defect {
             Self::NoFrom => "no-from",
             Self::UnsafeFilename(_) => "unsafe-filename",
             Self::HtmlNotRendered => "html-not-rendered",
+            Self::TooMuchDecoded => "too-much-decoded",
+            Self::TooMuchWork => "too-much-work",
         }
     }
 

@@ -1,13 +1,16 @@
 //! Files that enclose others: what is in them is listed behind them, and the file itself stays as it came.
 
+use std::borrow::Cow;
+
 use crate::assemble::{Assembled, Assembler};
+use crate::budget::Pass;
 use crate::defect::{Defect, Found};
 use crate::header;
 use crate::limits::Limits;
 use crate::mail::Attachment;
 use crate::smime;
 use crate::structure;
-use crate::tnef;
+use crate::tnef::{self, Taking};
 use crate::words::Decoder;
 use mailfleet_model::Disposition;
 
@@ -39,8 +42,7 @@ impl Enclosed {
     /// The text of winmail.dat is that of the mail where there is no other: Outlook sends both, and some gateways keep
     /// the one only.
     pub(crate) fn stand_in(self, body: &mut Assembled) {
-        let empty = |text: &Option<String>| text.as_ref().is_none_or(|text| text.trim().is_empty());
-        if empty(&body.text) && empty(&body.html) {
+        if is_blank(body.text.as_ref()) && is_blank(body.html.as_ref()) {
             body.text = self.text.or(body.text.take());
             body.html = self.html.or(body.html.take());
         }
@@ -49,26 +51,49 @@ impl Enclosed {
 
 /// Lists what the attachment at `index`, the last one, encloses.
 pub(crate) fn open(to: &mut Assembler<'_>, index: usize, decoder: &mut Decoder) {
-    let Some(file) = to.body.attachments.get(index) else { return };
-    if may_be_tnef(file) {
-        let room = to.enclosed.room(to.limits);
-        let opened = tnef::open(&file.content, room, &mut to.enclosed.rtf_used, decoder);
-        to.enclosed.count(opened.files.len());
-        to.enclosed.text = to.enclosed.text.take().or(opened.text);
-        to.enclosed.html = to.enclosed.html.take().or(opened.html);
-        to.body.attachments.extend(opened.files);
-    } else if may_be_signed(file)
-        && to.enclosed.depth < MAX_SIGNATURES
-        && let Some(content) = smime::signed_content(&file.content)
+    let Some(file) = to.body.attachments.get_mut(index) else { return };
+    let is_tnef = may_be_tnef(file);
+    let may_be_signed = !is_tnef && to.enclosed.depth < MAX_SIGNATURES && may_be_signed(file);
+    if !is_tnef && !may_be_signed || !to.budget.may(Pass::Open, file.content.len(), &mut decoder.found) {
+        return;
+    }
+    // Lent out while it is read, not copied.
+    let content = std::mem::take(&mut file.content);
+    if is_tnef {
+        winmail(to, &content, decoder);
+    } else if to.budget.fits(content.len(), &mut decoder.found)
+        && let Some(signed_content) = smime::signed_content(&content)
     {
         to.enclosed.depth += 1;
-        signed(to, index, content, decoder);
+        signed(to, index, signed_content, decoder);
         to.enclosed.depth -= 1;
+    }
+    if let Some(file) = to.body.attachments.get_mut(index) {
+        file.content = content;
     }
 }
 
+fn winmail(to: &mut Assembler<'_>, content: &[u8], decoder: &mut Decoder) {
+    let mut taking = Taking {
+        room: to.enclosed.room(to.limits),
+        rtf_left: tnef::MAX_RTF.saturating_sub(to.enclosed.rtf_used),
+        keep_text: is_blank(to.body.text.as_ref()) && is_blank(to.body.html.as_ref()),
+        budget: to.budget,
+    };
+    let opened = tnef::open(content, &mut taking, decoder);
+    to.enclosed.rtf_used = tnef::MAX_RTF - taking.rtf_left;
+    to.enclosed.count(opened.files.len());
+    to.enclosed.text = to.enclosed.text.take().or(opened.text);
+    to.enclosed.html = to.enclosed.html.take().or(opened.html);
+    to.body.attachments.extend(opened.files);
+}
+
+fn is_blank(text: Option<&String>) -> bool {
+    text.is_none_or(|text| text.trim().is_empty())
+}
+
 /// Reads what was signed: a mail's parts where it says so, else a file (a signed contract, say).
-fn signed(to: &mut Assembler<'_>, index: usize, content: Vec<u8>, decoder: &mut Decoder) {
+fn signed(to: &mut Assembler<'_>, index: usize, content: Cow<'_, [u8]>, decoder: &mut Decoder) {
     let room = to.enclosed.room(to.limits);
     if room == 0 {
         decoder.found.note(Defect::TooManyParts);
@@ -76,10 +101,18 @@ fn signed(to: &mut Assembler<'_>, index: usize, content: Vec<u8>, decoder: &mut 
     }
     let block = header::read(&content, 0, to.limits, &mut Found::default(), |_| false);
     if block.first("content-type").is_some() {
+        // What was joined from pieces weighs beside what is read out of it.
+        let joined = if matches!(content, Cow::Owned(_)) { content.len() } else { 0 };
+        if !to.budget.decode(joined, &mut decoder.found) {
+            return;
+        }
         let limits = Limits { max_parts: room, ..to.limits.clone() };
         let parts = structure::read(&content, &limits, &mut decoder.found);
         to.enclosed.count(parts.len());
         to.parts(&parts, decoder);
+        return;
+    }
+    if !to.budget.decode(content.len(), &mut decoder.found) {
         return;
     }
     to.enclosed.count(1);
@@ -88,7 +121,7 @@ fn signed(to: &mut Assembler<'_>, index: usize, content: Vec<u8>, decoder: &mut 
     to.body.attachments.push(Attachment {
         filename: filename.filter(|name| !name.eq_ignore_ascii_case("smime")),
         mime_type: "application/octet-stream".to_owned(),
-        content,
+        content: content.into_owned(),
         disposition: Disposition::Attachment,
         content_id: None,
     });

@@ -2,11 +2,11 @@
 //!
 //! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
-use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
+use crate::budget::{Budget, Pass};
 use crate::defect::{Defect, Found};
 use crate::limits::Limits;
 
@@ -26,8 +26,8 @@ const BREAKING: &[&str] =
 
 /// Text as a person would read the HTML. html2text renders it; what is too long or too deeply nested for its
 /// quadratic time, or what it gives up on, has its tags cut out.
-pub(crate) fn to_text(html: &str, limits: &Limits, found: &mut Found) -> String {
-    if html.len() <= limits.max_html_bytes && depth(html, limits.max_html_depth) <= limits.max_html_depth {
+pub(crate) fn to_text(html: &str, limits: &Limits, budget: &mut Budget, found: &mut Found) -> String {
+    if is_renderable(html, limits) && budget.may(Pass::Render, html.len(), found) {
         // The renderer is not ours: a panic in it must cost this rendering, not the worker.
         let rendered = catch_unwind(AssertUnwindSafe(|| {
             html2text::config::plain_no_decorate()
@@ -40,6 +40,7 @@ pub(crate) fn to_text(html: &str, limits: &Limits, found: &mut Found) -> String 
         }
     }
     found.note(Defect::HtmlNotRendered);
+    budget.spend(Pass::CutTags, html.len());
     without_tags(html)
 }
 
@@ -48,21 +49,25 @@ pub(crate) fn from_text(text: &str) -> String {
     format!("<div style=\"white-space: pre-wrap\">{}</div>", html_escape::encode_text(text))
 }
 
-/// The deepest nesting of tags, counted up to a little more than `enough`.
-fn depth(html: &str, enough: usize) -> usize {
-    let (mut open, mut deepest) = (0usize, 0usize);
+/// Whether the renderer's time for this is short: by its length, its tags, and their nesting.
+pub(crate) fn is_renderable(html: &str, limits: &Limits) -> bool {
+    // A `<` that begins no tag costs the renderer as well.
+    if html.len() > limits.max_html_bytes || memchr_iter(b'<', html.as_bytes()).count() > limits.max_html_tags
+    {
+        return false;
+    }
+    let mut open = 0usize;
     for tag in (Tags { rest: html }) {
         if tag.closes {
             open = open.saturating_sub(1);
         } else if !tag.empty && !FLAT.iter().any(|flat| tag.name.eq_ignore_ascii_case(flat)) {
             open += 1;
-            deepest = deepest.max(open);
-            if deepest > enough {
-                break;
-            }
+        }
+        if open > limits.max_html_depth {
+            return false;
         }
     }
-    deepest
+    true
 }
 
 /// One tag, and the text before it.
@@ -107,46 +112,73 @@ impl<'a> Iterator for Tags<'a> {
 }
 
 fn without_tags(html: &str) -> String {
-    let mut text = String::with_capacity(html.len() / 2);
+    // Never longer than the HTML. Most are much shorter, and give the rest back.
+    let mut words = Words { text: String::with_capacity(html.len()), ..Words::default() };
     let mut hidden = false;
     let mut tags = Tags { rest: html };
     for tag in &mut tags {
         if !hidden {
-            text.push_str(tag.before);
+            words.take(tag.before);
         }
         if ["style", "script", "title"].iter().any(|name| tag.name.eq_ignore_ascii_case(name)) {
             hidden = !tag.closes;
         }
-        text.push(if BREAKING.iter().any(|name| tag.name.eq_ignore_ascii_case(name)) { '\n' } else { ' ' });
+        words.gap(BREAKING.iter().any(|name| tag.name.eq_ignore_ascii_case(name)));
     }
     if !hidden {
-        text.push_str(tags.rest);
+        words.take(tags.rest);
     }
-    let decoded = html_escape::decode_html_entities(&text);
-    // A numbered entity may be a NUL.
-    let decoded = if decoded.contains('\0') { Cow::Owned(decoded.replace('\0', "")) } else { decoded };
-    // Words one space apart, at most one blank line between lines. Written at once: a list of the words would weigh many
-    // times as much as they do.
-    let mut lines = String::with_capacity(decoded.len());
-    let mut blank = true;
-    for line in decoded.lines() {
-        let mut words = line.split_whitespace().peekable();
-        let is_blank = words.peek().is_none();
-        if is_blank && blank {
-            continue;
-        }
-        if !lines.is_empty() {
-            lines.push('\n');
-        }
-        for (index, word) in words.enumerate() {
-            if index > 0 {
-                lines.push(' ');
+    if words.text.len() < html.len() / 2 {
+        words.text.shrink_to_fit();
+    }
+    words.text
+}
+
+/// Words one space apart, at most one blank line between lines. Written at once: a list of the words, or a copy of the
+/// text, would weigh many times as much as they do.
+#[derive(Default)]
+struct Words {
+    text: String,
+    /// White space waits to be written before the next word.
+    space: bool,
+    /// Line ends that wait as well.
+    breaks: usize,
+}
+
+impl Words {
+    fn gap(&mut self, is_break: bool) {
+        self.space = true;
+        self.breaks += usize::from(is_break);
+    }
+
+    /// Adds the text between two tags. A character reference holds no white space, so that each piece can be read alone.
+    fn take(&mut self, text: &str) {
+        for piece in text.split_inclusive(|c: char| c.is_ascii_whitespace()) {
+            for c in html_escape::decode_html_entities(piece).chars() {
+                self.char(c);
             }
-            lines.push_str(word);
         }
-        blank = is_blank;
     }
-    lines
+
+    fn char(&mut self, c: char) {
+        match c {
+            // A numbered reference may be a NUL.
+            '\0' => {}
+            c if c.is_whitespace() => self.gap(c == '\n'),
+            _ => {
+                if !self.text.is_empty() {
+                    match self.breaks {
+                        0 if self.space => self.text.push(' '),
+                        0 => {}
+                        1 => self.text.push('\n'),
+                        _ => self.text.push_str("\n\n"),
+                    }
+                }
+                (self.space, self.breaks) = (false, 0);
+                self.text.push(c);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +187,8 @@ mod tests {
 
     fn text(html: &str) -> (String, usize) {
         let mut found = Found::default();
-        let text = to_text(html, &Limits::default(), &mut found);
+        let limits = Limits::default();
+        let text = to_text(html, &limits, &mut Budget::new(html.len(), &limits), &mut found);
         (text.trim().to_owned(), found.into_vec().len())
     }
 

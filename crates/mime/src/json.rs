@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::mail::{Address, Attachment, Mail, MessageType, Parsed};
+use crate::mail::{Address, Attachment, Mail, MessageType, Parsed, fields_json};
 use crate::reason::Reason;
 
 /// What mailfleet reads out of one mail.
@@ -95,6 +95,17 @@ pub struct BounceReport {
     pub recipients: Vec<RecipientReport>,
     /// Message-ID of the returned mail.
     pub original_message_id: Option<String>,
+    /// What else is returned of it; `None` where nothing is.
+    pub original: Option<OriginalReport>,
+}
+
+/// The mail that a report returns: what it can be matched by.
+#[derive(Debug, Clone, Serialize)]
+pub struct OriginalReport {
+    /// The fields of its header: lower-case name to decoded value, an array where a field is repeated.
+    pub headers: Value,
+    /// The addresses of its To and Cc fields.
+    pub recipients: Vec<String>,
 }
 
 /// What is reported about one recipient.
@@ -202,6 +213,7 @@ fn bounce(mail: &Mail) -> Option<BounceReport> {
             kind: MessageType::AutoReply.as_str(),
             recipients: vec![recipient],
             original_message_id: mail.original_message_id.clone(),
+            original: None,
         });
     }
     mail.bounce.as_ref().map(|bounce| BounceReport {
@@ -219,5 +231,39 @@ fn bounce(mail: &Mail) -> Option<BounceReport> {
             })
             .collect(),
         original_message_id: bounce.original_message_id.clone(),
+        original: (!bounce.original.headers.is_empty()).then(|| OriginalReport {
+            headers: fields_json(&bounce.original.headers),
+            recipients: bounce.original.recipients.clone(),
+        }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Report;
+    use crate::{Limits, parse};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn the_returned_mail_of_a_bounce_is_in_the_record() {
+        let bounce = |returned: &str| -> Value {
+            let raw = format!(
+                "From: MAILER-DAEMON@x.org\nSubject: failure notice\n\
+                 Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
+                 --b\nContent-Type: message/delivery-status\n\n\
+                 Final-Recipient: rfc822; a@b.org\nAction: failed\nStatus: 5.1.1\n\n{returned}--b--\n"
+            );
+            let line = Report::new("x", &parse(raw.as_bytes(), &Limits::default())).to_line();
+            serde_json::from_str::<Value>(&line).unwrap()["bounce"].take()
+        };
+        let returned = bounce(
+            "--b\nContent-Type: text/rfc822-headers\n\nReceived: one\nReceived: two\nMessage-ID: <m@x>\n\
+             To: a@b.org\nCc: Eve <e@b.org>\nSubject: =?utf-8?q?caf=C3=A9?=\n\n",
+        );
+        assert_eq!(returned["original_message_id"], "m@x");
+        assert_eq!(returned["original"]["recipients"], json!(["a@b.org", "e@b.org"]));
+        assert_eq!(returned["original"]["headers"]["subject"], "café");
+        assert_eq!(returned["original"]["headers"]["received"], json!(["one", "two"]));
+        assert_eq!(bounce("")["original"], Value::Null);
+    }
 }

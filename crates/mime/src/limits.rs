@@ -24,8 +24,21 @@ pub struct Limits {
     /// HTML nested deeper than this has its tags cut out instead of being rendered as text: the renderer's time
     /// is quadratic in the nesting. Default 200.
     pub max_html_depth: usize,
+    /// HTML of more tags than this has its tags cut out instead of being rendered as text: the renderer takes some 3 µs
+    /// and 3 KiB for each. Default 5,000.
+    pub max_html_tags: usize,
     /// Recipients read from one delivery report. Default 1,000.
     pub max_recipients: usize,
+    /// Bytes of decoded content in the whole mail, with what is taken out of winmail.dat, signatures, rich text and
+    /// uuencoded text; text that is shown counts twice, since it is joined from its parts. What is beyond is kept as it
+    /// was sent, undecoded. Whatever the limit, it is never more than three times the mail's own bytes and 8 MiB.
+    /// Default 150 MiB.
+    pub max_decoded_bytes: usize,
+    /// The limit on time, as work: bytes that passes look at, each weighed by its cost, so that a unit is about a nanosecond of
+    /// one core. It is no clock, because a mail must read the same whenever it is read. Past it HTML has its tags cut
+    /// out, files that enclose others stay closed, lines stay as they were broken, and the mail is not looked at for what
+    /// kind it is. Default 2,500,000,000: two and a half seconds, 50 ms for each MiB of the longest mail.
+    pub max_work: u64,
 }
 
 impl Default for Limits {
@@ -40,7 +53,10 @@ impl Default for Limits {
             max_addresses: 10_000,
             max_html_bytes: 256 * 1024,
             max_html_depth: 200,
+            max_html_tags: 5_000,
             max_recipients: 1_000,
+            max_decoded_bytes: 150 * 1024 * 1024,
+            max_work: 2_500_000_000,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::defect::Defect;
+use crate::display;
 use crate::html;
 use crate::reason::Reason;
 use crate::stray::Stray;
@@ -306,7 +307,8 @@ impl Mail {
         }
     }
 
-    /// The HTML as sent, or HTML made from the text where there is none; empty where there is neither.
+    /// The HTML as sent, or HTML made from the text where there is none; empty where there is neither. It is what a stranger
+    /// sent, scripts included: to show it take [`Mail::html_for_display`].
     #[must_use]
     pub fn content_html(&self) -> String {
         match (&self.html, &self.text) {
@@ -314,6 +316,15 @@ impl Mail {
             (None, Some(text)) => html::from_text(text),
             (None, None) => String::new(),
         }
+    }
+
+    /// HTML to put into a page: [`Mail::content_html`] without scripts, handlers, forms, frames, style sheets, and styles that
+    /// move things; links open elsewhere (`rel="noopener noreferrer"`) and go to http, https, mailto and tel only. Images of
+    /// the mail itself (`cid:`) stay, those from elsewhere are not loaded, for that tells the sender who reads. HTML of more
+    /// than 1 MiB, 20,000 tags or 200 levels is shown as its text.
+    #[must_use]
+    pub fn html_for_display(&self) -> String {
+        display::clean(&self.content_html()).unwrap_or_else(|| html::from_text(&self.content_text()))
     }
 
     /// The first field of this name (lower case), decoded.
@@ -325,17 +336,22 @@ impl Mail {
     /// The headers as a JSON object: lower-case name to value, an array where a field is repeated, safe for JSONB.
     #[must_use]
     pub fn headers_json(&self) -> Value {
-        let mut object = serde_json::Map::new();
-        for (name, value) in &self.headers {
-            let value = Value::String(value.clone());
-            match object.get_mut(name) {
-                None => {
-                    object.insert(name.clone(), value);
-                }
-                Some(Value::Array(values)) => values.push(value),
-                Some(one) => *one = Value::Array(vec![one.take(), value]),
-            }
-        }
-        Value::Object(object)
+        fields_json(&self.headers)
     }
+}
+
+/// Header fields as a JSON object: name to value, an array where a field is repeated.
+pub(crate) fn fields_json(fields: &[(String, String)]) -> Value {
+    let mut object = serde_json::Map::new();
+    for (name, value) in fields {
+        let value = Value::String(value.clone());
+        match object.get_mut(name) {
+            None => {
+                object.insert(name.clone(), value);
+            }
+            Some(Value::Array(values)) => values.push(value),
+            Some(one) => *one = Value::Array(vec![one.take(), value]),
+        }
+    }
+    Value::Object(object)
 }

@@ -17,6 +17,10 @@ pub(crate) fn read(raw: &[u8], decoder: &mut Decoder) -> Vec<String> {
         let end = after.find(['>', '<']).unwrap_or(after.len());
         let id: String = after[..end].chars().filter(|c| !c.is_whitespace()).collect();
         if !id.is_empty() {
+            // The newest are kept: a field may hold very many.
+            if ids.len() >= 2 * MAX_IDS {
+                ids.drain(..MAX_IDS);
+            }
             ids.push(id);
         }
         rest = &after[end..];

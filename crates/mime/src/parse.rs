@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::address;
 use crate::assemble::{self, Assembled};
+use crate::budget::{Budget, Pass};
 use crate::charsets;
 use crate::content_type::Parameterised;
 use crate::date;
@@ -32,9 +33,11 @@ pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
         structure::read(&raw, limits, &mut decoder.found)
     };
     decoder.hint = hint(&parts);
+    let mut budget = Budget::new(raw.len(), limits);
     let Assembled { text, html, attachments, stray, reports } =
-        assemble::assemble(&parts, limits, &mut decoder);
+        assemble::assemble(&parts, limits, &mut budget, &mut decoder);
     let fields = parts.first().map(|part| part.fields.as_slice()).unwrap_or_default();
+    budget.spend(Pass::Headers, fields.iter().map(|field| field.raw.len()).sum());
     let mut mail = facts(fields, limits, &mut decoder);
     mail.attachments = attachments;
     mail.stray = stray;
@@ -47,13 +50,22 @@ pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
         (false, false) => TextSource::None,
     };
     if mail.text_source == TextSource::Html {
-        mail.html_rendered = html.as_ref().map(|html| html::to_text(html, limits, &mut decoder.found));
+        mail.html_rendered =
+            html.as_ref().map(|html| html::to_text(html, limits, &mut budget, &mut decoder.found));
     }
     mail.text = text;
     mail.html = html;
-    kind::classify(&mut mail, &parts, &reports, limits, &mut decoder);
+    // Of a text no more is looked at than this; of a report all.
+    let report = reports.iter().filter_map(|&index| mail.attachments.get(index));
+    let looked_at = LOOKED_AT + report.map(|report| report.content.len() / 8).sum::<usize>();
+    if budget.may(Pass::Classify, looked_at.min(raw.len()), &mut decoder.found) {
+        kind::classify(&mut mail, &parts, &reports, limits, &mut decoder);
+    }
     Parsed { mail, defects: decoder.found.into_vec() }
 }
+
+/// Bytes of a mail's text that say what kind of mail it is.
+const LOOKED_AT: usize = 16 * 1024;
 
 /// Removes what stands before the first header field (a byte order mark, blank lines) and turns a mail whose line
 /// ends are lone CRs into one with LF.

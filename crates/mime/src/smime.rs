@@ -5,6 +5,8 @@
 //! that are only known at the end, so that a strict DER reader would leave half of such mail closed. What is read here
 //! is the way to the content alone: four headers deep, one pass over the bytes.
 
+use std::borrow::Cow;
+
 /// 1.2.840.113549.1.7.2, signed data.
 const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
 /// Nesting within one element. Content is cut into pieces one level deep.
@@ -18,7 +20,7 @@ const CONSTRUCTED: u8 = 0x20;
 
 /// The content of signed data; `None` where there is none (a detached signature, a list of certificates, an envelope
 /// that is encrypted, or no CMS at all). What is cut off gives what came.
-pub(crate) fn signed_content(cms: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn signed_content(cms: &[u8]) -> Option<Cow<'_, [u8]>> {
     // ContentInfo { type, [0] SignedData { version, digests, EncapsulatedContentInfo { type, [0] OCTET STRING } } }.
     let (kind, rest) = element(within(cms, SEQUENCE)?)?;
     if (kind.tag, kind.content) != (OBJECT_ID, Some(SIGNED_DATA)) {
@@ -31,8 +33,13 @@ pub(crate) fn signed_content(cms: &[u8]) -> Option<Vec<u8>> {
     if kind.tag != OBJECT_ID {
         return None;
     }
-    let mut content = Vec::new();
-    octets(within(rest, CONTEXT_0)?, &mut content, 0).then_some(content)
+    let octets = within(rest, CONTEXT_0)?;
+    let (tag, length, rest) = header(octets)?;
+    if tag == OCTETS {
+        return Some(Cow::Borrowed(within_length(length, rest)));
+    }
+    let mut content = Vec::with_capacity(rest.len());
+    self::octets(octets, &mut content, 0).then_some(Cow::Owned(content))
 }
 
 /// One element: its tag and, where its length was given, its content.
@@ -66,7 +73,12 @@ fn header(bytes: &[u8]) -> Option<(u8, Option<usize>, &[u8])> {
 /// What lies in the element of this tag with which `bytes` begin, to its end or, where that is only marked, beyond.
 fn within(bytes: &[u8], wanted: u8) -> Option<&[u8]> {
     let (tag, length, rest) = header(bytes)?;
-    (tag == wanted).then(|| length.and_then(|length| rest.get(..length)).unwrap_or(rest))
+    (tag == wanted).then(|| within_length(length, rest))
+}
+
+/// As much as the length says; all of it where that is not given, or more than there is.
+fn within_length(length: Option<usize>, rest: &[u8]) -> &[u8] {
+    length.and_then(|length| rest.get(..length)).unwrap_or(rest)
 }
 
 /// The first element, and what follows it.
@@ -96,7 +108,7 @@ fn skip(bytes: &[u8], depth: usize) -> Option<(Element<'_>, &[u8])> {
 /// Joins an octet string, whole or in pieces; `false` where it is none.
 fn octets(bytes: &[u8], out: &mut Vec<u8>, depth: usize) -> bool {
     let Some((tag, length, rest)) = header(bytes) else { return false };
-    let body = length.and_then(|length| rest.get(..length)).unwrap_or(rest);
+    let body = within_length(length, rest);
     match tag {
         OCTETS => out.extend_from_slice(body),
         tag if tag == OCTETS | CONSTRUCTED && depth < MAX_DEPTH => pieces(body, out, depth),
@@ -178,7 +190,7 @@ pub(crate) mod tests {
     fn endless_nesting_is_given_up_soon() {
         for tag in [0x24, SEQUENCE] {
             let deep = [tag, 0x80].repeat(1_000_000);
-            assert_eq!(signed_content(&wrapped(ber, &deep)), (tag == 0x24).then(Vec::new));
+            assert_eq!(signed_content(&wrapped(ber, &deep)).as_deref(), (tag == 0x24).then_some(&b""[..]));
             assert_eq!(signed_content(&deep), None);
         }
     }

@@ -5,6 +5,7 @@
 //! no length is believed beyond the bytes there are. Checksums are not held against the content: a file with a flipped
 //! bit is of more use than none.
 
+use crate::budget::{Budget, Pass};
 use crate::charsets;
 use crate::defect::Defect;
 use crate::filename;
@@ -23,7 +24,7 @@ const SIGNATURE: &[u8] = &[0x78, 0x9f, 0x3e, 0x22];
 /// Messages within messages that are opened: one mail forwarded in another.
 const MAX_DEPTH: usize = 2;
 /// Bytes of unpacked RTF in one mail. It can be eight times as long as what it is packed in.
-const MAX_RTF: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_RTF: usize = 8 * 1024 * 1024;
 
 /// What winmail.dat held.
 #[derive(Debug, Default)]
@@ -41,21 +42,24 @@ pub(crate) fn is_tnef(content: &[u8]) -> bool {
     content.starts_with(SIGNATURE)
 }
 
-/// Opens a stream; at most `room` files are taken out of it. `rtf_used` counts the unpacked RTF of the whole mail.
-pub(crate) fn open(content: &[u8], room: usize, rtf_used: &mut usize, decoder: &mut Decoder) -> Opened {
-    let mut opened = Opened::default();
-    let mut budget = Budget { room, rtf_left: MAX_RTF.saturating_sub(*rtf_used) };
-    let whole = stream(content, 0, &mut budget, &mut opened, decoder);
-    if !whole {
-        decoder.found.note(Defect::BadTnef);
-    }
-    *rtf_used = MAX_RTF - budget.rtf_left;
-    opened
+/// How much may be taken out.
+pub(crate) struct Taking<'b> {
+    /// Files.
+    pub(crate) room: usize,
+    /// Bytes of unpacked RTF, counted over the whole mail.
+    pub(crate) rtf_left: usize,
+    /// The mail may have no other text.
+    pub(crate) keep_text: bool,
+    pub(crate) budget: &'b mut Budget,
 }
 
-struct Budget {
-    room: usize,
-    rtf_left: usize,
+/// Opens a stream.
+pub(crate) fn open(content: &[u8], taking: &mut Taking<'_>, decoder: &mut Decoder) -> Opened {
+    let mut opened = Opened::default();
+    if !stream(content, 0, taking, &mut opened, decoder) {
+        decoder.found.note(Defect::BadTnef);
+    }
+    opened
 }
 
 /// The attributes that matter, as level-independent tags of type and name.
@@ -117,7 +121,7 @@ struct File<'a> {
 fn stream(
     content: &[u8],
     depth: usize,
-    budget: &mut Budget,
+    taking: &mut Taking<'_>,
     opened: &mut Opened,
     decoder: &mut Decoder,
 ) -> bool {
@@ -143,7 +147,7 @@ fn stream(
             tag::BODY => bodies.plain = bodies.plain.or(Some(Text::Bytes(data))),
             tag::MESSAGE_PROPERTIES => properties(data, |property| bodies.take(property)),
             tag::FILE_BEGINS => {
-                finish(file.replace(File::default()), &page, depth, budget, opened, decoder);
+                finish(file.replace(File::default()), &page, depth, taking, opened, decoder);
             }
             tag::FILE_DATA | tag::FILE_TITLE | tag::FILE_PROPERTIES => {
                 let file = file.get_or_insert_default();
@@ -156,8 +160,8 @@ fn stream(
             _ => {}
         }
     }
-    finish(file, &page, depth, budget, opened, decoder);
-    bodies.finish(&page, depth, budget, opened, decoder);
+    finish(file, &page, depth, taking, opened, decoder);
+    bodies.finish(&page, depth, taking, opened, decoder);
     whole
 }
 
@@ -176,46 +180,75 @@ impl<'a> Bodies<'a> {
         self,
         page: &str,
         depth: usize,
-        budget: &mut Budget,
+        taking: &mut Taking<'_>,
         opened: &mut Opened,
         decoder: &mut Decoder,
     ) {
         let html_page = self.html_page.map_or_else(|| page.to_owned(), code_page);
-        if let Some(packed) = self.rtf
-            && let Some(rtf) = lzfu::unpack(packed, budget.rtf_left)
-        {
-            budget.rtf_left -= rtf.len();
-            if depth == 0 && self.html.is_none() && self.plain.is_none() {
-                opened.text = Some(decoder.clean(rtf::to_text(&rtf))).filter(|text| !text.is_empty());
-            }
-            body_file("rtf", "application/rtf", rtf, budget, opened);
+        let keep = depth == 0 && taking.keep_text;
+        if let Some(packed) = self.rtf {
+            let read = keep && self.html.is_none() && self.plain.is_none();
+            rich_text(packed, read, taking, opened, decoder);
         }
         for (name, mime_type, text, page) in
             [("html", "text/html", self.html, html_page.as_str()), ("txt", "text/plain", self.plain, page)]
         {
             let Some(text) = text else { continue };
-            let shown = text.read(page, decoder);
-            if shown.trim().is_empty() {
+            if !taking.budget.fits(text.at_most(keep), &mut decoder.found) {
                 continue;
             }
-            let bytes = match text {
-                Text::Utf16(_) => shown.clone().into_bytes(),
-                Text::Bytes(bytes) => without_nul(bytes).to_vec(),
+            let (bytes, shown) = match text {
+                Text::Bytes(bytes) => (without_nul(bytes).to_vec(), keep.then(|| text.read(page, decoder))),
+                Text::Utf16(_) => {
+                    let shown = text.read(page, decoder);
+                    if keep { (shown.clone().into_bytes(), Some(shown)) } else { (shown.into_bytes(), None) }
+                }
             };
-            body_file(name, mime_type, bytes, budget, opened);
-            if depth == 0 {
-                let to = if name == "html" { &mut opened.html } else { &mut opened.text };
-                *to = Some(shown);
+            let is_blank = |shown: &String| shown.trim().is_empty();
+            if bytes.trim_ascii().is_empty() || shown.as_ref().is_some_and(is_blank) {
+                continue;
+            }
+            taking.budget.decode(bytes.len() + 2 * shown.as_ref().map_or(0, String::len), &mut decoder.found);
+            body_file(name, mime_type, bytes, taking, opened);
+            if shown.is_some() {
+                *if name == "html" { &mut opened.html } else { &mut opened.text } = shown;
             }
         }
     }
 }
 
-fn body_file(extension: &str, mime_type: &str, content: Vec<u8>, budget: &mut Budget, opened: &mut Opened) {
-    if budget.room == 0 {
+/// Unpacks rich text; `read` says whether its words are the only ones.
+fn rich_text(packed: &[u8], read: bool, taking: &mut Taking<'_>, opened: &mut Opened, decoder: &mut Decoder) {
+    let found = &mut decoder.found;
+    // The text of it weighs no more than it does.
+    let most = taking.rtf_left.min(taking.budget.decoded() / 2);
+    let rtf = match lzfu::unpack(packed, most) {
+        Ok(rtf) => rtf,
+        // What follows is not the worse for it.
+        Err(lzfu::Closed::TooLong) => return found.note(Defect::TooMuchDecoded),
+        Err(lzfu::Closed::NotPacked) => return,
+    };
+    taking.rtf_left -= rtf.len();
+    taking.budget.decode(rtf.len(), found);
+    if read && taking.budget.may(Pass::RichText, rtf.len(), found) {
+        opened.text = Some(decoder.clean(rtf::to_text(&rtf))).filter(|text| !text.is_empty());
+        let text = opened.text.as_ref().map_or(0, String::len);
+        taking.budget.decode(text, &mut decoder.found);
+    }
+    body_file("rtf", "application/rtf", rtf, taking, opened);
+}
+
+fn body_file(
+    extension: &str,
+    mime_type: &str,
+    content: Vec<u8>,
+    taking: &mut Taking<'_>,
+    opened: &mut Opened,
+) {
+    if taking.room == 0 {
         return;
     }
-    budget.room -= 1;
+    taking.room -= 1;
     opened.files.push(Attachment {
         filename: Some(format!("message.{extension}")),
         mime_type: mime_type.to_owned(),
@@ -248,17 +281,20 @@ fn finish(
     file: Option<File<'_>>,
     page: &str,
     depth: usize,
-    budget: &mut Budget,
+    taking: &mut Taking<'_>,
     opened: &mut Opened,
     decoder: &mut Decoder,
 ) {
     let Some(file) = file else { return };
     let Some(content) = file.message.or(file.data) else { return };
-    if budget.room == 0 {
+    if taking.room == 0 {
         decoder.found.note(Defect::TooManyParts);
         return;
     }
-    budget.room -= 1;
+    if !taking.budget.decode(content.len(), &mut decoder.found) {
+        return;
+    }
+    taking.room -= 1;
     let mut read = |text: Text<'_>| {
         let text = text.read(page, decoder).trim().to_owned();
         (!text.is_empty()).then_some(text)
@@ -286,7 +322,7 @@ fn finish(
     });
     if let Some(message) = file.message
         && depth < MAX_DEPTH
-        && !stream(message, depth + 1, budget, opened, decoder)
+        && !stream(message, depth + 1, taking, opened, decoder)
     {
         decoder.found.note(Defect::BadTnef);
     }
@@ -301,15 +337,28 @@ fn text(property: Property<'_>) -> Option<Text<'_>> {
 }
 
 impl Text<'_> {
+    /// What its bytes, and where `shown` says so its characters, can weigh: one of two bytes has up to three as UTF-8, one of
+    /// one byte as many. What is shown counts twice, as all text does.
+    const fn at_most(self, shown: bool) -> usize {
+        match (self, shown) {
+            (Self::Bytes(bytes), true) => bytes.len().saturating_mul(7),
+            (Self::Bytes(bytes), false) => bytes.len(),
+            (Self::Utf16(bytes), true) => bytes.len().saturating_mul(5),
+            (Self::Utf16(bytes), false) => bytes.len().saturating_mul(2),
+        }
+    }
+
     /// As people see it, line ends as LF, without NUL characters.
     fn read(self, page: &str, decoder: &mut Decoder) -> String {
         let text = match self {
             Self::Utf16(bytes) => {
-                encoding_rs::UTF_16LE.decode_without_bom_handling(bytes).0.trim_end_matches('\0').to_owned()
+                let mut text = charsets::exact(encoding_rs::UTF_16LE, bytes).0.into_owned();
+                text.truncate(text.trim_end_matches('\0').len());
+                text
             }
             Self::Bytes(bytes) => charsets::decode(without_nul(bytes), page, &mut decoder.found),
         };
-        decoder.clean(if text.contains('\r') { text.replace("\r\n", "\n") } else { text })
+        decoder.clean(charsets::lf(text))
     }
 }
 

@@ -51,18 +51,22 @@ impl Encoding {
         }
     }
 
-    /// Unwraps a part's bytes. Never fails: what cannot be decoded is passed through or skipped, and noted.
-    pub(crate) fn decode(self, raw: &[u8], found: &mut Found) -> Vec<u8> {
-        match self {
+    /// Unwraps a part's bytes. Never fails: what cannot be decoded is passed through or skipped, and noted. What is decoded
+    /// is no longer than what it comes from, uuencoded lines aside: `None` where these hold more than `most` bytes.
+    pub(crate) fn decode(self, raw: &[u8], most: usize, found: &mut Found) -> Option<Vec<u8>> {
+        Some(match self {
             Self::Binary => raw.to_vec(),
             Self::Lines => lf(raw),
             Self::Base64 => base64(raw, found),
             Self::QuotedPrintable => quoted_printable(raw, found),
-            Self::Uuencode => uuencode::unpack(raw).unwrap_or_else(|| {
+            Self::Uuencode => {
+                if let Ok(content) = uuencode::unpack(raw, most) {
+                    return content;
+                }
                 found.note(Defect::UnknownEncoding("uuencode without begin line".to_owned()));
                 lf(raw)
-            }),
-        }
+            }
+        })
     }
 }
 
@@ -249,7 +253,7 @@ mod tests {
     #[track_caller]
     fn check(encoding: &str, raw: &[u8], decoded: &[u8], defect: Option<&str>) {
         let mut found = Found::default();
-        let bytes = Encoding::from_header(encoding, &mut found).decode(raw, &mut found);
+        let bytes = Encoding::from_header(encoding, &mut found).decode(raw, 1_000, &mut found).unwrap();
         assert_eq!(String::from_utf8_lossy(&bytes), String::from_utf8_lossy(decoded));
         let codes: Vec<_> = found.into_vec().iter().map(Defect::code).collect();
         assert_eq!(codes, Vec::from_iter(defect));

@@ -11,47 +11,67 @@ pub(crate) struct File {
     pub(crate) content: Vec<u8>,
 }
 
-/// Takes the files, at most `room`, out of a text with LF as line ends: the text without them, and the files; `None` where
-/// there are none.
-pub(crate) fn take_out(text: &[u8], room: usize) -> Option<(Vec<u8>, Vec<File>)> {
-    // Most texts have no such line, and pay for one search only.
-    memchr::memmem::find(text, b"begin ")?;
-    let mut rest = text;
-    let (mut kept, mut files) = (Vec::new(), Vec::new());
-    while !rest.is_empty() && files.len() < room {
-        let (line, after) = split_line(rest);
-        let block = begin(line).map(|name| (name, block(after)));
-        match block {
-            Some((name, Ok((content, behind)))) => {
-                files.push(File { name: name.to_vec(), content });
-                rest = behind;
-            }
-            // What was looked at for nothing holds no other beginning: it need not be looked at again.
-            Some((_, Err(behind))) => {
-                kept.extend_from_slice(&rest[..rest.len() - behind.len()]);
-                rest = behind;
-            }
-            None => {
-                kept.extend_from_slice(&rest[..rest.len() - after.len()]);
-                rest = after;
-            }
-        }
-    }
-    kept.extend_from_slice(rest);
-    (!files.is_empty()).then_some((kept, files))
+/// Where there is no `begin` line.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct NoFile;
+
+/// What was taken out of a text.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) files: Vec<File>,
+    /// More was there than there was room for, in bytes: it is still in the text.
+    pub(crate) is_cut: bool,
 }
 
-/// Unpacks a part that is uuencoded as a whole, however it ends; `None` where there is no `begin` line.
-pub(crate) fn unpack(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut lines = raw.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_end);
-    lines.find(|line| line.starts_with(b"begin "))?;
-    let mut out = Vec::with_capacity(raw.len() / 4 * 3);
-    for line in lines {
-        if line == b"end" || !data(line, &mut out) {
-            break;
-        }
+/// Takes the files, at most `room` and of at most `most` bytes, out of a text with LF as line ends, which is closed up
+/// where it stands.
+pub(crate) fn take_out(text: &mut Vec<u8>, room: usize, most: usize) -> Taken {
+    let mut taken = Taken::default();
+    // Most texts have no such line, and pay for one search only.
+    if memchr::memmem::find(text, b"begin ").is_none() {
+        return taken;
     }
-    Some(out)
+    let mut most = most;
+    let (mut at, mut kept) = (0, 0);
+    while at < text.len() && taken.files.len() < room {
+        let rest = &text[at..];
+        let (line, after) = split_line(rest);
+        let mut next = rest.len() - after.len();
+        let mut is_file = false;
+        if let Some(name) = begin(line) {
+            let block = Block::read(after);
+            // What was looked at for nothing holds no other beginning: it need not be looked at again.
+            next += block.length;
+            is_file = block.is_whole && block.size <= most;
+            taken.is_cut |= block.is_whole && !is_file;
+            if is_file {
+                most -= block.size;
+                taken.files.push(File { name: name.to_vec(), content: block.content(after) });
+            }
+        }
+        if !is_file {
+            text.copy_within(at..at + next, kept);
+            kept += next;
+        }
+        at += next;
+    }
+    text.copy_within(at.., kept);
+    text.truncate(kept + text.len() - at);
+    taken
+}
+
+/// Unpacks a part that is uuencoded as a whole, however it ends; `None` where it holds more than `most` bytes.
+pub(crate) fn unpack(raw: &[u8], most: usize) -> Result<Option<Vec<u8>>, NoFile> {
+    let mut lines = raw.split(|&b| b == b'\n').map(<[u8]>::trim_ascii_end);
+    lines.find(|line| line.starts_with(b"begin ")).ok_or(NoFile)?;
+    let lines = lines.take_while(|line| *line != b"end" && count(line) > 0);
+    let size = lines.clone().map(count).sum();
+    if size > most {
+        return Ok(None);
+    }
+    let mut out = Vec::with_capacity(size);
+    lines.for_each(|line| data(line, &mut out));
+    Ok(Some(out))
 }
 
 /// The name of a `begin` line: three or four octal digits of permissions, and the rest of the line.
@@ -62,33 +82,59 @@ fn begin(line: &[u8]) -> Option<&[u8]> {
     ((3..=4).contains(&digits) && name.first().is_none_or(|&byte| byte == b' ')).then(|| name.trim_ascii())
 }
 
-/// The content of a block and what follows it; where it does not end as it must, what follows the lines that could have
-/// been in it.
-fn block(text: &[u8]) -> Result<(Vec<u8>, &[u8]), &[u8]> {
-    let mut out = Vec::new();
-    let mut rest = text;
-    let (mut lines, mut ended) = (0usize, false);
-    while !rest.is_empty() {
-        let (line, after) = split_line(rest);
-        if line.trim_ascii_end() == b"end" {
-            return if lines > 0 { Ok((out, after)) } else { Err(rest) };
-        }
-        let in_alphabet = line.iter().all(|byte| (b' '..=b'`').contains(byte));
-        if ended || !in_alphabet {
-            return Err(rest);
-        }
-        ended = !data(line, &mut out);
-        lines += 1;
-        rest = after;
-    }
-    Err(rest)
+/// What follows a `begin` line.
+struct Block {
+    /// It ends as it must.
+    is_whole: bool,
+    /// Bytes of it in the text, with its `end`; where it is not whole, of the lines that could have been in it.
+    length: usize,
+    /// Bytes that it holds.
+    size: usize,
 }
 
-/// Decodes one line; `false` for the empty one that ends the data. Blanks at its end may have been cut off on the way.
-fn data(line: &[u8], out: &mut Vec<u8>) -> bool {
-    let Some((&count, data)) = line.split_first() else { return false };
-    let count = usize::from(count.wrapping_sub(32) & 63);
-    let start = out.len();
+impl Block {
+    fn read(text: &[u8]) -> Self {
+        let mut rest = text;
+        let (mut lines, mut size, mut ended) = (0usize, 0, false);
+        while !rest.is_empty() {
+            let (line, after) = split_line(rest);
+            if line.trim_ascii_end() == b"end" {
+                let end = if lines > 0 { after } else { rest };
+                return Self { is_whole: lines > 0, length: text.len() - end.len(), size };
+            }
+            let in_alphabet = line.iter().all(|byte| (b' '..=b'`').contains(byte));
+            if ended || !in_alphabet {
+                break;
+            }
+            size += count(line);
+            ended = count(line) == 0;
+            lines += 1;
+            rest = after;
+        }
+        Self { is_whole: false, length: text.len() - rest.len(), size }
+    }
+
+    fn content(&self, text: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.size);
+        let mut rest = text;
+        while out.len() < self.size && !rest.is_empty() {
+            let (line, after) = split_line(rest);
+            data(line, &mut out);
+            rest = after;
+        }
+        out
+    }
+}
+
+/// How many bytes a line holds; none the one that ends the data.
+fn count(line: &[u8]) -> usize {
+    line.first().map_or(0, |&count| usize::from(count.wrapping_sub(32) & 63))
+}
+
+/// Decodes one line. Blanks at its end may have been cut off on the way.
+fn data(line: &[u8], out: &mut Vec<u8>) {
+    let Some((_, data)) = line.split_first() else { return };
+    let (count, start) = (count(line), out.len());
     // No more than the count says: a checksum may follow.
     let data = data.get(..count.div_ceil(3) * 4).unwrap_or(data);
     for four in data.chunks(4) {
@@ -97,7 +143,6 @@ fn data(line: &[u8], out: &mut Vec<u8>) -> bool {
         out.extend_from_slice(&word.to_be_bytes()[1..]);
     }
     out.resize(start + count, 0);
-    count > 0
 }
 
 fn split_line(text: &[u8]) -> (&[u8], &[u8]) {
@@ -113,9 +158,10 @@ mod tests {
 
     fn taken(text: &str) -> Option<(String, Vec<(String, String)>)> {
         let string = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        take_out(text.as_bytes(), 10).map(|(kept, files)| {
-            (string(&kept), files.iter().map(|file| (string(&file.name), string(&file.content))).collect())
-        })
+        let mut kept = text.as_bytes().to_vec();
+        let files = take_out(&mut kept, 10, 1_000).files;
+        let files: Vec<_> = files.iter().map(|file| (string(&file.name), string(&file.content))).collect();
+        (!files.is_empty()).then(|| (string(&kept), files))
     }
 
     #[test]
@@ -149,15 +195,20 @@ mod tests {
 
     #[test]
     fn more_files_than_there_is_room_for_stay_in_the_text() {
-        let text = "begin 644 x\n#0V%T\n`\nend\n".repeat(20_000);
-        let (kept, files) = take_out(text.as_bytes(), 10).unwrap();
-        assert_eq!((files.len(), kept.len()), (10, text.len() / 20_000 * 19_990));
+        let text = "begin 644 x\n#0V%T\n`\nend\n".repeat(20_000).into_bytes();
+        let mut kept = text.clone();
+        let taken = take_out(&mut kept, 10, 1_000);
+        assert_eq!((taken.files.len(), kept.len(), taken.is_cut), (10, text.len() / 20_000 * 19_990, false));
+        let mut kept = text.clone();
+        let taken = take_out(&mut kept, 1_000, 8);
+        assert_eq!((taken.files.len(), kept.len(), taken.is_cut), (2, text.len() / 20_000 * 19_998, true));
+        assert_eq!(unpack(&text, 2), Ok(None));
     }
 
     #[test]
     fn beginnings_without_an_end_are_looked_at_once() {
         let text = format!("begin 644 x\n{}", "M\n".repeat(1_000_000)).repeat(2);
-        assert_eq!(take_out(text.as_bytes(), 10), None);
-        assert_eq!(take_out("begin 644 x\n".repeat(1_000_000).as_bytes(), 10), None);
+        assert_eq!(taken(&text), None);
+        assert_eq!(taken(&"begin 644 x\n".repeat(1_000_000)), None);
     }
 }

@@ -36,12 +36,12 @@ impl Decoder {
     }
 
     /// Removes NUL characters, which neither TEXT nor JSONB can hold.
-    pub(crate) fn clean(&mut self, text: String) -> String {
-        if !text.contains('\0') {
-            return text;
+    pub(crate) fn clean(&mut self, mut text: String) -> String {
+        if text.contains('\0') {
+            self.found.note(Defect::NulRemoved);
+            text.retain(|c| c != '\0');
         }
-        self.found.note(Defect::NulRemoved);
-        text.replace('\0', "")
+        text
     }
 
     /// Decodes the encoded words of a line that is already unfolded.

@@ -23,10 +23,15 @@ const CHUNK: usize = 64;
 #[command(after_help = "Examples:\n  \
     mailfleet parse bounce.eml\n  \
     mailfleet parse --json mails/*.eml | jq -r .message_type | sort | uniq -c\n  \
+    mailfleet parse --display-html newsletter.eml > newsletter.html\n  \
     cat mail.eml | mailfleet parse -")]
 pub struct Args {
     #[command(flatten)]
     output: OutputArgs,
+
+    /// Print the HTML of one mail, made safe to show in a page
+    #[arg(long, conflicts_with = "json")]
+    display_html: bool,
 
     /// Mails to read, one a file; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
@@ -36,9 +41,15 @@ pub struct Args {
 /// Prints the files in the order given; several are read at once.
 pub fn run(args: &Args) -> anyhow::Result<Exit> {
     let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(8);
+    let shape = match (args.display_html, args.output.json) {
+        (true, _) if args.files.len() > 1 => anyhow::bail!("--display-html shows one mail; name one file"),
+        (true, _) => Shape::Html,
+        (false, true) => Shape::Json,
+        (false, false) => Shape::Summary,
+    };
     let mut readable = true;
     for chunk in args.files.chunks(CHUNK) {
-        for answer in read_all(chunk, workers, args.output.json) {
+        for answer in read_all(chunk, workers, shape) {
             if let Some(error) = answer.error {
                 readable = false;
                 failure::say(&error);
@@ -51,6 +62,14 @@ pub fn run(args: &Args) -> anyhow::Result<Exit> {
     Ok(Exit::clean_if(readable))
 }
 
+/// What is wanted of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Summary,
+    Json,
+    Html,
+}
+
 /// What is printed for one file.
 #[derive(Debug, Default)]
 struct Answer {
@@ -59,7 +78,7 @@ struct Answer {
 }
 
 /// Reads a chunk of files on `workers` threads; answers in the order of the files.
-fn read_all(files: &[PathBuf], workers: usize, json: bool) -> Vec<Answer> {
+fn read_all(files: &[PathBuf], workers: usize, shape: Shape) -> Vec<Answer> {
     let slots: Vec<OnceLock<Answer>> = files.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -70,7 +89,7 @@ fn read_all(files: &[PathBuf], workers: usize, json: bool) -> Vec<Answer> {
                     let drawn = next.fetch_add(1, Ordering::Relaxed);
                     files.get(drawn).zip(slots.get(drawn))
                 } {
-                    let _ = slot.set(answer(file, json));
+                    let _ = slot.set(answer(file, shape));
                 }
             });
         }
@@ -78,23 +97,24 @@ fn read_all(files: &[PathBuf], workers: usize, json: bool) -> Vec<Answer> {
     slots.into_iter().map(|slot| slot.into_inner().unwrap_or_default()).collect()
 }
 
-fn answer(file: &Path, json: bool) -> Answer {
+fn answer(file: &Path, shape: Shape) -> Answer {
     let limits = Limits::default();
     let name = file.to_string_lossy();
     match read(file, limits.max_raw_bytes) {
         Ok(raw) => {
             let parsed = parse(&raw, &limits);
-            let text = if json {
-                to_json(&name, &parsed)
-            } else {
-                super::parse_summary::summary(&name, raw.len(), &parsed)
+            let text = match shape {
+                Shape::Json => to_json(&name, &parsed),
+                Shape::Summary => super::parse_summary::summary(&name, raw.len(), &parsed),
+                Shape::Html => parsed.mail.html_for_display(),
             };
             Answer { text: Some(text), error: None }
         }
         Err(source) => {
             let error = format!("cannot read {name}: {source}");
             // A script that pairs answers with files gets one for this file too.
-            let text = json.then(|| serde_json::json!({ "path": name, "error": error }).to_string());
+            let text = (shape == Shape::Json)
+                .then(|| serde_json::json!({ "path": name, "error": error }).to_string());
             Answer { text, error: Some(error) }
         }
     }

@@ -82,3 +82,22 @@ fn what_is_not_there_is_said_so() {
     let out = run(&["parse", empty.to_str().expect("UTF-8")]).with_code(0).out;
     assert!(out.contains("no mail in it") && !out.contains("subject"), "{out}");
 }
+
+#[test]
+fn html_is_printed_as_it_can_be_shown() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mail = dir.path().join("mail.eml");
+    let html = "<div onclick=x()>Dear <b>all</b><script>alert(1)</script><img src=\"cid:a\"><form><input></form></div>";
+    std::fs::write(&mail, format!("From: ann@acme.example\nContent-Type: text/html\n\n{html}"))
+        .expect("written");
+    let mail = mail.to_str().expect("UTF-8");
+    let out = run(&["parse", "--display-html", mail]).with_code(0).out;
+    assert_eq!(out.trim_end(), "<div>Dear <b>all</b><img src=\"cid:a\"></div>");
+    assert!(
+        run(&["parse", "--json", mail]).with_code(0).json()[0]["html"]
+            .as_str()
+            .is_some_and(|sent| sent == html)
+    );
+    run(&["parse", "--display-html", mail, mail]).with_code(1);
+    run(&["parse", "--display-html", "--json", mail]).with_code(64);
+}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use charset::Charset;
 use encoding_rs::{EUC_JP, Encoding, SHIFT_JIS, UTF_16BE, UTF_16LE};
 
-use super::shifted;
+use super::{exact, shifted};
 
 /// Whether bytes under the label of another charset are UTF-8 beyond doubt.
 ///
@@ -45,7 +45,7 @@ pub(super) fn meant(charset: Charset, bytes: &[u8]) -> Charset {
 pub(super) fn japanese(bytes: &[u8]) -> (Cow<'_, str>, bool) {
     if !bytes.is_ascii() {
         for encoding in [SHIFT_JIS, EUC_JP] {
-            let (text, malformed) = encoding.decode_without_bom_handling(bytes);
+            let (text, malformed) = exact(encoding, bytes);
             if !malformed {
                 return (text, false);
             }
@@ -62,7 +62,8 @@ pub(super) fn utf_16(bytes: &[u8]) -> String {
     }
     let zeros = |side: usize| bytes.iter().skip(side).step_by(2).filter(|byte| **byte == 0).count();
     let encoding = if zeros(0) > zeros(1) { UTF_16BE } else { UTF_16LE };
-    encoding.decode(bytes).0.into_owned()
+    let (encoding, bom) = Encoding::for_bom(bytes).unwrap_or((encoding, 0));
+    exact(encoding, bytes.get(bom..).unwrap_or_default()).0.into_owned()
 }
 
 /// Whether text that says UTF-16 has one byte a character, or is UTF-8: it has no zeros.

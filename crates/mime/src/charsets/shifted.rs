@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use encoding_rs::{EUC_KR, Encoding, GBK, ISO_2022_JP};
 
+use super::exact;
+
 /// A charset whose pairs are those of an 8-bit charset without their high bits.
 #[derive(Debug)]
 pub(crate) struct Shifted {
@@ -45,7 +47,7 @@ impl Shifted {
                 rest = tail;
             }
         }
-        self.encoding.decode_without_bom_handling(&eight_bit).0.into_owned()
+        exact(self.encoding, &eight_bit).0.into_owned()
     }
 }
 
@@ -94,9 +96,9 @@ pub(super) fn iso_2022_jp(bytes: &[u8]) -> (Cow<'_, str>, bool) {
         }
     }
     if kept.is_empty() && from == 0 {
-        return ISO_2022_JP.decode_without_bom_handling(bytes);
+        return exact(ISO_2022_JP, bytes);
     }
     kept.extend_from_slice(bytes.get(from..).unwrap_or_default());
-    let (text, malformed) = ISO_2022_JP.decode_without_bom_handling(&kept);
+    let (text, malformed) = exact(ISO_2022_JP, &kept);
     (Cow::Owned(text.into_owned()), malformed)
 }

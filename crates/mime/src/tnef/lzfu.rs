@@ -10,29 +10,38 @@ const RING: usize = 4096;
 const PACKED: u32 = 0x7546_5a4c;
 const STORED: u32 = 0x414c_454d;
 
-/// Unpacks RTF of at most `most` bytes; `None` of what is none or longer. What ends early gives what came.
-pub(super) fn unpack(packed: &[u8], most: usize) -> Option<Vec<u8>> {
+/// Why something stays packed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// It is no RTF in this packing.
+    NotPacked,
+    /// It says that it is longer than it may be.
+    TooLong,
+}
+
+/// Unpacks RTF of at most `most` bytes. What ends early gives what came.
+pub(super) fn unpack(packed: &[u8], most: usize) -> Result<Vec<u8>, Closed> {
     let mut reader = Reader::new(packed);
-    let (_packed_size, size, kind, _checksum) = (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
-    let wanted = usize::try_from(size).ok()?;
-    if wanted > most {
-        return None;
-    }
+    let mut number = || reader.u32().ok_or(Closed::NotPacked);
+    let (_packed_size, size, kind, _checksum) = (number()?, number()?, number()?, number()?);
+    let wanted = usize::try_from(size).unwrap_or(usize::MAX);
     match kind {
-        STORED => Some(reader.up_to(size).to_vec()),
-        PACKED => Some(expand(reader, wanted)),
-        _ => None,
+        STORED | PACKED if wanted > most => Err(Closed::TooLong),
+        STORED => Ok(reader.up_to(size).to_vec()),
+        PACKED => Ok(expand(reader, wanted, packed.len())),
+        _ => Err(Closed::NotPacked),
     }
 }
 
 /// A token is at most 17 bytes long, so that this ends after `wanted` bytes or with the input.
-fn expand(mut reader: Reader<'_>, wanted: usize) -> Vec<u8> {
+fn expand(mut reader: Reader<'_>, wanted: usize, packed: usize) -> Vec<u8> {
     let mut ring = [b' '; RING];
     for (to, from) in ring.iter_mut().zip(BEGIN) {
         *to = *from;
     }
     let mut at = BEGIN.len();
-    let mut out = Vec::new();
+    // Two bytes and a bit stand for 17 at most.
+    let mut out = Vec::with_capacity(wanted.min(packed.saturating_mul(9)));
     let mut put = |ring: &mut [u8; RING], at: &mut usize, byte: u8| {
         out.push(byte);
         if let Some(slot) = ring.get_mut(*at) {
@@ -84,7 +93,7 @@ mod tests {
             0xa0,
         ]);
         assert_eq!(unpack(&packed, 100).unwrap(), b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n");
-        assert_eq!(unpack(&packed, 42), None, "a bomb is left packed");
+        assert_eq!(unpack(&packed, 42), Err(Closed::TooLong), "a bomb is left packed");
         assert!(unpack(&packed[..30], 100).unwrap().starts_with(b"{\\rtf1\\ansi"));
     }
 
@@ -93,6 +102,6 @@ mod tests {
         let mut stored = header(5, STORED);
         stored.extend_from_slice(b"{\\rt}more");
         assert_eq!(unpack(&stored, 100).unwrap(), b"{\\rt}");
-        assert_eq!(unpack(b"", 100), None);
+        assert_eq!(unpack(b"", 100), Err(Closed::NotPacked));
     }
 }

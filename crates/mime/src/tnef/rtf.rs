@@ -69,7 +69,10 @@ struct Reader {
     to_skip: usize,
 }
 
-/// The text of an RTF document; empty of what is none.
+/// Bytes of text that are read; a document with more is a file, and stands as one beside it.
+const MOST_TEXT: usize = 1024 * 1024;
+
+/// The text of an RTF document, at its beginning; empty of what is none.
 pub(super) fn to_text(rtf: &[u8]) -> String {
     if !rtf.starts_with(b"{\\rtf") {
         return String::new();
@@ -86,7 +89,9 @@ pub(super) fn to_text(rtf: &[u8]) -> String {
         to_skip: 0,
     };
     let mut rest = rtf;
-    while let Some((&byte, tail)) = rest.split_first() {
+    while let Some((&byte, tail)) = rest.split_first()
+        && reader.out.len() + reader.bytes.len() + reader.wide.len() < MOST_TEXT
+    {
         rest = tail;
         match byte {
             b'{' => reader.open(),

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Limits;
 
 /// One attribute with its (unchecked) checksum.
 fn attribute(tag: u32, data: &[u8]) -> Vec<u8> {
@@ -42,7 +43,9 @@ fn utf16(text: &str) -> Vec<u8> {
 
 fn opened(content: &[u8]) -> (Opened, Vec<&'static str>) {
     let mut decoder = Decoder::new(100);
-    let opened = open(content, 1_000, &mut 0, &mut decoder);
+    let mut budget = Budget::new(content.len(), &Limits::default());
+    let mut taking = Taking { room: 1_000, rtf_left: MAX_RTF, keep_text: true, budget: &mut budget };
+    let opened = open(content, &mut taking, &mut decoder);
     (opened, decoder.found.into_vec().iter().map(Defect::code).collect())
 }
 
@@ -135,9 +138,11 @@ fn packed_text_is_unpacked_up_to_a_bound_for_the_whole_mail() {
     // Each flag byte stands before eight literals.
     let packed: Vec<u8> = header.chain(b"\0literals".repeat(MAX_RTF / 16 + 1)).collect();
     let stream = tnef(&[attribute(tag::MESSAGE_PROPERTIES, &list(&[(0x102, id::RTF, &packed)]))]);
-    let (mut used, mut decoder) = (0, Decoder::new(100));
+    let mut decoder = Decoder::new(100);
+    let mut budget = Budget::new(10 * stream.len(), &Limits::default());
+    let mut taking = Taking { room: 10, rtf_left: MAX_RTF, keep_text: true, budget: &mut budget };
     let mut sizes = || -> usize {
-        open(&stream, 10, &mut used, &mut decoder).files.iter().map(|file| file.content.len()).sum()
+        open(&stream, &mut taking, &mut decoder).files.iter().map(|file| file.content.len()).sum()
     };
     assert_eq!([sizes(), sizes(), sizes()], [size as usize, 0, 0], "the second would go beyond it");
 }

@@ -1,0 +1,143 @@
+//! The limits on decoded bytes and on work: what is beyond is kept as it came, and named; no mail of the corpus comes near.
+
+use mailfleet_mime::{Defect, Limits, MessageType, Parsed, parse};
+
+/// Carries one text and one file, `a.txt`.
+const WINMAIL: &str =
+    "eJ8+IgEAAQyAAgAGAAAASGVsbG8AAAACApAGAAAAAAAAAAIQgAEABgAAAGEudHh0AAAAAg+ABgAEAAAAZmlsZQAA";
+
+fn decoded(raw: &str, max_decoded_bytes: usize) -> Parsed {
+    parse(raw.as_bytes(), &Limits { max_decoded_bytes, ..Limits::default() })
+}
+
+fn worked(raw: &str, max_work: u64) -> Parsed {
+    parse(raw.as_bytes(), &Limits { max_work, ..Limits::default() })
+}
+
+fn mixed(parts: &[&str]) -> String {
+    let parts: Vec<String> = parts.iter().map(|part| format!("--b\n{part}\n")).collect();
+    format!("From: a@b.org\nContent-Type: multipart/mixed; boundary=b\n\n{}--b--\n", parts.concat())
+}
+
+fn contents(parsed: &Parsed) -> Vec<&[u8]> {
+    parsed.mail.attachments.iter().map(|file| file.content.as_slice()).collect()
+}
+
+#[test]
+fn files_beyond_the_decoded_bytes_are_kept_as_they_were_sent() {
+    let file =
+        |name: &str| format!("Content-Type: a/b; name={name}\nContent-Transfer-Encoding: base64\n\naGVsbG8=");
+    let raw = mixed(&["\ntext", &file("one"), &file("two"), "\nlast"]);
+    let all = decoded(&raw, 2 * 9 + 2 * 5);
+    assert_eq!((contents(&all), all.defects.as_slice()), (vec![&b"hello"[..], b"hello"], &[][..]));
+    let cut = decoded(&raw, 2 * 4 + 2 * 5 - 1);
+    assert_eq!(contents(&cut), [&b"hello"[..], b"aGVsbG8=", b"last"]);
+    assert_eq!(cut.mail.attachments[1].mime_type, "application/octet-stream");
+    assert_eq!((cut.mail.content_text().as_str(), cut.defects), ("text", vec![Defect::TooMuchDecoded]));
+}
+
+#[test]
+fn text_and_html_beyond_the_decoded_bytes_are_kept_as_they_were_sent() {
+    for kind in ["plain", "html", "plain; charset=iso-8859-1"] {
+        let raw = format!(
+            "From: a@b.org\nContent-Type: text/{kind}\nContent-Transfer-Encoding: quoted-printable\n\n=E9t=E9"
+        );
+        assert_eq!(decoded(&raw, 10).defects, []);
+        let cut = decoded(&raw, 9);
+        assert_eq!(contents(&cut), [b"=E9t=E9"], "{kind}");
+        assert_eq!((cut.mail.text, cut.mail.html, cut.defects), (None, None, vec![Defect::TooMuchDecoded]));
+    }
+}
+
+#[test]
+fn what_stands_outside_the_parts_is_kept_as_it_was_sent_beyond_the_decoded_bytes() {
+    let raw = mixed(&["\nx"]) + "behind\n";
+    assert_eq!(decoded(&raw, 9).mail.stray.len(), 1);
+    let cut = decoded(&raw, 8);
+    assert_eq!((contents(&cut), cut.mail.stray.len()), (vec![&b"behind\n"[..]], 0));
+}
+
+#[test]
+fn what_is_enclosed_beyond_the_decoded_bytes_stays_there() {
+    let winmail =
+        format!("Content-Type: application/ms-tnef\nContent-Transfer-Encoding: base64\n\n{WINMAIL}");
+    let raw = mixed(&["\nx", &winmail]);
+    let size = contents(&decoded(&raw, 1_000))[0].len();
+    assert_eq!(contents(&decoded(&raw, 2 + size + 4 + 6)).len(), 3);
+    let cut = decoded(&raw, 2 + size + 3);
+    assert_eq!((contents(&cut).len(), cut.defects), (1, vec![Defect::TooMuchDecoded]));
+    // In text, and as a whole.
+    let text = "begin 644 x\n#0V%T\n`\nend\n";
+    let cut = decoded(&format!("From: a@b.org\n\n{text}"), 2);
+    assert_eq!(contents(&cut), [text.as_bytes()]);
+    let cut = decoded(&format!("From: a@b.org\nContent-Transfer-Encoding: x-uuencode\n\n{text}"), 2);
+    assert_eq!(
+        (contents(&cut), cut.defects.as_slice()),
+        (vec![text.as_bytes()], &[Defect::TooMuchDecoded][..])
+    );
+}
+
+#[test]
+fn no_small_mail_decodes_to_a_multiple_of_itself() {
+    let lines = format!("begin 644 x\n{}`\nend\n", "M\n".repeat(200_000));
+    let raw = format!("From: a@b.org\nContent-Type: a/b\nContent-Transfer-Encoding: x-uuencode\n\n{lines}");
+    assert_eq!(contents(&decoded(&raw, usize::MAX))[0].len(), 9_000_000);
+    let raw = raw.replace("`\nend", &("M\n".repeat(200_000) + "`\nend"));
+    assert_eq!(decoded(&raw, usize::MAX).defects, [Defect::TooMuchDecoded]);
+}
+
+#[test]
+fn past_the_work_html_is_cut_and_files_and_lines_stay_as_they_came() {
+    let html = "From: a@b.org\nContent-Type: text/html\n\n<table><tr><td>a<td>b</table>";
+    assert_eq!(worked(html, 100_000_000).defects, []);
+    let cut = worked(html, 1_000);
+    assert_eq!(cut.defects, [Defect::TooMuchWork, Defect::HtmlNotRendered]);
+    assert_eq!(cut.mail.content_text(), "a b");
+    for (raw, text) in [
+        ("From: a@b.org\n\nbegin 644 x\n#0V%T\n`\nend\n", "begin 644 x\n#0V%T\n`\nend\n"),
+        ("From: a@b.org\nContent-Type: text/plain; format=flowed\n\na \nb\n", "a \nb\n"),
+    ] {
+        let (all, cut) = (worked(raw, 100_000_000), worked(raw, 10));
+        assert_ne!(all.mail.content_text(), text);
+        assert_eq!((cut.mail.content_text().as_str(), cut.mail.attachments.len()), (text, 0));
+        assert_eq!((all.defects, cut.defects), (vec![], vec![Defect::TooMuchWork]));
+    }
+    let winmail = format!(
+        "From: a@b.org\nContent-Type: application/ms-tnef\nContent-Transfer-Encoding: base64\n\n{WINMAIL}"
+    );
+    assert_eq!(contents(&worked(&winmail, 100_000_000)).len(), 3);
+    let cut = worked(&winmail, 100);
+    assert_eq!((contents(&cut).len(), cut.defects), (1, vec![Defect::TooMuchWork]));
+}
+
+#[test]
+fn past_the_work_a_mail_is_not_looked_at_for_its_kind() {
+    let raw = "From: MAILER-DAEMON\nReturn-Path: <>\nSubject: failure notice\n\n<a@b.org>:\n550 5.1.1 user unknown\n";
+    assert_eq!(worked(raw, 100_000_000).mail.message_type, MessageType::Bounce);
+    let cut = worked(raw, 10_000);
+    assert_eq!((cut.mail.message_type, cut.defects), (MessageType::Email, vec![Defect::TooMuchWork]));
+    assert!(cut.mail.content_text().contains("user unknown"));
+}
+
+#[test]
+fn no_mail_of_the_corpus_comes_near_the_limits() {
+    let defaults = Limits::default();
+    let tenth = Limits {
+        max_decoded_bytes: defaults.max_decoded_bytes / 10,
+        max_work: defaults.max_work / 10,
+        ..defaults
+    };
+    let beyond = ["too-much-decoded", "too-much-work"];
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
+    let sets = std::fs::read_dir(root).unwrap().map(|set| set.unwrap().path()).filter(|set| set.is_dir());
+    let files = sets.flat_map(|set| std::fs::read_dir(set).unwrap()).map(|file| file.unwrap().path());
+    let mut count = 0;
+    for file in files.filter(|file| file.extension().is_some_and(|extension| extension == "eml")) {
+        let raw = std::fs::read(&file).unwrap();
+        let (parsed, within) = (parse(&raw, &Limits::default()), parse(&raw, &tenth));
+        assert!(!parsed.defects.iter().any(|defect| beyond.contains(&defect.code())), "{}", file.display());
+        assert_eq!(parsed, within, "{}", file.display());
+        count += 1;
+    }
+    assert!(count >= 300, "only {count} mails");
+}
