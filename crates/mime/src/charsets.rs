@@ -93,13 +93,11 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, hint: &str, found: 
         found.note(Defect::BadCharset(label.to_owned()));
         return guess(bytes).into_owned();
     }
-    let (text, malformed) = match name {
-        "ISO-2022-JP" => lies::japanese(bytes),
-        _ => {
-            let bom =
-                Charset::for_bom(bytes).filter(|(of, _)| of.name() == name).map_or(0, |(_, length)| length);
-            decode_as(lies::meant(charset, bytes), bytes.get(bom..).unwrap_or_default())
-        }
+    let (text, malformed) = if name == "ISO-2022-JP" {
+        lies::japanese(bytes)
+    } else {
+        let bom = Charset::for_bom(bytes).filter(|(of, _)| of.name() == name).map_or(0, |(_, length)| length);
+        decode_as(lies::meant(charset, bytes), bytes.get(bom..).unwrap_or_default())
     };
     if malformed {
         found.note(Defect::BadCharset(label.to_owned()));
