@@ -3,8 +3,8 @@
 //! [`parse`] never fails and never panics; what it had to bend or leave undone is listed as [`Defect`]s, and what
 //! it could not take apart is kept as an opaque attachment. No I/O, no clock, no allocation without a bound.
 //!
-//! mailparse reads the structure of ordinary mail, header fields and well-formed base64. Around it stand, each in its module, the parts that keep hostile or broken mail from failing as a whole
-//! or running away:
+//! mailparse reads the structure of ordinary mail, header fields and well-formed base64. Around it stand, each in its
+//! module, the parts that keep hostile or broken mail from failing as a whole or running away:
 //!
 //! - `ordinary` gives a mail to `mailparse::parse_mail` if that can be done in bounded time, and takes its parts if
 //!   nothing about them is odd: sound header blocks, exact boundaries, all closed, nothing behind them;
