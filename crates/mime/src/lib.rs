@@ -3,16 +3,17 @@
 //! [`parse`] never fails and never panics; what it had to bend or leave undone is listed as [`Defect`]s, and what
 //! it could not take apart is kept as an opaque attachment. No I/O, no clock, no allocation without a bound.
 //!
-//! mailparse reads the structure of ordinary mail, header fields, parameters (RFC 2231) and well-formed transfer
-//! encodings. Around it stand, each in its module, the parts that keep hostile or broken mail from failing as a whole
-//! or running away:
+//! mailparse reads the structure of ordinary mail, header fields and well-formed base64. Around it stand, each in its
+//! module, the parts that keep hostile or broken mail from failing as a whole or running away:
 //!
 //! - `ordinary` gives a mail to `mailparse::parse_mail` if that can be done in bounded time, and takes its parts if
 //!   nothing about them is odd: sound header blocks, exact boundaries, all closed, nothing behind them;
 //! - `structure` cuts every other mail in one pass over the lines, with exact boundaries: mailparse's own recursion
 //!   scans the body once per level, takes a boundary for any longer one that begins like it, drops what stands behind
 //!   the last one, and gives up the whole mail beyond 100 levels. Of ordinary mail both give the same parts;
-//! - encoded words are decoded in linear time, across word limits and with charset aliases;
+//! - encoded words are decoded in linear time, across word limits and with charset aliases; text under a wrong label or
+//!   none is read as what its bytes are (`charsets`);
+//! - parameters (RFC 2231) are read in one pass, in pieces however numbered and with half of their marks;
 //! - base64 and quoted-printable fall back to lenient decoders that lose no byte;
 //! - winmail.dat (`tnef`) and opaque signatures (`smime`) are opened, what they hold stands beside them (`enclosed`);
 //! - files in text (uuencode) are taken out of it, and text that was broken for transport is whole again (`flowed`);

@@ -116,6 +116,13 @@ pub(crate) enum Meaning {
 
 /// Finds what a label means.
 pub(crate) fn meaning(label: &str) -> Meaning {
+    // What nearly every mail says needs no search.
+    if label.eq_ignore_ascii_case("utf-8") {
+        return Meaning::Known(Charset::for_encoding(encoding_rs::UTF_8));
+    }
+    if label.is_empty() || label.eq_ignore_ascii_case("us-ascii") {
+        return Meaning::Vague;
+    }
     // RFC 2231 allows a language after the charset: `utf-8*en`.
     let label = label.split('*').next().unwrap_or_default();
     let mut name: String = label
