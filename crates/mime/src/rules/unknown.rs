@@ -194,6 +194,8 @@ pub(crate) const DOMAIN: &[Rule] = &[
     rule(HostUnknown, &["host unknown"], "sisimai/lhost-v5sendmail-02"),
     rule(HostUnknown, &["unknown host"], "flufl-bounce/simple_04"),
     rule(HostUnknown, &["invalid host name"], REPLY),
+    rule(HostUnknown, &["invalid domain name"], REPLY),
+    rule(HostUnknown, &["dns.nonexistentdomain"], REPLY),
     rule(HostUnknown, &["host not found"], "sisimai/rhost-aol-05"),
     rule(HostUnknown, &["host unreachable"], REPLY),
     rule(HostUnknown, &["bad destination host"], REPLY),
