@@ -41,13 +41,16 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
             vague.map(|reason| unknown(reason, named, evidence))
         })?;
     Some(match (found, evidence.command) {
-        // Nobody has seen the content yet.
+        // Nobody has seen the content yet, nor a recipient: the domain is the sender's.
         (
-            Reason::SpamDetected | Reason::Filtered | Reason::SecurityError | Reason::MailboxFull,
+            Reason::SpamDetected
+            | Reason::Filtered
+            | Reason::SecurityError
+            | Reason::MailboxFull
+            | Reason::HostUnknown,
             Some(Command::Connect),
         ) => Reason::Blocked,
-        // The sender was refused before any recipient was named.
-        (Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
+        (Reason::HostUnknown | Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
         (Reason::SecurityError, Some(Command::Mail)) if said.text().contains("access denied") => {
             Reason::Rejected
         }
@@ -251,6 +254,19 @@ mod tests {
         };
         assert_eq!(judged("550 recipient verification problem"), Some(Reason::UserUnknown));
         assert_eq!(judged("450 recipient verification problem"), None);
+    }
+
+    #[test]
+    fn an_unknown_domain_is_the_senders_until_a_recipient_is_named() {
+        for (command, reason) in [
+            (Command::Connect, Reason::Blocked),
+            (Command::Mail, Reason::Rejected),
+            (Command::Rcpt, Reason::HostUnknown),
+        ] {
+            let text = "501 domain not found";
+            let evidence = Evidence { said: text, command: Some(command), ..Evidence::default() };
+            assert_eq!(by_words(&said(text), &evidence), Some(reason));
+        }
     }
 
     #[test]

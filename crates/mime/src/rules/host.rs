@@ -95,7 +95,6 @@ pub(crate) const HOST: &[Rule] = &[
     rule(Blocked, &["client host rejected"], "sisimai/lhost-amazonses-14"),
     rule(Blocked, &["go away"], REPLY),
     rule(Blocked, &["my name was rejected"], "sisimai/lhost-qmail-04"),
-    rule(Blocked, &["invalid domain name"], "sisimai/lhost-qmail-04"),
     rule(Blocked, &["greylist"], REPLY),
     rule(Blocked, &["connection refused by"], "sisimai/lhost-sendmail-21"),
     rule(Blocked, &["connection reset by peer"], REPLY),
