@@ -46,6 +46,10 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
             Reason::SpamDetected | Reason::Filtered | Reason::SecurityError | Reason::MailboxFull,
             Some(Command::Connect),
         ) => Reason::Blocked,
+        // Content that is refused with a code of its form (x.6.n) need not be spam.
+        (Reason::SpamDetected, _) if named == Some(Reason::ContentError) && !said.text().contains("spam") => {
+            Reason::ContentError
+        }
         // The sender was refused before any recipient was named.
         (Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
         (Reason::SecurityError, Some(Command::Mail)) if said.text().contains("access denied") => {
