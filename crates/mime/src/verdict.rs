@@ -3,7 +3,7 @@
 //! Text speaks before the code, for codes are often wrong: a full mailbox is one whatever the status says. Only what
 //! an unknown user means needs more: servers say it of accounts that exist too, when somebody's filter refuses the
 //! content. So it counts as such where RCPT was answered or the status names the address (x.1.1), and else as
-//! filtered.
+//! filtered. Codes that few write by habit (x.7.20 to x.7.26) stand above words that say little.
 
 use crate::reason::Reason;
 use crate::rules::{Said, Table, statuses, vendors};
@@ -50,6 +50,11 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
             | Reason::HostUnknown,
             Some(Command::Connect),
         ) => Reason::Blocked,
+        // Content that is refused with a code of its form (x.6.n) need not be spam.
+        (Reason::SpamDetected, _) if named == Some(Reason::ContentError) && !said.text().contains("spam") => {
+            Reason::ContentError
+        }
+        // The sender was refused before any recipient was named.
         (Reason::HostUnknown | Reason::Filtered, Some(Command::Mail)) => Reason::Rejected,
         (Reason::SecurityError, Some(Command::Mail)) if said.text().contains("access denied") => {
             Reason::Rejected

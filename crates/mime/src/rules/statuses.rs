@@ -1,7 +1,8 @@
 //! Enhanced status codes, and what they mean where no words say more.
 //!
 //! RFC 3463 defines most; RFC 5248 keeps the register; 7.20 to 7.27 come from RFC 7372 and RFC 7505, 7.28 to 7.30
-//! from large providers. Exchange Online numbers details above 50 itself. `x` is any class: some codes mean another thing in a temporary answer.
+//! from large providers. Details above 50 are Exchange Online's own. `x` is any class: some codes mean another thing
+//! in a temporary answer, and of those that would call an address dead the temporary ones mean nothing.
 
 use crate::reason::Reason::{
     self, AuthFailure, Blocked, ContentError, ExceedLimit, Expired, FailedStartTls, Filtered, HasMoved,
