@@ -41,6 +41,7 @@ bench-queue: packages ## Measure the queue alone, beside BullMQ where it can be 
 .PHONY: bench-mime
 bench-mime: nextest ## Measure how fast mail is read, and hold mail made to hurt to 50 ms for each MiB
 	$(CARGO) nextest run --locked --release -p mailfleet-mime --test hostile
+	$(CARGO) test --locked --release --quiet -p mailfleet-mime --test allocations -- --nocapture
 	$(CARGO) bench --locked -p mailfleet-mime --bench parse
 
 .PHONY: bench

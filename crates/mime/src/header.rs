@@ -162,7 +162,8 @@ fn push<'a>(block: &mut Block<'a>, text: &'a [u8]) {
     // mailparse gives headers that borrow from a `MailHeader`, not from the input, so the value is found again by
     // its length: it ends where the field's text does, up to white space.
     let Ok((header, _)) = mailparse::parse_header(text) else { return };
-    let name = header.get_key_ref().trim().to_lowercase().replace('\0', "");
+    let mut name = header.get_key_ref().trim().to_lowercase();
+    name.retain(|c| c != '\0');
     let colon = header.get_key_raw().len();
     let raw = text.get(colon + 1..).unwrap_or_default().trim_ascii();
     block.fields.push(Field { name, raw });

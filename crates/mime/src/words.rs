@@ -30,8 +30,12 @@ impl Decoder {
     /// A header value as people see it: unfolded to one line, words decoded, raw 8-bit text as UTF-8,
     /// the charset of the mail or windows-1252, without NUL.
     pub(crate) fn text(&mut self, raw: &[u8]) -> String {
-        let line = unfold(raw);
-        let text = self.words(&line);
+        // Most values are plain: what was unfolded is the text, without a copy.
+        let text = match String::from_utf8(unfold(raw)) {
+            Ok(text) if is_plain(&text) => text,
+            Ok(text) => self.words(text.as_bytes()),
+            Err(error) => self.words(error.as_bytes()),
+        };
         self.clean(text)
     }
 
@@ -225,5 +229,13 @@ pub(crate) fn unfold(raw: &[u8]) -> Vec<u8> {
         rest = &rest[at + blank..];
     }
     line.extend_from_slice(rest);
-    line.trim_ascii().to_vec()
+    line.truncate(line.trim_ascii_end().len());
+    let blank = line.len() - line.trim_ascii_start().len();
+    line.drain(..blank);
+    line
+}
+
+/// Whether UTF-8 is text as it stands: no encoded word, no escape of ISO-2022, no byte order mark.
+fn is_plain(text: &str) -> bool {
+    !text.starts_with('\u{feff}') && !text.contains('\x1b') && memmem::find(text.as_bytes(), b"=?").is_none()
 }
