@@ -165,6 +165,10 @@ pub(crate) const LATE: &[&str] = &[
     "delivery attempts will continue",
     "continue to try to deliver",
     "has been postponed",
+    "this is just a warning",
+    "delivery attempts will be made",
+    "following recipient has been delayed",
+    "still awaiting delivery",
     "do not need to resend your message",
 ];
 
