@@ -27,7 +27,7 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
     if !named.is_empty() {
         return named;
     }
-    let named = addresses_in(&begun(&notice.said), limits, |_| true);
+    let named = begun(&notice.said, limits);
     if !named.is_empty() {
         return named;
     }
@@ -73,15 +73,26 @@ pub(crate) fn original_of(said: &str, address: &str) -> Option<String> {
     addresses_in(original, &limits, |_| true).pop().filter(|original| !original.eq_ignore_ascii_case(address))
 }
 
-/// Lines that begin with an address in angle brackets and go on with what became of it, as those of Postfix, qmail and
-/// many others: the addresses.
-fn begun(said: &str) -> String {
-    let address = |line: &str| {
-        let (address, rest) = line.strip_prefix('<')?.split_once('>')?;
-        let goes_on = rest.starts_with(':') || rest.trim_start().starts_with('(');
-        goes_on.then(|| address.to_owned())
+/// The addresses of lines that begin with one in angle brackets and go on with what became of it, as those of Postfix,
+/// qmail and many others. A quoted local part is kept as it stands.
+fn begun(said: &str, limits: &Limits) -> Vec<String> {
+    let address = |line| {
+        let (address, rest) = str::strip_prefix(line, '<')?.split_once('>')?;
+        (rest.starts_with(':') || rest.trim_start().starts_with('(')).then_some(address)
     };
-    said.lines().filter_map(address).collect::<Vec<_>>().join("\n")
+    let mut found: Vec<String> = Vec::new();
+    for address in said.lines().filter_map(address) {
+        let is_quoted = address.starts_with('"') && address.contains("\"@") && address.len() <= 254;
+        let named =
+            if is_quoted { vec![address.to_owned()] } else { addresses_in(address, limits, |_| true) };
+        for address in named {
+            if found.len() < limits.max_recipients && !found.iter().any(|a| a.eq_ignore_ascii_case(&address))
+            {
+                found.push(address);
+            }
+        }
+    }
+    found
 }
 
 /// The text without lines that begin so, and without those that name mails.
