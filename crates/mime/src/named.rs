@@ -8,6 +8,7 @@ use memchr::memmem;
 
 use crate::aol;
 use crate::limits::Limits;
+use crate::local_users;
 use crate::mail::{Address, Mail};
 use crate::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
 use crate::notice::{Notice, one_spaced, prefix};
@@ -58,7 +59,12 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
     }
     // The one it writes to, where nobody else is named.
     let own = notice.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
-    addresses_in(&format!("{own}\n{}", heads(listed, head)), limits, |_| true)
+    let own = addresses_in(&format!("{own}\n{}", heads(listed, head)), limits, |_| true);
+    if own.is_empty() && !machine.is_empty() {
+        local_users::named(&notice.said, &machine, limits)
+    } else {
+        own
+    }
 }
 
 /// The address that the mail was sent to, where the notice says that this one stands for it.
@@ -190,7 +196,7 @@ fn before_reply(line: &str) -> &str {
     prefix(line, before.map(str::len).sum())
 }
 
-fn is_status(word: &str) -> bool {
+pub(crate) fn is_status(word: &str) -> bool {
     word.len() <= 12 && status::enhanced(word).is_some()
 }
 
