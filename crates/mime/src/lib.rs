@@ -44,6 +44,7 @@ mod intent;
 pub mod json;
 mod kind;
 mod limits;
+mod local_users;
 mod mail;
 mod marks;
 mod message_id;

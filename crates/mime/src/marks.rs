@@ -165,6 +165,10 @@ pub(crate) const LATE: &[&str] = &[
     "delivery attempts will continue",
     "continue to try to deliver",
     "has been postponed",
+    "this is just a warning",
+    "delivery attempts will be made",
+    "following recipient has been delayed",
+    "still awaiting delivery",
     "do not need to resend your message",
 ];
 
@@ -209,10 +213,10 @@ pub(crate) const UNDELIVERED: &[&str] = &[
     "transcript of session follows",
     "unsent message follows",
     "undeliverable to",
-    "not delivered to",
+    "not delivered to the following",
     "unknown user:",
     "no such user here",
-    "mailbox is full",
+    "user's mailbox is full",
     "trouble delivering your",
     "error delivering your",
     "nicht zugestellt",

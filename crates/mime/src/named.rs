@@ -8,6 +8,7 @@ use memchr::memmem;
 
 use crate::aol;
 use crate::limits::Limits;
+use crate::local_users;
 use crate::mail::{Address, Mail};
 use crate::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
 use crate::notice::{Notice, one_spaced, prefix};
@@ -27,7 +28,7 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
     if !named.is_empty() {
         return named;
     }
-    let named = addresses_in(&begun(&notice.said), limits, |_| true);
+    let named = begun(&notice.said, limits);
     if !named.is_empty() {
         return named;
     }
@@ -42,9 +43,11 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
     }
     let machine = mail.from.as_ref().and_then(Address::domain).unwrap_or_default();
     let texts = [
-        heads(listed),
+        heads(listed, head),
+        heads(listed, labelled),
         without_replies(listed, &machine),
-        heads(&others),
+        heads(&others, head),
+        heads(&others, labelled),
         without_replies(&others, &machine),
         others.clone(),
         said.clone(),
@@ -56,7 +59,12 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
     }
     // The one it writes to, where nobody else is named.
     let own = notice.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
-    addresses_in(&format!("{own}\n{}", heads(listed)), limits, |_| true)
+    let own = addresses_in(&format!("{own}\n{}", heads(listed, head)), limits, |_| true);
+    if own.is_empty() && !machine.is_empty() {
+        local_users::named(&notice.said, &machine, limits)
+    } else {
+        own
+    }
 }
 
 /// The address that the mail was sent to, where the notice says that this one stands for it.
@@ -71,20 +79,33 @@ pub(crate) fn original_of(said: &str, address: &str) -> Option<String> {
     addresses_in(original, &limits, |_| true).pop().filter(|original| !original.eq_ignore_ascii_case(address))
 }
 
-/// Lines that begin with an address in angle brackets and go on with what became of it, as those of Postfix, qmail and
-/// many others: the addresses.
-fn begun(said: &str) -> String {
-    let address = |line: &str| {
-        let (address, rest) = line.strip_prefix('<')?.split_once('>')?;
-        let goes_on = rest.starts_with(':') || rest.trim_start().starts_with('(');
-        goes_on.then(|| address.to_owned())
+/// The addresses of lines that begin with one in angle brackets and go on with what became of it, as those of Postfix,
+/// qmail and many others. A quoted local part is kept as it stands.
+fn begun(said: &str, limits: &Limits) -> Vec<String> {
+    let address = |line| {
+        let (address, rest) = str::strip_prefix(line, '<')?.split_once('>')?;
+        (rest.starts_with(':') || rest.trim_start().starts_with('(')).then_some(address)
     };
-    said.lines().filter_map(address).collect::<Vec<_>>().join("\n")
+    let mut found: Vec<String> = Vec::new();
+    for address in said.lines().filter_map(address) {
+        let is_quoted = address.starts_with('"') && address.contains("\"@") && address.len() <= 254;
+        let named =
+            if is_quoted { vec![address.to_owned()] } else { addresses_in(address, limits, |_| true) };
+        for address in named {
+            if found.len() < limits.max_recipients && !found.iter().any(|a| a.eq_ignore_ascii_case(&address))
+            {
+                found.push(address);
+            }
+        }
+    }
+    found
 }
 
 /// The text without lines that begin so, and without those that name mails.
 fn without_lines(said: &str, begins: &[&str]) -> String {
     let is_kept = |line: &&str| {
+        let line = line.trim_start();
+        let line = ["* ", "- ", "• "].iter().find_map(|bullet| line.strip_prefix(bullet)).unwrap_or(line);
         let line = line.trim_start().to_ascii_lowercase();
         let names_mail = line.contains("message-id") || line.contains("message id");
         !names_mail && (!begins.iter().any(|begin| line.starts_with(begin)) || line.contains("rcpt:"))
@@ -100,33 +121,41 @@ fn below_mark(said: &str) -> &str {
     found.min().and_then(|at| said.get(at..)).unwrap_or_default()
 }
 
-/// The addresses that begin their lines: alone, behind a bullet, or behind a label that ends in a colon; and those that
-/// follow them behind commas.
-fn heads(said: &str) -> String {
-    said.lines().filter_map(head).collect::<Vec<_>>().join("\n")
+/// What each line of a text names in this way.
+fn heads(said: &str, named: fn(&str) -> Option<&str>) -> String {
+    said.lines().filter_map(named).collect::<Vec<_>>().join("\n")
 }
 
+/// The address that a line begins with, alone or behind a bullet, and those that follow it behind commas.
 fn head(line: &str) -> Option<&str> {
-    let first = line.split(stops).find(|word| word.contains('@'))?;
-    let (before, rest) = line.split_at_checked(line.find(first)?)?;
-    let (_, after) = rest.split_at_checked(first.len())?;
+    let (before, first, after) = around_address(line)?;
     // Sendmail writes `550 5.1.1 <a@b>... User unknown` in its own name.
     let open = before.trim_start();
     let is_code = |word: &str| status::reply_code(word).is_some() || is_status(word) || word == "<";
     let only_codes =
         after.starts_with(">...") && open.split_inclusive('<').all(|w| w.split_whitespace().all(is_code));
-    let open = if only_codes { "" } else { open };
-    let open = open.trim_matches(|c: char| c.is_whitespace() || is_bullet(c));
-    // The end of a link that began on the line before.
-    let is_tail = after.starts_with('>') && !before.contains('<');
-    if open.is_empty() && !is_tail {
-        return Some(listed_together(rest, first.len()));
-    }
-    let label = open.trim_end_matches(|c: char| c.is_whitespace() || is_bullet(c)).strip_suffix(':')?;
+    let is_head = only_codes || open.chars().all(|c| c.is_whitespace() || is_bullet(c));
+    is_head.then(|| listed_together(line.get(before.len()..).unwrap_or(first), first.len()))
+}
+
+/// The address that a line ends with, behind a label and a colon: `Recipient: a@b`.
+fn labelled(line: &str) -> Option<&str> {
+    let (before, first, after) = around_address(line)?;
+    let is_edge = |c: char| c.is_whitespace() || is_bullet(c);
+    let label = before.trim_matches(is_edge).strip_suffix(':')?;
     let is_label = label.split_whitespace().count() <= 3
         && label.chars().all(|c| c.is_alphabetic() || matches!(c, ' ' | '-' | '\'' | '(' | ')' | '[' | ':'));
-    let ends = after.trim_matches(|c: char| c.is_whitespace() || is_bullet(c) || c == '.').is_empty();
-    (is_label && ends && !is_tail).then_some(first)
+    (is_label && after.trim_matches(|c| is_edge(c) || c == '.').is_empty()).then_some(first)
+}
+
+/// The first thing in a line that looks like an address, with what stands before and behind it; none where a line goes
+/// on with the end of a link.
+fn around_address(line: &str) -> Option<(&str, &str, &str)> {
+    let first = line.split(stops).find(|word| word.contains('@'))?;
+    let (before, rest) = line.split_at_checked(line.find(first)?)?;
+    let (first, after) = rest.split_at_checked(first.len())?;
+    let is_tail = after.starts_with('>') && !before.contains('<');
+    (!is_tail).then_some((before, first, after))
 }
 
 /// As much of a line as lists addresses, from its beginning.
@@ -167,7 +196,7 @@ fn before_reply(line: &str) -> &str {
     prefix(line, before.map(str::len).sum())
 }
 
-fn is_status(word: &str) -> bool {
+pub(crate) fn is_status(word: &str) -> bool {
     word.len() <= 12 && status::enhanced(word).is_some()
 }
 

@@ -4,7 +4,7 @@
 
 use memchr::memmem;
 
-use crate::marks::{FIELDS, RETURNED_BELOW};
+use crate::marks::{FIELDS, LISTED_BELOW, RETURNED_BELOW, UNDELIVERED};
 
 /// Text of a bounce that is searched.
 const LONGEST_TEXT: usize = 16 * 1024;
@@ -36,7 +36,16 @@ impl Notice {
         let lower = text.to_ascii_lowercase();
         // A field at the very top belongs to nothing that could be returned.
         let marked = RETURNED_BELOW.iter().filter_map(|mark| memmem::find(lower.as_bytes(), mark.as_bytes()));
-        let (said, returned) = text.split_at(marked.chain(header_in(&lower)).min().unwrap_or(text.len()));
+        let header = header_in(&lower);
+        let marked = marked.min();
+        if let Some(at) = header.filter(|&at| marked.is_none_or(|mark| at < mark))
+            && let Some(end) = told_below(&lower, at)
+        {
+            let (above, rest) = text.split_at(at);
+            let (returned, below) = rest.split_at(end - at);
+            return Self { said: format!("{above}{below}"), returned: returned.trim_start().to_owned() };
+        }
+        let (said, returned) = text.split_at(marked.into_iter().chain(header).min().unwrap_or(text.len()));
         // The mark's own line is no header field of the returned mail.
         let returned = returned.trim_start_matches('\n');
         let returned = if header_in(&format!("\n{}", prefix(returned, LONGEST_FIELD))) == Some(0) {
@@ -160,6 +169,17 @@ fn header_in(lower: &str) -> Option<usize> {
         }
     }
     Some(begin)
+}
+
+/// Where a header at `at` ends, if the notice names nobody above it and speaks of what happened below.
+fn told_below(lower: &str, at: usize) -> Option<usize> {
+    let says = |text: &str| {
+        let text = one_spaced(text);
+        LISTED_BELOW.iter().chain(UNDELIVERED).any(|words| text.contains(words))
+    };
+    let end = lower.get(at + 1..)?.find("\n\n").map(|end| at + 1 + end)?;
+    let above = lower.get(..at)?;
+    (!above.contains('@') && !says(above) && says(prefix(lower.get(end..)?, LONGEST_EXCERPT))).then_some(end)
 }
 
 /// A header that the notice tells in its own words, indented: "This report relates to a message with …".

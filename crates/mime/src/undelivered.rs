@@ -46,12 +46,14 @@ pub(crate) fn is_passed_on(mail: &Mail, parts: &[Part<'_>]) -> bool {
 }
 
 /// What the text of a mail tells of another one.
-#[expect(clippy::struct_excessive_bools, reason = "four signs, each alone")]
+#[expect(clippy::struct_excessive_bools, reason = "signs, each of which stands alone")]
 struct Told {
     undelivered: bool,
     listed: bool,
     returns: bool,
     coded: bool,
+    /// A reply that is one beyond doubt: with an enhanced status, or at the beginning of a line.
+    replied: bool,
 }
 
 impl Told {
@@ -66,6 +68,8 @@ impl Told {
             listed: LISTED_BELOW.iter().any(|words| said.contains(words)) && said.contains('@'),
             returns: has_part || !Notice::new(&text).returned.is_empty(),
             coded: status::reply_code(&said).is_some() || status::enhanced(&said).is_some(),
+            replied: status::enhanced(&said).is_some()
+                || prefix(&text, LONGEST).lines().any(|line| status::reply_line(line).is_some()),
         }
     }
 
@@ -76,7 +80,7 @@ impl Told {
     }
 
     const fn says_something(&self) -> bool {
-        self.undelivered || self.listed || self.returns || self.coded
+        self.undelivered || self.returns || self.replied || self.listed && self.coded
     }
 }
 

@@ -297,3 +297,30 @@ fn a_report_that_a_person_passes_on_is_that_persons_mail() {
     check(&by_machine.replace("<mailer-daemon@example.com>\nFrom", "<>\nFrom"), MessageType::Bounce);
     check(&format!("From: Bob <bob@example.com>\nSubject: x\n{report}"), MessageType::Bounce);
 }
+
+#[test]
+fn what_a_postmasters_machine_tells_else_is_no_bounce() {
+    for (subject, text) in [
+        (
+            "Your mailbox is almost full",
+            "Your mailbox is full to 95 percent (475 of 500 MB). Please delete mail.\n",
+        ),
+        (
+            "Report Domain: example.com Submitter: example.org Report-ID: 7",
+            "This is an aggregate report for example.com, 450 messages. Questions to dmarc@example.org.\n",
+        ),
+        ("Quarantine digest", "These 3 messages were kept and not delivered to your inbox.\n"),
+        ("Welcome", "Mail to ann@example.com is delivered to this mailbox now.\n"),
+    ] {
+        for from in [
+            "postmaster@example.com",
+            "Mail System <postmaster@example.com>",
+            "Postmaster <quota@example.com>",
+        ] {
+            let raw =
+                format!("Return-Path: <>\nFrom: {from}\nTo: ann@example.com\nSubject: {subject}\n\n{text}");
+            let mail = mailfleet_mime::parse(raw.as_bytes(), &Limits::default()).mail;
+            assert_ne!(mail.message_type, MessageType::Bounce, "{raw}");
+        }
+    }
+}
