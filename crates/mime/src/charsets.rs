@@ -56,11 +56,14 @@ pub(crate) fn lf(text: String) -> String {
         return text;
     }
     let mut bytes = text.into_bytes();
-    bytes.dedup_by(|next, last| {
-        let is_pair = (*last, *next) == (b'\r', b'\n');
-        *last = if is_pair { b'\n' } else { *last };
-        is_pair
-    });
+    // Twice: what wrote CRLF for the LF of a CRLF left CR CR LF.
+    for _ in 0..2 {
+        bytes.dedup_by(|next, last| {
+            let is_pair = (*last, *next) == (b'\r', b'\n');
+            *last = if is_pair { b'\n' } else { *last };
+            is_pair
+        });
+    }
     bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
     // Only ASCII was touched: it is text still.
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())

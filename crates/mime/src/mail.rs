@@ -105,8 +105,7 @@ pub struct Attachment {
     pub filename: Option<String>,
     /// The media type in lower case, such as `application/pdf`.
     pub mime_type: String,
-    /// The decoded bytes. Where the part was sent unencoded, line ends are LF, so that the same mail gives the same
-    /// bytes whether a store keeps CRLF or LF.
+    /// The decoded bytes, line ends as they were sent: CRLF in whatever IMAP gave, and not base64.
     pub content: Vec<u8>,
     /// How it is meant to be shown.
     pub disposition: Disposition,

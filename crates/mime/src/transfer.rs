@@ -51,12 +51,11 @@ impl Encoding {
         }
     }
 
-    /// Unwraps a part's bytes. Never fails: what cannot be decoded is passed through or skipped, and noted. What is decoded
-    /// is no longer than what it comes from, uuencoded lines aside: `None` where these hold more than `most` bytes.
+    /// Unwraps a part's bytes, line ends as they were sent. Never fails: what cannot be decoded is passed through or skipped,
+    /// and noted. What is decoded is no longer than what it comes from, uuencoded lines aside: `None` where these hold more than `most` bytes.
     pub(crate) fn decode(self, raw: &[u8], most: usize, found: &mut Found) -> Option<Vec<u8>> {
         Some(match self {
-            Self::Binary => raw.to_vec(),
-            Self::Lines => lf(raw),
+            Self::Binary | Self::Lines => raw.to_vec(),
             Self::Base64 => base64(raw, found),
             Self::QuotedPrintable => quoted_printable(raw, found),
             Self::Uuencode => {
@@ -64,7 +63,7 @@ impl Encoding {
                     return content;
                 }
                 found.note(Defect::UnknownEncoding("uuencode without begin line".to_owned()));
-                lf(raw)
+                raw.to_vec()
             }
         })
     }
@@ -92,7 +91,7 @@ fn base64(raw: &[u8], found: &mut Found) -> Vec<u8> {
     }
     found.note(Defect::BadBase64);
     if is_prose(raw) {
-        return lf(raw);
+        return raw.to_vec();
     }
     base64_lenient(raw)
 }
@@ -240,7 +239,7 @@ fn quoted_printable(raw: &[u8], found: &mut Found) -> Vec<u8> {
         }
         out.extend_from_slice(rest);
         if ended && !soft {
-            out.push(b'\n');
+            out.extend_from_slice(if line.ends_with(b"\r\n") { b"\r\n" } else { b"\n" });
         }
     }
     out
@@ -292,7 +291,7 @@ mod tests {
         check(
             "base64",
             b"Hello, this is text.\r\nBye\r\n",
-            b"Hello, this is text.\nBye\n",
+            b"Hello, this is text.\r\nBye\r\n",
             Some("bad-base64"),
         );
         check("base64", b"\nHallo liebe Welt\n", b"\nHallo liebe Welt\n", Some("bad-base64"));
@@ -312,15 +311,16 @@ mod tests {
 
     #[test]
     fn soft_breaks_join_lines_and_trailing_blanks_go() {
-        check("Quoted-Printable (comment)", b"a=\r\nb  \r\nc= \r\nd", b"ab\ncd", None);
+        check("Quoted-Printable (comment)", b"a=\nb  \nc= \nd", b"ab\ncd", None);
+        check("Quoted-Printable (comment)", b"a=\r\nb  \r\nc= \r\nd", b"ab\r\ncd", None);
     }
 
     #[test]
     fn an_encoding_is_read_up_to_its_comment() {
         check("base64 (as always)", b"aGVsbG8=", b"hello", None);
         check("(as always) base64", b"aGVsbG8=", b"hello", None);
-        check("7bit; charset=x", b"a\r\nb", b"a\nb", None);
-        check("x-own", b"a\r\nb", b"a\nb", Some("unknown-encoding"));
+        check("7bit; charset=x", b"a\r\nb", b"a\r\nb", None);
+        check("x-own", b"a\r\nb", b"a\r\nb", Some("unknown-encoding"));
     }
 
     #[test]

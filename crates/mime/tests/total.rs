@@ -82,6 +82,16 @@ fn check(raw: &[u8]) {
     }
 }
 
+/// The same with LF as line ends of files, which keep those that they were sent with.
+fn with_lf(mut parsed: Parsed) -> Parsed {
+    for file in &mut parsed.mail.attachments {
+        let lines = file.content.split(|&byte| byte == b'\n');
+        let lines: Vec<&[u8]> = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
+        file.content = lines.join(&b"\n"[..]);
+    }
+    parsed
+}
+
 fn crlf(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\n', "\r\n")
 }
@@ -107,9 +117,9 @@ proptest! {
 
     #[test]
     fn lf_and_crlf_give_the_same_mail(text in soup()) {
-        let lf = read(text.as_bytes());
+        let lf = with_lf(read(text.as_bytes()));
         let crlf_text = crlf(&text);
-        let crlf = read(crlf_text.as_bytes());
+        let crlf = with_lf(read(crlf_text.as_bytes()));
         prop_assert_eq!(&lf, &crlf);
         prop_assert_eq!(canonical(text.as_bytes()), canonical(crlf_text.as_bytes()));
     }
@@ -120,9 +130,6 @@ proptest! {
         prop_assert_eq!(canonical(&once), once);
     }
 }
-
-/// A part declared so is kept byte for byte, line ends included: the one place where they are content.
-const BINARY: &[u8] = b"content-transfer-encoding: binary";
 
 /// The corpus is the other half of this suite: whatever real mail holds.
 #[test]
@@ -139,12 +146,7 @@ fn every_mail_of_the_corpus_reads_the_same_with_lf_and_crlf() {
         check(&raw);
         let lf: Vec<u8> = canonical(&raw).split(|&b| b == b'\r').collect::<Vec<_>>().concat();
         let crlf: Vec<u8> = lf.split(|&b| b == b'\n').collect::<Vec<_>>().join(&b"\r\n"[..]);
-        let is_binary = lf.to_ascii_lowercase().windows(BINARY.len()).any(|window| window == BINARY);
-        let (mut lf, mut crlf) = (read(&lf), read(&crlf));
-        if is_binary {
-            lf.mail.attachments.clear();
-            crlf.mail.attachments.clear();
-        }
+        let (lf, crlf) = (with_lf(read(&lf)), with_lf(read(&crlf)));
         assert_eq!(lf.mail, crlf.mail, "{}", file.display());
         assert_eq!(lf.defects, crlf.defects, "{}", file.display());
     }
