@@ -198,12 +198,16 @@ fn windows_1252(bytes: &[u8]) -> Cow<'_, str> {
     exact(encoding_rs::WINDOWS_1252, bytes).0
 }
 
-/// Whether most of the bytes beyond ASCII form valid UTF-8 sequences.
+/// Whether most of the bytes beyond ASCII, of so many as are enough to tell, form valid UTF-8 sequences.
 fn is_mostly_utf8(bytes: &[u8]) -> bool {
+    const ENOUGH: usize = 64 * 1024;
     let (mut good, mut bad) = (0usize, 0usize);
     for chunk in bytes.utf8_chunks() {
         good += lies::utf8_beyond_chance(chunk.valid());
         bad += chunk.invalid().len();
+        if good + bad >= ENOUGH {
+            break;
+        }
     }
     good > bad
 }
