@@ -126,6 +126,7 @@ fn guess_or(bytes: &[u8], other: fn(&[u8]) -> Cow<'_, str>) -> Cow<'_, str> {
             Some(Declared::Shifted(shifted)) => Cow::Owned(shifted.decode(bytes)),
             None => Cow::Borrowed(text),
         },
+        Ok(text) if lies::is_utf8_by_chance(text) => windows_1252(bytes),
         Ok(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
         // Mostly UTF-8 with a few broken bytes is more often UTF-8 cut in the middle of a character.
         Err(_) if is_mostly_utf8(bytes) => exact(encoding_rs::UTF_8, bytes).0,
@@ -136,7 +137,14 @@ fn guess_or(bytes: &[u8], other: fn(&[u8]) -> Cow<'_, str>) -> Cow<'_, str> {
 
 /// As [`guess`], with the charset that another part of the mail declares in place of windows-1252.
 pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
-    if hint.is_empty() || std::str::from_utf8(bytes).is_ok() || is_mostly_utf8(bytes) {
+    if hint.is_empty() {
+        return guess(bytes);
+    }
+    let is_clear = match std::str::from_utf8(bytes) {
+        Ok(text) => !lies::is_utf8_by_chance(text),
+        Err(_) => is_mostly_utf8(bytes) || lies::has_utf16_mark(bytes),
+    };
+    if is_clear {
         return guess(bytes);
     }
     match meaning(hint) {
@@ -193,12 +201,16 @@ fn windows_1252(bytes: &[u8]) -> Cow<'_, str> {
     exact(encoding_rs::WINDOWS_1252, bytes).0
 }
 
-/// Whether most of the bytes beyond ASCII form valid UTF-8 sequences.
+/// Whether most of the bytes beyond ASCII, of so many as are enough to tell, form valid UTF-8 sequences.
 fn is_mostly_utf8(bytes: &[u8]) -> bool {
+    const ENOUGH: usize = 64 * 1024;
     let (mut good, mut bad) = (0usize, 0usize);
     for chunk in bytes.utf8_chunks() {
-        good += chunk.valid().bytes().filter(|byte| !byte.is_ascii()).count();
+        good += lies::utf8_beyond_chance(chunk.valid());
         bad += chunk.invalid().len();
+        if good + bad >= ENOUGH {
+            break;
+        }
     }
     good > bad
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use memchr::{memchr, memmem};
 
 use crate::charsets::{self, Meaning};
+use crate::transfer;
 use crate::words::{self, Decoder};
 
 /// A value with parameters.
@@ -42,13 +43,23 @@ impl Parameterised {
         Self { value, params: join(parameters(rest)) }
     }
 
-    /// A parameter that is a token: boundary, charset, report-type.
+    /// A parameter that is a token: charset, format, report-type.
     pub(crate) fn token(&self, name: &str) -> Option<&str> {
         let (Value::Plain(bytes) | Value::Extended { bytes, .. }) = self.params.get(name)?;
         let value = std::str::from_utf8(bytes).ok()?;
         // `x (comment)`
         let value = value.split_once(" (").map_or(value, |(value, _)| value).trim_end();
         (!value.is_empty()).then_some(value)
+    }
+
+    /// The boundary as it stands, and as it may have been meant: without the quotes that are none in this field, or without
+    /// a comment behind it. Which one it is only its first line says.
+    pub(crate) fn boundary(&self) -> Option<(&str, Option<&str>)> {
+        let (Value::Plain(bytes) | Value::Extended { bytes, .. }) = self.params.get("boundary")?;
+        let value = std::str::from_utf8(bytes).ok()?.trim_end();
+        let unquoted = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\''));
+        let other = unquoted.or_else(|| value.split_once(" (").map(|(value, _)| value.trim_end()));
+        (!value.is_empty()).then_some((value, other.filter(|other| !other.is_empty())))
     }
 
     /// A parameter that people read, such as a file name: with a charset (RFC 2231), encoded words, or raw 8-bit text in
@@ -235,8 +246,7 @@ fn percent_decode(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(&byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).and_then(|d| std::str::from_utf8(d).ok());
-        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        match bytes.get(at + 1..).and_then(transfer::hex_pair) {
             Some(value) if byte == b'%' => {
                 out.push(value);
                 at += 3;

@@ -219,7 +219,7 @@ fn is_offset(word: &str) -> bool {
 /// `2nd`, `3rd`.
 fn ordinal(word: &str) -> Option<u32> {
     let digits = ["st", "nd", "rd", "th"].iter().find_map(|end| word.strip_suffix(end))?;
-    digits.parse().ok()
+    digits.parse().ok().filter(|day| *day <= 31)
 }
 
 /// `20161002` and `070622z`.

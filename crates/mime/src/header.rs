@@ -132,15 +132,15 @@ pub(crate) fn read<'a>(
             continue;
         }
         let mut field = &raw[start..end];
-        while let Some(at) = lone_cr_before_field(field) {
+        while let Some(at) = lone_cr_before_field(field).filter(|_| block.fields.len() < limits.max_headers) {
             push(&mut block, &field[..at]);
             field = &field[at + 1..];
-            if block.fields.len() >= limits.max_headers {
-                found.note(Defect::HeadersTruncated);
-                break;
-            }
         }
-        push(&mut block, field);
+        if block.fields.len() < limits.max_headers {
+            push(&mut block, field);
+        } else {
+            found.note(Defect::HeadersTruncated);
+        }
     }
     block
 }
@@ -280,5 +280,8 @@ mod tests {
         let block = read(raw, 0, &limits, &mut found, |_| false);
         assert_eq!((block.fields.len(), &raw[block.body_at..]), (2, &b"body"[..]));
         assert_eq!(found.into_vec(), [Defect::HeadersTruncated]);
+        let raw = b"A: 1\rB: 2\rC: 3\rD: 4\nE: 5\n\nbody";
+        let block = read(raw, 0, &limits, &mut Found::default(), |_| false);
+        assert_eq!((block.fields.len(), &raw[block.body_at..]), (2, &b"body"[..]));
     }
 }

@@ -1,6 +1,4 @@
 //! Message-IDs (RFC 5322 section 3.6.4), strict where they can be and lenient where they are not.
-//!
-//! Slices are cut at offsets that a search in the same slice returned, or behind a check of the length: in bounds.
 
 use crate::words::Decoder;
 
@@ -10,23 +8,17 @@ const MAX_IDS: usize = 1_000;
 /// All ids of a field, without angle brackets. Words outside brackets count only where no bracket is found:
 /// `In-Reply-To` of old mailers holds prose.
 pub(crate) fn read(raw: &[u8], decoder: &mut Decoder) -> Vec<String> {
-    let text = decoder.text(raw);
+    let text = decoder.text_alone(raw);
     let mut ids: Vec<String> = Vec::new();
-    let mut rest = text.as_str();
-    while let Some((_, after)) = rest.split_once('<') {
-        let end = after.find(['>', '<']).unwrap_or(after.len());
-        let id: String = after[..end].chars().filter(|c| !c.is_whitespace()).collect();
-        if !id.is_empty() {
-            // The newest are kept: a field may hold very many.
-            if ids.len() >= 2 * MAX_IDS {
-                ids.drain(..MAX_IDS);
-            }
-            ids.push(id);
+    for id in bracketed(&text) {
+        // The newest are kept: a field may hold very many.
+        if ids.len() >= 2 * MAX_IDS {
+            ids.drain(..MAX_IDS);
         }
-        rest = &after[end..];
+        ids.push(id);
     }
     if ids.is_empty() {
-        ids.extend(text.split_whitespace().filter(|word| word.contains('@')).map(str::to_owned));
+        ids.extend(bare(&text).map(str::to_owned));
     }
     if ids.len() > MAX_IDS {
         ids.drain(..ids.len() - MAX_IDS);
@@ -34,12 +26,25 @@ pub(crate) fn read(raw: &[u8], decoder: &mut Decoder) -> Vec<String> {
     ids
 }
 
-/// The id of a Message-ID field: the first in brackets, else the whole value.
+/// The ids in brackets.
+fn bracketed(text: &str) -> impl Iterator<Item = String> {
+    // What stands before the first bracket is none.
+    let pieces = text.split('<').skip(1);
+    let ids = pieces.map(|piece| piece.split('>').next().unwrap_or_default());
+    ids.map(|id| id.chars().filter(|c| !c.is_whitespace()).collect::<String>()).filter(|id| !id.is_empty())
+}
+
+/// The words that look like an id without its brackets.
+fn bare(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace().filter(|word| word.contains('@'))
+}
+
+/// The id of a Message-ID field: the first in brackets, else the first word with an `@`, else the whole value.
 pub(crate) fn read_one(raw: &[u8], decoder: &mut Decoder) -> Option<String> {
-    if let Some(id) = read(raw, decoder).into_iter().next() {
+    let text = decoder.text_alone(raw);
+    if let Some(id) = bracketed(&text).next().or_else(|| bare(&text).next().map(str::to_owned)) {
         return Some(id);
     }
-    let text = decoder.text(raw);
     let text = text.trim_matches(|c: char| c.is_whitespace() || c == '<' || c == '>');
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -56,6 +61,9 @@ mod tests {
         assert_eq!(ids("Your message of Monday <a@b>"), ["a@b"]);
         assert_eq!(ids("a@b"), ["a@b"]);
         assert_eq!(read_one(b"no-at-sign", &mut Decoder::new(1)).as_deref(), Some("no-at-sign"));
+        let many = (0..3_000).map(|n| format!("<{n}@x>")).collect::<Vec<_>>().join(" ");
+        assert_eq!(read_one(many.as_bytes(), &mut Decoder::new(1)).as_deref(), Some("0@x"));
+        assert_eq!(read(many.as_bytes(), &mut Decoder::new(1)).first().map(String::as_str), Some("2000@x"));
         assert_eq!(read_one(b"<>", &mut Decoder::new(1)), None);
     }
 }

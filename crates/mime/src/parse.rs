@@ -55,17 +55,23 @@ pub fn parse(raw: &[u8], limits: &Limits) -> Parsed {
     }
     mail.text = text;
     mail.html = html;
-    // Of a text no more is looked at than this; of a report all.
-    let report = reports.iter().filter_map(|&index| mail.attachments.get(index));
-    let looked_at = LOOKED_AT + report.map(|report| report.content.len() / 8).sum::<usize>();
+    let looked_at = looked_at(&mail, &reports, limits);
     if budget.may(Pass::Classify, looked_at.min(raw.len()), &mut decoder.found) {
         kind::classify(&mut mail, &parts, &reports, limits, &mut decoder);
     }
     Parsed { mail, defects: decoder.found.into_vec() }
 }
 
-/// Bytes of a mail's text that say what kind of mail it is.
-const LOOKED_AT: usize = 16 * 1024;
+/// How much is looked at for the kind of a mail: of its text no more than a beginning, of a report all, and of the mail that
+/// is returned its header, however large it is. A byte of these costs an eighth of one of the text.
+fn looked_at(mail: &Mail, reports: &[usize], limits: &Limits) -> usize {
+    const TEXT: usize = 16 * 1024;
+    let attached = || reports.iter().filter_map(|&index| mail.attachments.get(index));
+    let is_returned = |file: &&Attachment| assemble::RETURNED.contains(&file.mime_type.as_str());
+    let report = attached().filter(|file| !is_returned(file)).map(|file| file.content.len()).sum::<usize>();
+    let returned = attached().find(is_returned).map_or(0, |file| file.content.len());
+    TEXT + (report + returned.min(limits.max_header_bytes)) / 8
+}
 
 /// Removes what stands before the first header field (a byte order mark, blank lines) and turns a mail whose line
 /// ends are lone CRs into one with LF.
@@ -159,7 +165,12 @@ fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
     if from.as_ref().is_none_or(|from| from.address.is_empty()) {
         decoder.found.note(Defect::NoFrom);
     }
-    let headers = fields.iter().map(|field| (field.name.clone(), decoder.text(field.raw))).collect();
+    // What was read is not read again: a subject may be very long.
+    let is_subject =
+        |field: &Field<'_>| raw("subject").is_some_and(|subject| std::ptr::eq(subject, field.raw));
+    let mut text =
+        |field: &Field<'_>| if is_subject(field) { subject.clone() } else { decoder.text(field.raw) };
+    let headers = fields.iter().map(|field| (field.name.clone(), text(field))).collect();
     Mail {
         message_id,
         in_reply_to,

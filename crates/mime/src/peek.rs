@@ -45,13 +45,14 @@ impl Peek {
 
 /// Bytes of a mail that are looked at: a header block longer than this is not read to its end.
 const MAX_BYTES: usize = 256 * 1024;
-/// Addresses of To and Cc that are read.
+/// Addresses of each of To and Cc that are read.
 const MAX_ADDRESSES: usize = 200;
 /// Encoded words that are decoded.
 const MAX_WORDS: usize = 400;
 
 /// Reads the few header fields that decide a mail's lane and tenant. Total and bounded, like
-/// [`parse`](crate::parse), with which it agrees on every field.
+/// [`parse`](crate::parse), with which it agrees on every field of the first 256 KiB: on the ids to the byte, on names and
+/// addresses except where raw 8-bit text is in a charset that only the body declares.
 #[must_use]
 pub fn peek(raw: &[u8]) -> Peek {
     let raw = prepare(raw.get(..MAX_BYTES).unwrap_or(raw));
@@ -59,12 +60,19 @@ pub fn peek(raw: &[u8]) -> Peek {
     let block = header::read(&raw, 0, &Limits::default(), &mut Found::default(), |_| false);
     let mut ids = |name| block.first(name).map(|raw| message_id::read(raw, &mut decoder)).unwrap_or_default();
     let (in_reply_to, references) = (ids("in-reply-to"), ids("references"));
-    let mut list = |name| {
-        block.first(name).map(|raw| address::read(raw, MAX_ADDRESSES, &mut decoder)).unwrap_or_default()
+    let mut to_cc = Vec::new();
+    for name in ["to", "cc"] {
+        // Every copy of a repeated field, as `parse` reads them.
+        let copies = block.fields.iter().filter(|field| field.name == name);
+        let most = to_cc.len() + MAX_ADDRESSES;
+        for copy in copies {
+            to_cc.extend(address::read(copy.raw, most - to_cc.len(), &mut decoder));
+        }
+    }
+    let mut only = |name| {
+        let found = block.first(name).map(|raw| address::read(raw, MAX_ADDRESSES, &mut decoder));
+        found.unwrap_or_default().into_iter().map(|found| found.address).find(|found| !found.is_empty())
     };
-    let mut to_cc = list("to");
-    to_cc.extend(list("cc"));
-    let mut only = |name| list(name).into_iter().map(|found| found.address).find(|found| !found.is_empty());
     let delivered_to = only("delivered-to").or_else(|| only("x-original-to"));
     Peek {
         message_id: block.first("message-id").and_then(|raw| message_id::read_one(raw, &mut decoder)),
@@ -105,6 +113,30 @@ mod tests {
         assert_eq!(seen.delivered_to.as_deref(), Some("Box@One.example"));
         let to_cc: Vec<_> = seen.to_cc.into_iter().map(|a| a.address).collect();
         assert_eq!(to_cc, ["a@b", "c@d", "e@f"]);
+    }
+
+    #[test]
+    fn every_copy_of_a_repeated_field_is_seen() {
+        let to_cc: Vec<_> =
+            peek(b"To: a@b\nCc: c@d\nTo: e@f\n\n").to_cc.into_iter().map(|a| a.address).collect();
+        assert_eq!(to_cc, ["a@b", "e@f", "c@d"]);
+    }
+
+    #[test]
+    fn ids_are_those_of_the_whole_mail_whatever_else_it_holds() {
+        let words = "=?utf-8?q?x?= ".repeat(11_000);
+        for raw in [
+            b"Message-ID: <\xd0\xd2\xc9@x>\nReferences: <\xe9@y>\nContent-Type: text/plain; charset=koi8-r\n\n\xd0\n".to_vec(),
+            format!("Subject: {words}\nMessage-ID: =?utf-8?q?=3Ca=40b=3E?=\n\nx").into_bytes(),
+            format!("In-Reply-To: {words} <a@b>\nReferences: =?utf-8?q?=3Ca=40b=3E?=\n\nx").into_bytes(),
+        ] {
+            let (seen, mail) = (peek(&raw), crate::parse(&raw, &Limits::default()).mail);
+            assert!(seen.message_id.is_some() || !seen.references.is_empty());
+            assert_eq!(
+                (seen.message_id, seen.in_reply_to, seen.references),
+                (mail.message_id, mail.in_reply_to, mail.references)
+            );
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub(crate) enum Role {
 /// A multipart whose boundary is looked for.
 struct Open {
     boundary: Vec<u8>,
+    /// Another reading of the boundary, until a line shows which one is right.
+    meant: Option<Vec<u8>>,
     part: usize,
     has_parts: bool,
     /// Its closing boundary was seen: what follows is epilogue.
@@ -132,6 +134,11 @@ impl Cutter<'_, '_> {
             }
             if let Some(open) = self.open.get_mut(level) {
                 open.has_parts = true;
+                let rest = line.text.strip_prefix(b"--").unwrap_or_default();
+                if let Some(meant) = open.meant.take().filter(|meant| Delimiter::read(rest, meant).is_some())
+                {
+                    open.boundary = meant;
+                }
             }
             if self.parts.len() >= self.limits.max_parts {
                 found.note(Defect::TooManyParts);
@@ -153,13 +160,17 @@ impl Cutter<'_, '_> {
         let parent = self.open.last().map(|open| open.part);
         let mut part = Part::of(block.fields, parent, &self.parts);
         if part.is_multipart() {
-            match part.ctype.token("boundary") {
+            match part.ctype.boundary() {
                 None => found.note(Defect::NoBoundary),
-                Some(_) if self.open.len() >= self.limits.max_depth => found.note(Defect::TooDeep),
-                Some(boundary) => {
+                Some(_) if self.open.len() >= self.limits.max_depth => {
+                    found.note(Defect::TooDeep);
+                    part.role = Role::Opaque;
+                }
+                Some((boundary, meant)) => {
                     let boundary = boundary.as_bytes().to_vec();
+                    let meant = meant.map(|meant| meant.as_bytes().to_vec());
                     let index = self.parts.len();
-                    self.open.push(Open { boundary, part: index, has_parts: false, closed: false });
+                    self.open.push(Open { boundary, meant, part: index, has_parts: false, closed: false });
                     part.role = Role::Container;
                 }
             }
@@ -201,7 +212,9 @@ impl Cutter<'_, '_> {
             if open.closed {
                 return None;
             }
-            Delimiter::read(rest, &open.boundary).map(|delimiter| match delimiter {
+            let read = |boundary: &Vec<u8>| Delimiter::read(rest, boundary);
+            let delimiter = read(&open.boundary).or_else(|| open.meant.as_ref().and_then(read));
+            delimiter.map(|delimiter| match delimiter {
                 Delimiter::Next => Mark::Next(level),
                 Delimiter::Close => Mark::Close(level),
             })

@@ -93,7 +93,29 @@ fn base64(raw: &[u8], found: &mut Found) -> Vec<u8> {
     if is_prose(raw) {
         return raw.to_vec();
     }
-    base64_lenient(raw)
+    if is_url_alphabet(raw) {
+        return base64_word(raw);
+    }
+    unquoted(raw).map_or_else(|| base64_lenient(raw), |raw| base64_lenient(&raw))
+}
+
+/// Whether all of this is base64 in the alphabet for addresses of the web (RFC 4648 section 5), and no line of it a footer's.
+fn is_url_alphabet(raw: &[u8]) -> bool {
+    let own = |byte: &u8| matches!(byte, b'-' | b'_');
+    let is_data = |byte: &u8| byte.is_ascii_alphanumeric() || own(byte);
+    let end =
+        raw.iter().rposition(|byte| !byte.is_ascii_whitespace() && *byte != b'=').map_or(0, |last| last + 1);
+    let mut lines =
+        raw[..end].split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    raw.iter().any(own)
+        && lines.all(|line| line.iter().all(is_data) && !line.starts_with(b"--") && !line.iter().all(own))
+}
+
+/// The lines without the marks that a reply put before each of them.
+fn unquoted(raw: &[u8]) -> Option<Vec<u8>> {
+    let lines = || raw.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let is_quoted = lines().next().is_some() && lines().all(|line| line.starts_with(b">"));
+    is_quoted.then(|| lines().flat_map(|line| line.iter().skip(1).copied().chain([b'\n'])).collect())
 }
 
 /// Whether what is declared as base64 is a text that never was encoded: its first line has spaces between words that are
@@ -106,18 +128,17 @@ fn is_prose(raw: &[u8]) -> bool {
     broken >= 2 && broken * 2 > words().count()
 }
 
-/// Decodes what there is: bytes outside the alphabet are dropped, padding may stand between segments, a blank line
-/// or a line of prose after the data (the footer of a mailing list) ends it, a cut-off rest gives its whole bytes.
+/// Decodes what there is: bytes outside the alphabet are dropped, padding may stand between segments, a line of prose after
+/// the data (the footer of a mailing list) ends it, and so does a blank one that no more data follows; a cut-off rest gives
+/// its whole bytes.
 pub(crate) fn base64_lenient(raw: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len() / 4 * 3);
     let mut quantum = Vec::with_capacity(4);
-    let mut begun = false;
+    let (mut begun, mut blank, mut padded) = (false, false, false);
     for line in raw.split(|&b| b == b'\n') {
         let line = line.trim_ascii();
         if line.is_empty() {
-            if begun {
-                break;
-            }
+            blank = begun;
             continue;
         }
         // Prose has spaces or a leading dash where data has none.
@@ -125,6 +146,11 @@ pub(crate) fn base64_lenient(raw: &[u8]) -> Vec<u8> {
         if begun && (line.first() == Some(&b'-') || foreign * 8 > line.len()) {
             break;
         }
+        // Behind a blank line goes on what is whole groups of four, and not padded before.
+        if blank && (padded || foreign == 0 && line.len() % 4 != 0 || line.contains(&b' ')) {
+            break;
+        }
+        (blank, padded) = (false, line.ends_with(b"="));
         for &byte in line {
             if is_base64(byte) {
                 begun = true;
@@ -204,7 +230,8 @@ pub(crate) fn quoted_printable_word(text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn hex_pair(bytes: &[u8]) -> Option<u8> {
+/// The byte that two hexadecimal digits stand for.
+pub(crate) fn hex_pair(bytes: &[u8]) -> Option<u8> {
     let digit = |at: usize| bytes.get(at).and_then(|&b| char::from(b).to_digit(16));
     u8::try_from(digit(0)? * 16 + digit(1)?).ok()
 }

@@ -39,6 +39,17 @@ impl Decoder {
         self.clean(text)
     }
 
+    /// A value that machines compare, as [`Decoder::text`]: it reads the same whatever else the mail declares and however many
+    /// words it holds elsewhere.
+    pub(crate) fn text_alone(&mut self, raw: &[u8]) -> String {
+        const MAX_WORDS: usize = 400;
+        let mut alone = Self::new(MAX_WORDS);
+        std::mem::swap(&mut alone.found, &mut self.found);
+        let text = alone.text(raw);
+        self.found = alone.found;
+        text
+    }
+
     /// Removes NUL characters, which neither TEXT nor JSONB can hold.
     pub(crate) fn clean(&mut self, mut text: String) -> String {
         if text.contains('\0') {
@@ -55,7 +66,7 @@ impl Decoder {
         };
         let mut out = Joined { hint: self.hint.clone(), ..Joined::default() };
         let (before, mut rest) = line.split_at(first);
-        out.plain(before);
+        out.plain(before, &mut self.found);
         while !rest.is_empty() {
             // What is no word: its first two bytes are plain, the next word is looked for behind them.
             let mut skip = 2.min(rest.len());
@@ -65,7 +76,7 @@ impl Decoder {
             }
             let next = memmem::find(&rest[skip..], b"=?").map_or(rest.len(), |at| at + skip);
             let (plain, after) = rest.split_at(next);
-            out.plain(plain);
+            out.plain(plain, &mut self.found);
             rest = after;
         }
         out.finish(&mut self.found)
@@ -147,7 +158,7 @@ struct Joined {
 }
 
 impl Joined {
-    fn plain(&mut self, bytes: &[u8]) {
+    fn plain(&mut self, bytes: &[u8], found: &mut Found) {
         if bytes.is_empty() {
             return;
         }
@@ -155,7 +166,7 @@ impl Joined {
             self.gap.extend_from_slice(bytes);
             return;
         }
-        self.flush(&mut Found::default());
+        self.flush(found);
         self.text.push_str(&charsets::guess_with(bytes, &self.hint));
     }
 

@@ -21,6 +21,7 @@ const NAMES: &[(&[u8], &[u8], Option<&str>)] = &[
     (b"application/pdf", b"attachment; filename=\"\x1b$BF|K\\8l\x1b(B.pdf\"", Some("日本語.pdf")),
     (b"application/pdf", b"attachment; filename*=UTF-8''%E6%97%A5.pdf", Some("日.pdf")),
     (b"application/pdf", b"attachment; filename*=utf-8''%e6%97%a5.pdf", Some("日.pdf")),
+    (b"application/pdf", b"attachment; filename*=utf-8''100%+5%-1.pdf", Some("100%+5%-1.pdf")),
     (b"application/pdf", b"attachment; filename*=utf-8'ja'%e6%97%a5.pdf", Some("日.pdf")),
     (b"application/pdf", b"attachment; filename*=\"utf-8''%e6%97%a5.pdf\"", Some("日.pdf")),
     (b"application/pdf", b"attachment; filename*=ISO-2022-JP''%1B%24B%46%7C%4B%5C%1B%28B.pdf", Some("日本.pdf")),

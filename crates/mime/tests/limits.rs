@@ -120,6 +120,52 @@ fn past_the_work_a_mail_is_not_looked_at_for_its_kind() {
 }
 
 #[test]
+fn a_bounce_that_returns_all_of_a_large_mail_is_a_bounce() {
+    let line = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAx\r\n";
+    let mail = |kind: &str| {
+        mixed(&[
+            "\nWe could not deliver your mail.",
+            "Content-Type: message/delivery-status\n\nFinal-Recipient: rfc822; c@d.org\nAction: failed\nStatus: 5.1.1\n",
+            &format!(
+                "Content-Type: {kind}\n\nMessage-ID: <m@x>\nTo: c@d.org\n\n{}",
+                line.repeat((45 << 20) / line.len())
+            ),
+        ])
+    };
+    let parsed = parse(mail("message/rfc822").as_bytes(), &Limits::default());
+    assert_eq!((parsed.mail.message_type, parsed.defects), (MessageType::Bounce, vec![]));
+    assert_eq!(parsed.mail.original_message_id.as_deref(), Some("m@x"));
+    // What is passed on in pieces is read no further than its headers either.
+    let one =
+        format!("Content-Type: message/rfc822\n\nSubject: x\n\n{}", line.repeat((1 << 20) / line.len()));
+    assert_eq!(parse(mixed(&vec![one.as_str(); 45]).as_bytes(), &Limits::default()).defects, vec![]);
+}
+
+#[test]
+fn large_mails_of_people_are_read_whole() {
+    let line = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5ejAx\r\n";
+    let file = format!(
+        "Content-Type: a/b\nContent-Transfer-Encoding: base64\n\n{}",
+        line.repeat((5 << 20) / line.len())
+    );
+    let parsed = parse(
+        mixed(&["\ntext", &file, &file, &file, &file, &file, &file, &file, &file]).as_bytes(),
+        &Limits::default(),
+    );
+    assert_eq!((parsed.mail.attachments.len(), parsed.defects), (8, vec![]));
+    let row = "<tr><td style=\"padding:4px\"><p>the offer that we sent</p></td></tr>\n";
+    let html = row.repeat((10 << 20) / row.len());
+    let parsed = parse(
+        format!("From: a@b.org\nContent-Type: text/html\n\n{html}<p>the end").as_bytes(),
+        &Limits::default(),
+    );
+    assert_eq!(parsed.defects, [Defect::HtmlNotRendered]);
+    assert!(
+        parsed.mail.content_text().ends_with("the end") && parsed.mail.html.unwrap().ends_with("<p>the end")
+    );
+}
+
+#[test]
 fn no_mail_of_the_corpus_comes_near_the_limits() {
     let defaults = Limits::default();
     let tenth = Limits {

@@ -21,6 +21,8 @@ const MAILS: &[Case] = &[
     (b"From: a@b\nContent-Type: multipart/mixed; boundary=\"a b\"\n\n--a b\n\nt\n--a b--\n", Some("t"), None, &[]),
     (b"From: a@b\nContent-Type: multipart/mixed; boundary=\"q \"\n\n--q\n\nt\n--q--\n", Some("t"), None, &[]),
     (b"From: a@b\nContent-Type: multipart/mixed; boundary='q'\n\n--'q'\n\nt\n--'q'--\n", Some("t"), None, &[]),
+    (b"From: a@b\nContent-Type: multipart/mixed; boundary='q'\n\n--q\n\nt\n--'q'\n--q--\n", Some("t\n--'q'"), None, &[]),
+    (b"From: a@b\nContent-Type: multipart/mixed; boundary=\"q (c)\"\n\n--q (c)\n\nt\n--q\n--q (c)--\n", Some("t\n--q"), None, &[]),
     (b"From: a@b\nContent-Type: multipart/mixed; boundary=----=_x=y\n\n------=_x=y\n\nt\n------=_x=y--\n", Some("t"), None, &[]),
     (b"From: a@b\nContent-Type: multipart/mixed; boundary=a b\n\n--a b\n\nt\n--a b--\n", Some("t"), None, &[]),
     (b"From: a@b\nContent-Type: multipart/mixed; boundary=\"\"\n\n--\n\nt\n----\n", Some("--\n\nt\n----\n"), None, &[]),

@@ -103,3 +103,13 @@ fn a_subject_is_what_people_see() {
         assert_eq!(subject, *seen, "{}", sent.escape_ascii());
     }
 }
+
+#[test]
+fn a_word_that_is_bent_is_named_whatever_stands_behind_it() {
+    for raw in ["=?no-such?Q?caf=E9?=", "=?no-such?Q?caf=E9?= and more", "=?no-such?Q?caf=E9?= =?utf-8?Q?x?="]
+    {
+        let parsed = parse(format!("From: a@b.org\nSubject: {raw}\n\nx").as_bytes(), &Limits::default());
+        let codes: Vec<_> = parsed.defects.iter().map(mailfleet_mime::Defect::code).collect();
+        assert_eq!(codes, ["unknown-charset"], "{raw}");
+    }
+}

@@ -55,12 +55,26 @@ pub(super) fn split_quoted(phrase: &[u8], quoted: Range<usize>) -> (Vec<u8>, Vec
     if phrase.contains(&b'@') { (Vec::new(), phrase) } else { (phrase, Vec::new()) }
 }
 
+/// Whether this is an address of Notes, whose names have spaces of their own: `CN=Ann Bee/OU=X@Org`, or `Ann Bee/X@Org` at a
+/// domain that is none of the Internet.
+fn is_notes(phrase: &[u8]) -> bool {
+    let Some(at) = memchr::memrchr(b'@', phrase) else { return false };
+    let (local, domain) = phrase.split_at(at);
+    memchr(b'/', local).is_some()
+        && memchr(b'@', local).is_none()
+        && (local.get(..3).is_some_and(|begin| begin.eq_ignore_ascii_case(b"cn="))
+            || memchr(b'.', domain).is_none())
+}
+
 /// An address without angle brackets or quotes: the word with an `@` is the address, the rest the name.
 pub(super) fn split_bare(phrase: &[u8]) -> (Vec<u8>, Vec<u8>) {
     if !phrase.contains(&b'@') {
         // One word is an address of this host (`MAILER-DAEMON`), several are a name.
         let one_word = !phrase.iter().any(u8::is_ascii_whitespace) && !phrase.starts_with(b"=?");
         return if one_word { (Vec::new(), phrase.to_vec()) } else { (phrase.to_vec(), Vec::new()) };
+    }
+    if is_notes(phrase) {
+        return (Vec::new(), phrase.to_vec());
     }
     // `joe @ example . org` is one address in the obsolete syntax: glue white space around `@` and `.`.
     let mut glued: Vec<u8> = Vec::with_capacity(phrase.len());

@@ -14,13 +14,47 @@ use super::{exact, shifted};
 /// characters do not use, or more of them than chance gives.
 pub(super) fn is_surely_utf8(bytes: &[u8], charset: Charset) -> bool {
     const NO_CHANCE: usize = 12;
-    if bytes.is_ascii() || std::str::from_utf8(bytes).is_err() {
+    if bytes.is_ascii() || !std::str::from_utf8(bytes).is_ok_and(|text| !is_utf8_by_chance(text)) {
         return false;
     }
     let by_chance = matches!(charset.name(), "gb18030" | "GBK" | "EUC-KR" | "Big5" | "EUC-JP" | "Shift_JIS");
     !by_chance
         || bytes.iter().any(|byte| (0x80..=0xa0).contains(byte))
         || bytes.iter().filter(|byte| !byte.is_ascii()).count() >= NO_CHANCE
+}
+
+/// Whether nothing beyond ASCII in this text is more than a Western letter and a sign behind it, which happen to be UTF-8:
+/// `Spaß…`, `CAFÉ’s`.
+pub(super) fn is_utf8_by_chance(text: &str) -> bool {
+    !text.is_ascii() && chances(text).all(|is_chance| is_chance)
+}
+
+/// How many bytes of this text are UTF-8 by no such chance.
+pub(super) fn utf8_beyond_chance(text: &str) -> usize {
+    let by_chance = chances(text).filter(|is_chance| *is_chance).count() * 2;
+    text.bytes().filter(|byte| !byte.is_ascii()).count() - by_chance
+}
+
+/// Of each character beyond ASCII whether it stands alone and is a letter and a sign in windows-1252.
+fn chances(text: &str) -> impl Iterator<Item = bool> {
+    let is_alone = |byte: Option<&u8>| byte.is_none_or(u8::is_ascii);
+    text.char_indices().filter(|(_, c)| !c.is_ascii()).map(move |(at, c)| {
+        let bytes = text.as_bytes();
+        let end = at + c.len_utf8();
+        is_alone(at.checked_sub(1).and_then(|before| bytes.get(before)))
+            && is_alone(bytes.get(end))
+            && matches!(bytes.get(at..end), Some(&[letter, sign]) if is_letter(letter) && is_sign(sign))
+    })
+}
+
+/// Capital letters with which words end, and sharp s; not those that begin a character people write alone (`Δ`, `ș`, `ʻ`).
+const fn is_letter(byte: u8) -> bool {
+    matches!(byte, 0xc8 | 0xc9 | 0xcd | 0xd2 | 0xd3 | 0xd6 | 0xd9 | 0xda | 0xdc | 0xdf)
+}
+
+/// Three dots, quotes, dashes, the mark of a trade name.
+const fn is_sign(byte: u8) -> bool {
+    matches!(byte, 0x85 | 0x91..=0x94 | 0x96 | 0x97 | 0xae | 0xbb)
 }
 
 /// The charset of Windows in place of its relative of ISO 8859 where the bytes hold characters (quotes, dashes, and

@@ -223,3 +223,117 @@ fn text_that_nothing_names_the_charset_of_is_told_by_its_letters() {
         check(&bytes, "", few);
     }
 }
+
+/// Western text whose only signs beyond ASCII could be characters of UTF-8 that nobody writes.
+#[test]
+fn a_letter_and_a_sign_behind_it_are_no_utf_8() {
+    for text in ["Viel Spaß… Ann", "the CAFÉ’s menu", "Gruß–Ann", "Viel Spaß”", "ÉCLAIR, CAFÉ»"]
+    {
+        let (bytes, ..) = encoding_rs::WINDOWS_1252.encode(text);
+        for label in ["windows-1252", "iso-8859-1", "", "us-ascii"] {
+            assert_eq!(decode(&bytes, label, &mut Found::default()), text, "{label}");
+        }
+        assert_eq!(guess_with(&bytes, "windows-1250"), text);
+        assert_eq!(detected(&bytes), None);
+    }
+    for text in
+        ["Spaß", "œuvre", "Århus", "și", "ÐÐ", "В", "…", "“", "ΕΔ", "дх", "ДЕ", "Í", "Ț", "ə", "ơ", "ΔT", "λ"]
+    {
+        for label in ["windows-1252", ""] {
+            assert_eq!(decode(text.as_bytes(), label, &mut Found::default()), text, "{label}");
+        }
+    }
+}
+
+#[test]
+fn the_mark_of_utf_16_counts_more_than_what_another_part_declares() {
+    for hint in ["", "windows-1251", "iso-8859-1", "gb2312"] {
+        assert_eq!(decode_with(b"\xff\xfeh\0\xe9\0", "", hint, &mut Found::default()), "hé", "{hint}");
+        assert_eq!(decode_with("né".as_bytes(), "", hint, &mut Found::default()), "né", "{hint}");
+    }
+}
+
+/// Sentences in windows-1252 as people send them without a label.
+const WESTERN: &[&str] = &[
+    "Sehr geehrte Frau Müller, anbei die gewünschte Übersicht über unsere Öffnungszeiten. Mit freundlichen Grüßen, Jörg Schröder, Geschäftsführer für Süddeutschland, Straße der Köche 5, 80331 München.",
+    "Für die Überweisung benötigen wir noch Ihre Größe und Höhe; spätestens nächsten Donnerstag läuft die Prüfung.",
+    "Bonjour, vous trouverez ci-joint la facture du mois de février. Nous vous remercions de votre fidélité et vous prions d’agréer, Madame, l’expression de nos sentiments distingués. À bientôt, Hélène Lefèvre, déléguée régionale, très occupée.",
+    "Où êtes-vous ? J’ai reçu le colis à Noël, mais il était abîmé : ça n’a pas été vérifié avant l’expédition, hélas.",
+    "Estimado señor Muñoz: le envío la información que pidió. ¿Podría usted confirmar la recepción? ¡Muchísimas gracias! Atentamente, José Núñez, dirección técnica, compañía española de café y jamón.",
+    "Olá João, não há problema. A reunião será amanhã às três horas; por favor traga a documentação. Obrigação, situação, coração, atenção, licitação. Até amanhã, Conceição.",
+    "Buongiorno, perché la città è così lontana? Più tardi arriverà anche l’università; sarà già martedì. Così è, però non c’è più libertà.",
+    "Hej! Vi träffas på lördag klockan två hos mormor. Hälsningar från Åke och Märta Öberg. Jag är så glad att ni får semester även i år, på ön.",
+    "Hei, hyvää päivää! Lähetän sinulle tämän viestin, että tiedät: näemme tänään työpäivän jälkeen Jyväskylässä.",
+    "Kære Søren, vi mødes på fredag i København. Så får vi se på årets regnskab og nøgletal. Venlig hilsen Åse Bødker.",
+    "Hallo, de coördinatie van de reünie is geslaagd; één van de patiënten heeft ideeën over het café.",
+    "Sæll Þórður, ég get ekki komið á fundinn á þriðjudaginn því að við förum til Ísafjarðar með börnin.",
+    "“Hi” “there” “you” “all” “of” “them” “again” “and” “once” “more”",
+    "– one – two – three – four – five – six – seven – eight – nine – ten – eleven – twelve – thirteen – fourteen – fifteen – sixteen – seventeen",
+    "• one\n• two\n• three\n• four\n• five\n• six\n• seven\n• eight",
+    "It’s what we’d said: they’re “fine” … don’t you think? I’m sure it isn’t. We’ve £5 left, she’s £6, he’s £7; that’s £18.",
+    "5 €, 6 €, 7 €, 8 €, 9 €, 10 €, 11 €, 12 €",
+    "€ 5\n€ 6\n€ 7\n€ 8\n€ 9\n€ 10\n",
+    "©®™ Acme™ Widget® Gadget™ Thing® ©2020",
+    "20°C, 21°C, 22°C, 23°C, 24°C, 25°C, 26°C ±1°C ½ ¼ ¾ 5×6 §3 §4",
+    "ÄÖÜ äöü ß",
+    "ÀÉÈÙ ÇÊÎÔÛ",
+    "ÑÑÑÑÑÑ",
+    "————————————————————\nAnn\n————————————————————",
+    "°°°°°°°°°°°°°°°°°°°°\n•••••••• ¯¯¯¯¯¯¯¯¯¯¯¯",
+    "MÜLLER, SCHRÖDER, KÖNIG, JÄGER, BÖHM, GÖTZ, WEIß",
+    "résumé",
+    "a single é in an otherwise plain text of some length that says nothing more",
+    "€",
+    "¡¿",
+    "GESCHÄFTSFÜHRER FÜR ÄRZTE: GRÜßE, ÜBERSICHT, ÖFFNUNG, MÄRZ, PRÜFUNG",
+    "DÉCLARATION DE DÉPÔT DÉJÀ REÇUE À L’ÉTÉ, ÉTIENNE FRANÇOIS",
+];
+
+#[test]
+fn western_text_without_a_label_stays_western() {
+    let mut wrong = Vec::new();
+    for text in WESTERN {
+        let (bytes, _, unmapped) = encoding_rs::WINDOWS_1252.encode(text);
+        assert!(!unmapped);
+        // Capitals alone, many times over, are no text.
+        let most = if text.bytes().any(|byte| byte.is_ascii_lowercase()) { 20 } else { 1 };
+        for times in [1, 2, 5, 20].into_iter().filter(|times| *times <= most) {
+            let (bytes, text) = (bytes.repeat(times), text.repeat(times));
+            for label in ["", "us-ascii", "utf-8"] {
+                let read = decode(&bytes, label, &mut Found::default());
+                if read != text {
+                    wrong.push(format!(
+                        "{times} x under {label:?}: {}",
+                        read.chars().take(60).collect::<String>()
+                    ));
+                }
+            }
+        }
+        // And each beginning of it.
+        for end in (1..bytes.len()).step_by(3) {
+            let want = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&bytes[..end]).0;
+            let read = decode(&bytes[..end], "", &mut Found::default());
+            if read != want {
+                wrong.push(format!("cut at {end}: {}", read.chars().take(60).collect::<String>()));
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn what_the_letters_tell_never_beats_a_label() {
+    for (charset, text) in UNNAMED {
+        let encoding = encoding_rs::Encoding::for_label(charset.as_bytes()).unwrap();
+        let (bytes, ..) = encoding.encode(text);
+        for hint in ["", "koi8-r", "shift_jis", "windows-1252"] {
+            assert_eq!(decode_with(&bytes, charset, hint, &mut Found::default()), *text, "{charset}, {hint}");
+            assert_eq!(decode_with(text.as_bytes(), "", hint, &mut Found::default()), *text);
+        }
+        // A right label of Western text, whatever it looks like.
+        let (western, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&bytes);
+        if std::str::from_utf8(&bytes).is_err() {
+            assert_eq!(decode(&bytes, "windows-1252", &mut Found::default()), western);
+        }
+    }
+}

@@ -74,6 +74,8 @@ fn impossible_and_far_dates_are_none() {
         "1 Jan 2100 00:00:00 +0000",
         "1 Jan 1969 00:00:00 +0000",
         "1 Jan 2020 99:00:00 +0000",
+        "4294967295nd",
+        "4294967295nd Jan 2020 10:00:00",
     ] {
         assert_eq!(read(text), None, "{text}");
     }

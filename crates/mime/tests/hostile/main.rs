@@ -92,7 +92,9 @@ fn a_thousand_and_one_levels_of_multiparts() {
     raw += "Content-Type: text/plain\n\nthe deepest text";
     let parsed = read(&raw);
     has(&parsed, "too-deep");
-    assert!(parsed.mail.content_text().contains("the deepest text"), "nothing is dropped");
+    let kept = &parsed.mail.attachments[0];
+    assert!(kept.content.ends_with(b"the deepest text"), "nothing is dropped");
+    assert_eq!(kept.mime_type, "application/octet-stream");
 }
 
 #[test]
@@ -221,6 +223,19 @@ fn html_nested_and_broken() {
     }
     for piece in ["<div>", "<font>x", "<table>", "<blockquote>", "<ul><li>"] {
         read(&format!("Content-Type: text/html\n\n{}", piece.repeat(Limits::default().max_html_depth - 10)));
+    }
+    // What never nests in HTML does within a drawing or a formula, and where it has a prefix.
+    let most = Limits::default().max_html_tags - 1;
+    for (within, piece) in ["", "<svg>", "<math>", "<svg><desc>", "<table>", "<select>", "<template>"]
+        .into_iter()
+        .flat_map(|within| {
+            ["<tr>", "<td>x", "<option>x", "<input>", "<title>", "<o:p>x", "<link>", "<li>x", "<dd>x", "<p>x"]
+                .map(|piece| (within, piece))
+        })
+    {
+        let parsed = read(&format!("Content-Type: text/html\n\n{within}{}", piece.repeat(most)));
+        let shown = parsed.mail.html_for_display();
+        assert!(shown.len() < 1_000_000);
     }
 }
 
