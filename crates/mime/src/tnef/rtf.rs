@@ -9,7 +9,7 @@ mod fonts;
 mod tokens;
 mod words;
 
-use characters::{Characters, Page};
+use characters::{Characters, Page, WESTERN};
 use fonts::Fonts;
 use tokens::{Token, Tokens};
 use words::{CHARACTERS, ONLY_IN_TEXT, SILENT};
@@ -60,6 +60,11 @@ struct Reader {
 /// Bytes of text that are read; a document with more is a file, and stands as one beside it.
 const MOST_TEXT: usize = 1024 * 1024;
 
+/// Bytes of RTF that are read for HTML, and of HTML that are given back. What Outlook writes is far shorter, for its
+/// pictures are files; a document with more is a file as well.
+const MOST_WRAPPED: usize = 4 * 1024 * 1024;
+const MOST_HTML: usize = 1024 * 1024;
+
 /// How a document begins.
 const BEGIN: &[u8] = b"{\\rtf";
 
@@ -82,8 +87,12 @@ pub(super) fn is_html(rtf: &[u8]) -> bool {
     rtf.starts_with(BEGIN) && Tokens::new(rtf).take(SAYS_ORIGIN).any(says)
 }
 
-/// The HTML that is wrapped in a document; nothing where it has more than `most` bytes.
+/// The HTML that is wrapped in a document; nothing where it has more than `most` bytes, or more than anyone writes.
 pub(super) fn to_html(rtf: &[u8], most: usize) -> Option<String> {
+    let most = most.min(MOST_HTML);
+    if rtf.len() > MOST_WRAPPED {
+        return None;
+    }
     // Mostly it is shorter than the RTF around it.
     let mut reader = Reader::new(true, rtf.len().min(most));
     let mut all = Tokens::new(rtf);
@@ -98,12 +107,11 @@ pub(super) fn to_html(rtf: &[u8], most: usize) -> Option<String> {
 impl Reader {
     fn new(html: bool, capacity: usize) -> Self {
         let characters = Characters::new(capacity);
-        let page = Page::Encoding(encoding_rs::WINDOWS_1252);
         Self {
             html,
             characters,
-            fonts: Fonts::new(page),
-            group: Group { kind: Kind::Text, left_out: false, stand_ins: 1, font: None, page },
+            fonts: Fonts::new(WESTERN),
+            group: Group { kind: Kind::Text, left_out: false, stand_ins: 1, font: None, page: WESTERN },
             outer: Vec::new(),
             deeper: 0,
             to_skip: 0,
@@ -166,6 +174,8 @@ impl Reader {
             }
             ("fonttbl", _) => self.group.kind = Kind::Fonts,
             ("f" | "plain" | "deff" | "fcharset" | "cpg" | "ansicpg", number) => self.font(word, number),
+            // None of those below is so short, and most words are.
+            _ if word.len() < 3 => {}
             _ if SILENT.contains(&word) => self.group.kind = Kind::Silent,
             _ => {
                 if let Some((_, text)) = CHARACTERS.iter().find(|(name, _)| *name == word)

@@ -11,10 +11,14 @@ use crate::defect::Found;
 /// What the bytes of a text mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
+    /// One of the East, or UTF-8.
     Encoding(&'static Encoding),
-    /// A code page of DOS: the place of its upper half among those of the document.
+    /// One byte is one character: the place of its upper half among those of the document.
     Table(usize),
 }
+
+/// What holds where nothing else is said: the code page of the West.
+pub(super) const WESTERN: Page = Page::Table(0);
 
 /// Code pages of one document.
 const MAX_PAGES: usize = 64;
@@ -36,12 +40,12 @@ impl Characters {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             out: String::with_capacity(capacity),
-            page: Page::Encoding(WINDOWS_1252),
+            page: WESTERN,
             decoder: WINDOWS_1252.new_decoder_without_bom_handling(),
             waits: false,
             high: None,
             pages: HashMap::new(),
-            tables: Vec::new(),
+            tables: vec![upper(&decoded(WINDOWS_1252))],
         }
     }
 
@@ -51,24 +55,25 @@ impl Characters {
             return *page;
         }
         if self.pages.len() >= MAX_PAGES {
-            return Page::Encoding(WINDOWS_1252);
+            return WESTERN;
         }
         let label = crate::tnef::code_page(number);
         let page = match charsets::meaning(&label) {
-            Meaning::Known(charset) => Encoding::for_label(charset.name().as_bytes())
-                .filter(|encoding| encoding.is_ascii_compatible())
-                .map_or(Page::Encoding(WINDOWS_1252), Page::Encoding),
-            Meaning::Page(_) => {
-                let character =
-                    |byte| charsets::decode(&[byte], &label, &mut Found::default()).chars().next();
-                let upper = (0x80..=0xff).map(|byte| character(byte).unwrap_or(char::REPLACEMENT_CHARACTER));
-                self.tables.push(upper.collect());
-                Page::Table(self.tables.len() - 1)
-            }
-            _ => Page::Encoding(WINDOWS_1252),
+            Meaning::Known(charset) => match Encoding::for_label(charset.name().as_bytes()) {
+                Some(encoding) if encoding.is_single_byte() => self.table(&decoded(encoding)),
+                Some(encoding) if encoding.is_ascii_compatible() => Page::Encoding(encoding),
+                _ => WESTERN,
+            },
+            Meaning::Page(_) => self.table(&charsets::decode(&UPPER, &label, &mut Found::default())),
+            _ => WESTERN,
         };
         self.pages.insert(number, page);
         page
+    }
+
+    fn table(&mut self, text: &str) -> Page {
+        self.tables.push(upper(text));
+        Page::Table(self.tables.len() - 1)
     }
 
     /// Bytes in a code page.
@@ -97,7 +102,9 @@ impl Characters {
                 let upper = self.tables.get(place).map_or(&[][..], |upper| upper);
                 self.out.extend(bytes.iter().map(|&byte| match byte.checked_sub(0x80) {
                     None => char::from(byte),
-                    Some(place) => upper.get(usize::from(place)).copied().unwrap_or('?'),
+                    Some(place) => {
+                        upper.get(usize::from(place)).copied().unwrap_or(char::REPLACEMENT_CHARACTER)
+                    }
                 }));
             }
         }
@@ -154,14 +161,36 @@ impl Characters {
     }
 
     fn decode(&mut self, mut bytes: &[u8], last: bool) {
+        // A small one: most runs are of one byte.
+        let mut piece = [0; 128];
         loop {
-            // Room for the longest character and a little more, so that each turn gets on.
-            self.out.reserve(bytes.len().min(4096) + 16);
-            let (result, read, _) = self.decoder.decode_to_string(bytes, &mut self.out, last);
+            let (result, read, written, _) = self.decoder.decode_to_utf8(bytes, &mut piece, last);
+            let text = piece.get(..written).and_then(|text| std::str::from_utf8(text).ok());
+            self.out.push_str(text.unwrap_or_default());
             bytes = bytes.get(read..).unwrap_or_default();
             if result == CoderResult::InputEmpty {
                 return;
             }
         }
     }
+}
+
+/// The bytes beyond ASCII.
+const UPPER: [u8; 128] = {
+    let mut bytes = [0; 128];
+    let mut byte = 0x80;
+    while byte < 0xff {
+        bytes[byte as usize - 0x80] = byte;
+        byte += 1;
+    }
+    bytes[0x7f] = 0xff;
+    bytes
+};
+
+fn decoded(encoding: &'static Encoding) -> String {
+    encoding.decode_without_bom_handling(&UPPER).0.into_owned()
+}
+
+fn upper(text: &str) -> Box<[char]> {
+    text.chars().collect()
 }

@@ -17,7 +17,7 @@ const WRAPPED: &[u8] = br#"{\rtf1\ansi\ansicpg1252\fromhtml1 \deff0{\fonttbl
 {\*\htmltag72 </p>}{\pict\bin3 }}x}{\*\htmltag58 </body>}{\*\htmltag27 </html>}}"#;
 
 fn html(rtf: &[u8]) -> String {
-    to_html(rtf, 10_000_000).unwrap()
+    to_html(rtf, MOST_HTML).unwrap()
 }
 
 #[test]
@@ -112,6 +112,8 @@ fn html_beyond_what_it_may_have_is_not_given() {
         (to_html(&rtf, 300_000).map(|html| html.len()), to_html(&rtf, 299_999)),
         (Some(300_000), None)
     );
+    let long = [&b"{\\rtf1 "[..], &b"x".repeat(MOST_HTML + 1)].concat();
+    assert_eq!(to_html(&long, usize::MAX), None);
     let long = [&b"{\\rtf1 "[..], &b"x".repeat(3 * MOST_TEXT)].concat();
     assert!(to_text(&long).len() < MOST_TEXT + 10_000);
 }
