@@ -141,7 +141,7 @@ fn repeated(before: &[u8], piece: &[u8], unpacked: usize) -> [Vec<u8>; 2] {
     while at < 207 + whole.len() {
         tokens.push(0xff);
         for _ in 0..8 {
-            let token = u16::try_from((at - piece.len()) % 4096 << 4 | 15).unwrap();
+            let token = u16::try_from((((at - piece.len()) % 4096) << 4) | 15).unwrap();
             tokens.extend_from_slice(&token.to_be_bytes());
             at += 17;
         }
