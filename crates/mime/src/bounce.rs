@@ -160,13 +160,14 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     }
 }
 
-/// The server's reply inside what a sending host makes of it: `5.1.0 - Unknown address error 550-'…' (…)`.
+/// The server's reply inside what a sending host makes of it: `5.1.0 - Unknown address error 550-'…' (…)`. Where that gave
+/// up after days of such replies (`5.4.7 - Delivery expired …`), its own words say why.
 fn quoted(spoken: &str) -> &str {
     let inner = || {
         let (before, rest) = spoken.split_once("-'")?;
         let is_reply = before.len() >= 3 && before.bytes().rev().take(3).all(|byte| byte.is_ascii_digit());
         let (inner, _) = rest.rsplit_once('\'')?;
-        is_reply.then_some(inner)
+        is_reply.then_some(if before.contains("5.4.7 - ") { before } else { inner })
     };
     inner().unwrap_or(spoken)
 }

@@ -1,6 +1,6 @@
 //! winmail.dat: Outlook's envelope around a mail's files and rich text (MS-OXTNEF), opened.
 //!
-//! A stream of attributes: those of the message (its text as RTF, HTML or plain text) and, behind each "rendering data",
+//! A stream of attributes: those of the message (its text as RTF, HTML or plain text; RTF that was made of HTML gives it back) and, behind each "rendering data",
 //! those of one file. Bytes that are no TNEF give nothing, a stream that ends early gives what came before. One pass, and
 //! no length is believed beyond the bytes there are. Checksums are not held against the content: a file with a flipped
 //! bit is of more use than none.
@@ -33,7 +33,7 @@ pub(crate) struct Opened {
     pub(crate) files: Vec<Attachment>,
     /// The message's own text, of its RTF where it has no other, for a mail that has none beside it.
     pub(crate) text: Option<String>,
-    /// The message's own HTML.
+    /// The message's own HTML, or what is wrapped in its RTF.
     pub(crate) html: Option<String>,
 }
 
@@ -187,8 +187,12 @@ impl<'a> Bodies<'a> {
         let html_page = self.html_page.map_or_else(|| page.to_owned(), code_page);
         let keep = depth == 0 && taking.keep_text;
         if let Some(packed) = self.rtf {
-            let read = keep && self.html.is_none() && self.plain.is_none();
-            rich_text(packed, read, taking, opened, decoder);
+            let wanted = RichText {
+                html: self.html.is_none(),
+                text: self.html.is_none() && self.plain.is_none(),
+                keep,
+            };
+            rich_text(packed, wanted, taking, opened, decoder);
         }
         for (name, mime_type, text, page) in
             [("html", "text/html", self.html, html_page.as_str()), ("txt", "text/plain", self.plain, page)]
@@ -217,8 +221,25 @@ impl<'a> Bodies<'a> {
     }
 }
 
-/// Unpacks rich text; `read` says whether its words are the only ones.
-fn rich_text(packed: &[u8], read: bool, taking: &mut Taking<'_>, opened: &mut Opened, decoder: &mut Decoder) {
+/// What is wanted of rich text.
+#[derive(Clone, Copy)]
+struct RichText {
+    /// The HTML that is wrapped in it: the message has no other.
+    html: bool,
+    /// Its words: they are the only ones.
+    text: bool,
+    /// They are those of the mail.
+    keep: bool,
+}
+
+/// Unpacks rich text, and the HTML within.
+fn rich_text(
+    packed: &[u8],
+    wanted: RichText,
+    taking: &mut Taking<'_>,
+    opened: &mut Opened,
+    decoder: &mut Decoder,
+) {
     let found = &mut decoder.found;
     // The text of it weighs no more than it does.
     let most = taking.rtf_left.min(taking.budget.decoded() / 2);
@@ -230,12 +251,37 @@ fn rich_text(packed: &[u8], read: bool, taking: &mut Taking<'_>, opened: &mut Op
     };
     taking.rtf_left -= rtf.len();
     taking.budget.decode(rtf.len(), found);
-    if read && taking.budget.may(Pass::RichText, rtf.len(), found) {
+    let html = if wanted.html { wrapped_html(&rtf, wanted.keep, taking, decoder) } else { None };
+    let found = &mut decoder.found;
+    if wanted.keep && wanted.text && html.is_none() && taking.budget.may(Pass::RichText, rtf.len(), found) {
         opened.text = Some(decoder.clean(rtf::to_text(&rtf))).filter(|text| !text.is_empty());
         let text = opened.text.as_ref().map_or(0, String::len);
         taking.budget.decode(text, &mut decoder.found);
     }
     body_file("rtf", "application/rtf", rtf, taking, opened);
+    if let Some(html) = html {
+        if wanted.keep {
+            opened.html = Some(html.clone());
+        }
+        body_file("html", "text/html", html.into_bytes(), taking, opened);
+    }
+}
+
+/// The HTML that is wrapped in rich text, if there is any.
+fn wrapped_html(rtf: &[u8], keep: bool, taking: &mut Taking<'_>, decoder: &mut Decoder) -> Option<String> {
+    if !rtf::is_html(rtf) || !taking.budget.may(Pass::RichText, rtf.len(), &mut decoder.found) {
+        return None;
+    }
+    // As a file, and where it is shown twice more, as all text.
+    let times = if keep { 3 } else { 1 };
+    let Some(html) = rtf::to_html(rtf, taking.budget.decoded() / times) else {
+        // The rich text is there; what follows is not the worse for it.
+        decoder.found.note(Defect::TooMuchDecoded);
+        return None;
+    };
+    let html = decoder.clean(html);
+    taking.budget.decode(times * html.len(), &mut decoder.found);
+    Some(html).filter(|html| !html.trim().is_empty())
 }
 
 fn body_file(

@@ -105,9 +105,10 @@ const WORDS: &[(&str, Command)] = &[
     ("response to mail from", Command::Mail),
     ("response to data", Command::Data),
     ("rcpt to generated following response", Command::Rcpt),
-    // Gmail numbers its states.
-    ("(state 13)", Command::Rcpt),
+    // Gmail numbers its states. Those up to 12 are encryption and authentication: no command of the mail.
+    ("(state 13)", Command::Mail),
     ("(state 14)", Command::Rcpt),
+    ("(state 15)", Command::Data),
     ("(state 17)", Command::Data),
     ("(state 18)", Command::Data),
 ];
@@ -192,5 +193,15 @@ mod tests {
         assert_eq!(command("550 no (in reply to MAIL FROM command)"), Some(Command::Mail));
         assert_eq!(command("550 no (in reply to RCPT TO command)"), Some(Command::Rcpt));
         assert_eq!(command("550 no"), None);
+        let state = |number: u8| command(&format!("The error was: 550 550 no (state {number})."));
+        assert_eq!(
+            [13, 14, 15, 18].map(state),
+            [Command::Mail, Command::Rcpt, Command::Data, Command::Data].map(Some)
+        );
+        assert_eq!(
+            [6, 8, 9, 12].map(state),
+            [None; 4],
+            "where the server it relays through refuses the sender's login"
+        );
     }
 }

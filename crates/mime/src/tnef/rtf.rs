@@ -1,111 +1,138 @@
-//! The text in RTF, for mail whose only text is in winmail.dat. Fonts, colours and pictures are left out; of HTML that was
-//! wrapped in RTF (MS-OXRTFEX) the RTF's own words are read. One pass over the bytes.
+//! The text in RTF, for mail whose only text is in winmail.dat, and the HTML that was wrapped in RTF (MS-OXRTFEX).
+//!
+//! Fonts, colours and pictures are left out. Of wrapped HTML the groups `\*\htmltag` hold what RTF has no words for; what
+//! stands between `\htmlrtf` and `\htmlrtf0` is RTF that the HTML never had; all else is text of both. One pass over the
+//! bytes.
 
-use crate::charsets;
-use crate::defect::Found;
+mod characters;
+mod fonts;
+mod tokens;
+mod words;
 
-/// Groups whose content is no text. So is every group that begins with `\*`.
-const SILENT: &[&str] = &[
-    "fonttbl",
-    "colortbl",
-    "stylesheet",
-    "info",
-    "pict",
-    "object",
-    "header",
-    "headerf",
-    "headerl",
-    "headerr",
-    "footer",
-    "footerf",
-    "footerl",
-    "footerr",
-    "fldinst",
-    "filetbl",
-    "listtable",
-    "revtbl",
-    "nonshppict",
-];
-
-/// Words that stand for a character.
-const CHARACTERS: &[(&str, &str)] = &[
-    ("par", "\n"),
-    ("line", "\n"),
-    ("row", "\n"),
-    ("sect", "\n"),
-    ("page", "\n"),
-    ("tab", "\t"),
-    ("cell", "\t"),
-    ("emdash", "—"),
-    ("endash", "–"),
-    ("bullet", "•"),
-    ("lquote", "‘"),
-    ("rquote", "’"),
-    ("ldblquote", "“"),
-    ("rdblquote", "”"),
-];
+use characters::{Characters, Page, WESTERN};
+use fonts::Fonts;
+use tokens::{Token, Tokens};
+use words::{CHARACTERS, ONLY_IN_TEXT, SILENT};
 
 /// Groups within groups whose state is kept; deeper ones share that of the last.
 const MAX_DEPTH: usize = 200;
 
+/// Characters behind a `\u` that may stand for it.
+const MAX_STAND_INS: i32 = 16;
+
+/// What a group holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    /// HTML as it was.
+    Tag,
+    Fonts,
+    Silent,
+}
+
 /// What holds within a group.
 #[derive(Clone, Copy)]
 struct Group {
-    silent: bool,
+    kind: Kind,
+    /// RTF that is not of the HTML.
+    left_out: bool,
     /// Characters behind a `\u` that stand for it where Unicode is not known.
     stand_ins: usize,
+    font: Option<i32>,
+    /// The code page of its text.
+    page: Page,
 }
 
 struct Reader {
-    out: String,
-    /// Bytes in the document's code page, and UTF-16, that wait to be decoded together.
-    bytes: Vec<u8>,
-    wide: Vec<u16>,
-    page: String,
+    /// HTML is wanted, else text.
+    html: bool,
+    characters: Characters,
+    fonts: Fonts,
     group: Group,
     outer: Vec<Group>,
     /// Groups beyond those that are kept.
     deeper: usize,
     to_skip: usize,
+    /// What the group held before the `\*` that was just read.
+    before_star: Option<Kind>,
 }
 
 /// Bytes of text that are read; a document with more is a file, and stands as one beside it.
 const MOST_TEXT: usize = 1024 * 1024;
 
+/// Bytes of RTF that are read for HTML, and of HTML that are given back. What Outlook writes is far shorter, for its
+/// pictures are files; a document with more is a file as well.
+const MOST_WRAPPED: usize = 4 * 1024 * 1024;
+const MOST_HTML: usize = 1024 * 1024;
+
+/// How a document begins.
+const BEGIN: &[u8] = b"{\\rtf";
+
+/// Tokens within which a document says that it was HTML.
+const SAYS_ORIGIN: usize = 10;
+
 /// The text of an RTF document, at its beginning; empty of what is none.
 pub(super) fn to_text(rtf: &[u8]) -> String {
-    if !rtf.starts_with(b"{\\rtf") {
+    if !rtf.starts_with(BEGIN) {
         return String::new();
     }
-    let group = Group { silent: false, stand_ins: 1 };
-    let mut reader = Reader {
-        out: String::new(),
-        bytes: Vec::new(),
-        wide: Vec::new(),
-        page: "cp1252".to_owned(),
-        group,
-        outer: Vec::new(),
-        deeper: 0,
-        to_skip: 0,
-    };
-    let mut rest = rtf;
-    while let Some((&byte, tail)) = rest.split_first()
-        && reader.out.len() + reader.bytes.len() + reader.wide.len() < MOST_TEXT
-    {
-        rest = tail;
-        match byte {
-            b'{' => reader.open(),
-            b'}' => reader.close(),
-            b'\\' => rest = reader.control(tail),
-            b'\r' | b'\n' | 0 => {}
-            _ => reader.byte(byte),
-        }
+    let mut reader = Reader::new(false, 0);
+    Tokens::new(rtf).take_while(|token| reader.read(*token, MOST_TEXT)).for_each(drop);
+    reader.characters.finish().trim().to_owned()
+}
+
+/// Whether HTML is wrapped in a document.
+pub(super) fn is_html(rtf: &[u8]) -> bool {
+    let says = |token| matches!(token, Token::Word("fromhtml", number) if number != Some(0));
+    rtf.starts_with(BEGIN) && Tokens::new(rtf).take(SAYS_ORIGIN).any(says)
+}
+
+/// The HTML that is wrapped in a document; nothing where it has more than `most` bytes, or more than anyone writes.
+pub(super) fn to_html(rtf: &[u8], most: usize) -> Option<String> {
+    let most = most.min(MOST_HTML);
+    if rtf.len() > MOST_WRAPPED {
+        return None;
     }
-    reader.flush();
-    reader.out.trim().to_owned()
+    // Mostly it is shorter than the RTF around it.
+    let mut reader = Reader::new(true, rtf.len().min(most));
+    let mut all = Tokens::new(rtf);
+    if !all.all(|token| reader.read(token, most)) {
+        return None;
+    }
+    let mut html = reader.characters.finish();
+    html.shrink_to_fit();
+    (html.len() <= most).then_some(html)
 }
 
 impl Reader {
+    fn new(html: bool, capacity: usize) -> Self {
+        let characters = Characters::new(capacity);
+        Self {
+            html,
+            characters,
+            fonts: Fonts::new(WESTERN),
+            group: Group { kind: Kind::Text, left_out: false, stand_ins: 1, font: None, page: WESTERN },
+            outer: Vec::new(),
+            deeper: 0,
+            to_skip: 0,
+            before_star: None,
+        }
+    }
+
+    /// Reads a token; `false` once there are more than `most` bytes.
+    fn read(&mut self, token: Token<'_>, most: usize) -> bool {
+        let before_star = self.before_star.take();
+        match token {
+            Token::Open => self.open(),
+            Token::Close => self.close(),
+            Token::Text(bytes) => self.bytes(bytes),
+            Token::Byte(byte) => self.bytes(&[byte]),
+            Token::Symbol(symbol) => self.symbol(symbol),
+            Token::Word(word, number) => self.word(word, number, before_star),
+        }
+        self.characters.out.len() <= most
+    }
+
     fn open(&mut self) {
         self.to_skip = 0;
         if self.outer.len() < MAX_DEPTH {
@@ -120,138 +147,103 @@ impl Reader {
         if self.deeper > 0 {
             self.deeper -= 1;
         } else if let Some(group) = self.outer.pop() {
-            self.group = group;
+            let inner = std::mem::replace(&mut self.group, group);
+            if inner.kind == Kind::Fonts && group.kind != Kind::Fonts {
+                self.group.page = self.fonts.page(group.font);
+            }
         }
     }
 
-    /// Reads what follows a backslash.
-    fn control<'a>(&mut self, tail: &'a [u8]) -> &'a [u8] {
-        let letters = tail.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
-        if letters == 0 {
-            return self.symbol(tail);
-        }
-        let (word, rest) = tail.split_at(letters);
-        let sign = usize::from(rest.first() == Some(&b'-'));
-        let digits = rest.iter().skip(sign).take_while(|byte| byte.is_ascii_digit()).take(10).count();
-        let (number, rest) = if digits == 0 { rest.split_at(0) } else { rest.split_at(sign + digits) };
-        let number = std::str::from_utf8(number).ok().and_then(|text| text.parse::<i32>().ok());
-        let rest = rest.strip_prefix(b" ").unwrap_or(rest);
-        let word = std::str::from_utf8(word).unwrap_or_default();
+    fn word(&mut self, word: &str, number: Option<i32>, before_star: Option<Kind>) {
         match (word, number) {
-            // Raw bytes, which may look like anything.
-            ("bin", Some(length)) => {
-                return rest.get(usize::try_from(length).unwrap_or(0)..).unwrap_or_default();
-            }
             ("u", Some(unit)) => {
-                if !self.group.silent {
-                    self.decode_bytes();
+                if self.is_shown() {
                     // Signed, of 16 bits.
-                    self.wide.push(u16::try_from(unit & 0xffff).unwrap_or(0xfffd));
+                    self.characters.unit(u16::try_from(unit & 0xffff).unwrap_or(0xfffd));
                 }
                 self.to_skip = self.group.stand_ins;
             }
-            ("uc", Some(count)) => self.group.stand_ins = usize::try_from(count).unwrap_or(1).min(16),
-            ("ansicpg", Some(page)) => self.page = super::code_page(u32::try_from(page).unwrap_or(1252)),
-            _ if SILENT.contains(&word) => self.group.silent = true,
+            ("uc", Some(count)) => {
+                self.group.stand_ins = usize::try_from(count.clamp(0, MAX_STAND_INS)).unwrap_or(1);
+            }
+            ("htmlrtf", number) if self.html => self.group.left_out = number != Some(0),
+            // A group of the kind that can be skipped, which this one is not.
+            ("htmltag", _) if self.html => {
+                let before = before_star.unwrap_or(self.group.kind);
+                self.group.kind = if before == Kind::Text { Kind::Tag } else { before };
+            }
+            ("fonttbl", _) => self.group.kind = Kind::Fonts,
+            ("f" | "plain" | "deff" | "fcharset" | "cpg" | "ansicpg", number) => self.font(word, number),
+            // None of those below is so short, and most words are.
+            _ if word.len() < 3 => {}
+            _ if SILENT.contains(&word) => self.group.kind = Kind::Silent,
             _ => {
-                if let Some((_, text)) = CHARACTERS.iter().find(|(name, _)| *name == word) {
+                if let Some((_, text)) = CHARACTERS.iter().find(|(name, _)| *name == word)
+                    && !(self.html && ONLY_IN_TEXT.contains(&word))
+                {
                     self.text(text);
                 }
             }
         }
-        rest
     }
 
-    fn symbol<'a>(&mut self, tail: &'a [u8]) -> &'a [u8] {
-        let Some((&symbol, rest)) = tail.split_first() else { return tail };
-        match symbol {
-            b'\'' => {
-                let digit = |at: usize| rest.get(at).and_then(|&byte| char::from(byte).to_digit(16));
-                if let (Some(high), Some(low)) = (digit(0), digit(1)) {
-                    self.byte(u8::try_from(high * 16 + low).unwrap_or_default());
-                    return rest.get(2..).unwrap_or_default();
+    /// Reads what fonts say, also where nothing is shown: they hold behind it.
+    fn font(&mut self, word: &str, number: Option<i32>) {
+        match (word, number) {
+            ("f", Some(font)) if self.group.kind == Kind::Fonts => self.fonts.describe(font),
+            ("fcharset", Some(charset)) if self.group.kind == Kind::Fonts => {
+                if let Some(page) = fonts::code_page(charset) {
+                    self.fonts.has(self.characters.page(page));
                 }
             }
-            b'*' => self.group.silent = true,
-            b'~' => self.text("\u{a0}"),
-            b'_' => self.text("-"),
-            b'\r' | b'\n' => self.text("\n"),
-            b'\\' | b'{' | b'}' => self.byte(symbol),
-            _ => {}
+            ("cpg", Some(page)) if self.group.kind == Kind::Fonts => {
+                self.fonts.has(self.characters.page(u32::try_from(page).unwrap_or(1252)));
+            }
+            ("ansicpg", Some(page)) => {
+                self.fonts.default = self.characters.page(u32::try_from(page).unwrap_or(1252));
+            }
+            ("deff", Some(font)) => self.fonts.by_default(font),
+            ("f", font) => self.group.font = font,
+            ("plain", _) => self.group.font = None,
+            _ => return,
         }
-        rest
+        self.group.page = self.fonts.page(self.group.font);
     }
 
-    fn byte(&mut self, byte: u8) {
-        if self.to_skip > 0 {
-            self.to_skip -= 1;
-        } else if !self.group.silent {
-            self.decode_wide();
-            self.bytes.push(byte);
+    fn symbol(&mut self, symbol: u8) {
+        match symbol {
+            b'*' => {
+                self.before_star = Some(self.group.kind);
+                self.group.kind = Kind::Silent;
+            }
+            b'~' => self.text("\u{a0}"),
+            b'_' => self.text(if self.html { "\u{ad}" } else { "-" }),
+            b'\r' | b'\n' => self.text("\n"),
+            _ => {}
+        }
+    }
+
+    const fn is_shown(&self) -> bool {
+        matches!(self.group.kind, Kind::Text | Kind::Tag) && !self.group.left_out
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        let skipped = self.to_skip.min(bytes.len());
+        self.to_skip -= skipped;
+        let bytes = bytes.get(skipped..).unwrap_or_default();
+        if self.is_shown() && !bytes.is_empty() {
+            // Tags are in the document's code page, whatever font is on.
+            let page = if self.group.kind == Kind::Tag { self.fonts.default } else { self.group.page };
+            self.characters.bytes(bytes, page);
         }
     }
 
     fn text(&mut self, text: &str) {
-        if !self.group.silent {
-            self.flush();
-            self.out.push_str(text);
-        }
-    }
-
-    fn flush(&mut self) {
-        self.decode_bytes();
-        self.decode_wide();
-    }
-
-    fn decode_bytes(&mut self) {
-        if !self.bytes.is_empty() {
-            self.out.push_str(&charsets::decode(&self.bytes, &self.page, &mut Found::default()));
-            self.bytes.clear();
-        }
-    }
-
-    fn decode_wide(&mut self) {
-        if !self.wide.is_empty() {
-            self.out.push_str(&String::from_utf16_lossy(&self.wide));
-            self.wide.clear();
+        if self.is_shown() {
+            self.characters.text(if self.html && text == "\n" { "\r\n" } else { text });
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn the_words_are_read_and_nothing_else() {
-        let rtf = br"{\rtf1\ansi\ansicpg1251\deff0{\fonttbl{\f0\fswiss Arial;}}{\*\generator x;}
-{\colortbl;\red0\green0\blue255;}\pard\f0\fs20 \'cf\'f0\'e8\'e2\'e5\'f2, {\b you} \{all\}\par
-caf\u233? \u-10179?\u-8693?!\tab{\pict\bin3 }}x}a\~b\line end}";
-        assert_eq!(to_text(rtf), "Привет, you {all}\ncafé \u{1f60b}!\ta\u{a0}b\nend");
-    }
-
-    #[test]
-    fn html_in_rtf_is_read_by_its_words() {
-        let rtf = br"{\rtf1\ansi\fromhtml1 {\*\htmltag64 <p>}\htmlrtf {\htmlrtf0 Dear all\htmlrtf \par}\htmlrtf0 {\*\htmltag72 </p>}bye}";
-        assert_eq!(to_text(rtf), "Dear all\nbye");
-    }
-
-    #[test]
-    fn deep_groups_and_long_words_do_no_harm() {
-        let deep =
-            [&b"{\\rtf1 a"[..], &b"{".repeat(1_000_000), b"b", &b"}".repeat(1_000_000), b"c}"].concat();
-        assert_eq!(to_text(&deep), "abc");
-        assert_eq!(to_text(&[&b"{\\rtf1 \\"[..], &b"a".repeat(1_000_000), b" x"].concat()), "x");
-        assert_eq!(to_text(b"no RTF"), "");
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_without_harm(tail in "[{}\\\\a-z'0-9u* -]{0,300}") {
-            let rtf = format!("{{\\rtf1{tail}");
-            prop_assert!(to_text(rtf.as_bytes()).len() <= rtf.len() * 4);
-        }
-    }
-}
+mod tests;

@@ -99,6 +99,35 @@ fn the_text_of_the_message_is_a_file_and_can_stand_in_for_the_mails() {
     assert_eq!((opened.text.as_deref(), opened.html.as_deref()), (Some("Hello\nyou"), Some("<p>café")));
 }
 
+/// Rich text that is not packed.
+fn stored(rtf: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(rtf.len()).unwrap();
+    let header = [0, size, 0x414c_454d, 0].into_iter().flat_map(u32::to_le_bytes);
+    header.chain(rtf.iter().copied()).collect()
+}
+
+#[test]
+fn html_that_is_wrapped_in_rich_text_is_that_of_the_message() {
+    let rtf = stored(
+        br"{\rtf1\ansi\fromhtml1 {\*\htmltag64 <p>}Hello\'80\htmlrtf\par\htmlrtf0{\*\htmltag72 </p>}}",
+    );
+    let message = |more: &[(u16, u16, &[u8])]| {
+        let list = list(&[&[(0x102, id::RTF, &rtf[..])], more].concat());
+        opened(&tnef(&[attribute(tag::MESSAGE_PROPERTIES, &list)])).0
+    };
+    let alone = message(&[]);
+    assert_eq!(names(&alone), [(Some("message.rtf"), rtf.len() - 16), (Some("message.html"), 15)]);
+    assert_eq!((alone.html.as_deref(), alone.text), (Some("<p>Hello€</p>"), None));
+    let beside_text = message(&[(0x1e, id::BODY, b"Hello")]);
+    assert_eq!(
+        (beside_text.html.as_deref(), beside_text.text.as_deref()),
+        (Some("<p>Hello€</p>"), Some("Hello"))
+    );
+    let beside_html = message(&[(0x1e, id::HTML, b"<p>own")]);
+    assert_eq!(names(&beside_html).len(), 2, "it has one of its own");
+    assert_eq!(beside_html.html.as_deref(), Some("<p>own"));
+}
+
 #[test]
 fn a_message_within_the_message_is_kept_and_opened() {
     let inner = tnef(&[attribute(tag::FILE_BEGINS, &[]), attribute(tag::FILE_DATA, b"deep")]);

@@ -1,4 +1,4 @@
-//! Files that hold others: winmail.dat, opaque signatures, uuencoded blocks, packed rich text.
+//! Files that hold others: winmail.dat, opaque signatures, uuencoded blocks, packed rich text and the HTML wrapped in it.
 
 use super::{LONG, SHORT, has, read, read_bytes};
 use mailfleet_mime::{Limits, Parsed};
@@ -124,6 +124,71 @@ fn rich_text_that_unpacks_to_many_times_its_length() {
     let parsed =
         read_bytes(&[b"Content-Type: multipart/mixed; boundary=b\n\n", &parts[..], b"--b--\n"].concat());
     has(&parsed, "too-much-decoded");
+}
+
+/// Rich text in which one piece is repeated, packed as well as it can be, and not packed at all.
+fn repeated(before: &[u8], piece: &[u8], unpacked: usize) -> [Vec<u8>; 2] {
+    // Flags stand before eight literals each; line ends mean nothing.
+    let fill = (8 - (before.len() + piece.len()) % 8) % 8;
+    let begin = [before, &b"\n".repeat(fill), piece].concat();
+    let whole = [&begin, &piece.repeat(unpacked / piece.len())[..]].concat();
+    let header = |kind: u32| {
+        let size = u32::try_from(whole.len()).unwrap();
+        [0, size, kind, 0].into_iter().flat_map(u32::to_le_bytes)
+    };
+    let mut tokens: Vec<u8> = begin.chunks(8).flat_map(|eight| [&[0][..], eight].concat()).collect();
+    let mut at = 207 + begin.len();
+    while at < 207 + whole.len() {
+        tokens.push(0xff);
+        for _ in 0..8 {
+            let token = u16::try_from((((at - piece.len()) % 4096) << 4) | 15).unwrap();
+            tokens.extend_from_slice(&token.to_be_bytes());
+            at += 17;
+        }
+    }
+    [header(0x7546_5a4c).chain(tokens).collect(), header(0x414c_454d).chain(whole.iter().copied()).collect()]
+}
+
+const WRAPPED: &[u8] =
+    b"{\\rtf1\\ansi\\ansicpg1252\\fromhtml1{\\fonttbl{\\f1\\fcharset128 }{\\f2\\fcharset134 }{\\f3\\cpg437 }} ";
+
+#[test]
+fn html_that_is_wrapped_in_rich_text() {
+    let pieces: [&[u8]; 22] = [
+        br"\'80",
+        br"\f1\'81\f2\'81",
+        br"\f3\'81\f0\'81",
+        br"\ansicpg932\'81\ansicpg936\'81",
+        br"{\fonttbl{\f1\cpg950 }}",
+        br"{\*\htmltag64 <p>}",
+        br"{\*\htmltag64 <div>}a",
+        br"{\*\htmltag64 <b>}",
+        br"{\*\htmltag64 &amp;}",
+        br"\htmlrtf x\htmlrtf0 y",
+        br"\u955?",
+        br"\u-10179?\u-8693?",
+        br"\uc9\u1 \par ",
+        br"\~",
+        b"\x80",
+        b"<",
+        b"<a ",
+        b"a <br> ",
+        b"\\par\r\n",
+        b"{",
+        b"{}",
+        b"\\*\\a-",
+    ];
+    // As much as is read for HTML, as a mail of this length may unpack, and more.
+    let sizes: &[usize] =
+        if cfg!(debug_assertions) { &[LONG] } else { &[1 << 20, 15 << 18, 9 << 19, LONG / 2] };
+    for piece in pieces {
+        for &unpacked in sizes {
+            for rtf in repeated(WRAPPED, piece, unpacked) {
+                winmail(&message(&[(0x102, RTF, &rtf)]));
+                winmail(&message(&[(0x102, RTF, &rtf), (0x1e, PLAIN, b"x")]));
+            }
+        }
+    }
 }
 
 /// BER of a tag and its content.
