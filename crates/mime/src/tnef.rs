@@ -251,7 +251,8 @@ fn rich_text(
     };
     taking.rtf_left -= rtf.len();
     taking.budget.decode(rtf.len(), found);
-    let html = if wanted.html { wrapped_html(&rtf, wanted.keep, taking, decoder) } else { None };
+    let html =
+        if wanted.html { wrapped_html(&rtf, packed.len(), wanted.keep, taking, decoder) } else { None };
     let found = &mut decoder.found;
     if wanted.keep && wanted.text && html.is_none() && taking.budget.may(Pass::RichText, rtf.len(), found) {
         opened.text = Some(decoder.clean(rtf::to_text(&rtf))).filter(|text| !text.is_empty());
@@ -268,13 +269,19 @@ fn rich_text(
 }
 
 /// The HTML that is wrapped in rich text, if there is any.
-fn wrapped_html(rtf: &[u8], keep: bool, taking: &mut Taking<'_>, decoder: &mut Decoder) -> Option<String> {
+fn wrapped_html(
+    rtf: &[u8],
+    packed: usize,
+    keep: bool,
+    taking: &mut Taking<'_>,
+    decoder: &mut Decoder,
+) -> Option<String> {
     if !rtf::is_html(rtf) || !taking.budget.may(Pass::RichText, rtf.len(), &mut decoder.found) {
         return None;
     }
     // As a file, and where it is shown twice more, as all text.
     let times = if keep { 3 } else { 1 };
-    let Some(html) = rtf::to_html(rtf, taking.budget.decoded() / times) else {
+    let Some(html) = rtf::to_html(rtf, packed, taking.budget.decoded() / times) else {
         // The rich text is there; what follows is not the worse for it.
         decoder.found.note(Defect::TooMuchDecoded);
         return None;

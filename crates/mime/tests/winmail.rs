@@ -83,3 +83,38 @@ fn html_and_inline_images_are_found_behind_named_properties() {
     assert!(mail.content_text().contains("Przesyłam poprawiony plik"));
     assert_eq!(mail.attachments[2].content_id.as_deref(), Some("image001.png@01CF8C82.F4A2A290"));
 }
+
+/// Rich text, not packed, as the only property of a message.
+fn rich_text(rtf: &[u8]) -> Vec<u8> {
+    let size = u32::try_from(rtf.len()).unwrap();
+    let stored = [0, size, 0x414c_454d, 0].into_iter().flat_map(u32::to_le_bytes);
+    let mut list = [1, 0x1009_0102, 1, size + 16].into_iter().flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+    list.extend(stored.chain(rtf.iter().copied()));
+    list.resize(list.len().next_multiple_of(4), 0);
+    let length = u32::try_from(list.len()).unwrap().to_le_bytes();
+    let attribute = [&[1][..], &0x0006_9003_u32.to_le_bytes(), &length, &list, &[0, 0]].concat();
+    [&[0x78, 0x9f, 0x3e, 0x22, 1, 0][..], &attribute].concat()
+}
+
+#[test]
+fn html_that_is_wrapped_in_rich_text_is_the_mails_where_it_has_no_other() {
+    let rtf = br"{\rtf1\ansi\ansicpg1251\fromhtml1 \deff0{\fonttbl{\f0\fcharset204 Arial;}}
+{\*\htmltag64 <p>}\htmlrtf {\f0\htmlrtf0 \'cf\'f0\'e8\'e2\'e5\'f2 {\*\htmltag84 &amp; }all\htmlrtf\par}\htmlrtf0 {\*\htmltag72 </p>}}";
+    let body = BASE64_MIME.encode(&rich_text(rtf));
+    let file = format!(
+        "Content-Type: application/ms-tnef; name=winmail.dat\nContent-Transfer-Encoding: base64\n\n{body}\n"
+    );
+    let alone = parse(format!("From: a@b.org\n{file}").as_bytes(), &Limits::default()).mail;
+    assert_eq!(alone.html.as_deref(), Some("<p>Привет &amp; all</p>"));
+    assert_eq!(alone.content_text().trim(), "Привет & all");
+    let names = |mail: &Mail| -> Vec<_> {
+        mail.attachments.iter().filter_map(|file| file.filename.clone()).collect()
+    };
+    assert_eq!(names(&alone), ["winmail.dat", "message.rtf", "message.html"]);
+    let beside = format!(
+        "From: a@b.org\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nHello\n--b\n{file}\n--b--\n"
+    );
+    let beside = parse(beside.as_bytes(), &Limits::default()).mail;
+    assert_eq!((beside.html.as_deref(), beside.content_text().as_str()), (None, "Hello"));
+    assert_eq!(names(&beside), names(&alone));
+}

@@ -60,9 +60,9 @@ struct Reader {
 /// Bytes of text that are read; a document with more is a file, and stands as one beside it.
 const MOST_TEXT: usize = 1024 * 1024;
 
-/// Bytes of RTF that are read for HTML, and of HTML that are given back. What Outlook writes is far shorter, for its
-/// pictures are files; a document with more is a file as well.
-const MOST_WRAPPED: usize = 4 * 1024 * 1024;
+/// Bytes of RTF that are read for HTML, and of HTML that are given back, beyond as many as the RTF was packed in. What
+/// Outlook writes is far shorter, for its pictures are files; a document with more is a file as well.
+const MOST_WRAPPED: usize = 2 * 1024 * 1024;
 const MOST_HTML: usize = 1024 * 1024;
 
 /// How a document begins.
@@ -87,10 +87,11 @@ pub(super) fn is_html(rtf: &[u8]) -> bool {
     rtf.starts_with(BEGIN) && Tokens::new(rtf).take(SAYS_ORIGIN).any(says)
 }
 
-/// The HTML that is wrapped in a document; nothing where it has more than `most` bytes, or more than anyone writes.
-pub(super) fn to_html(rtf: &[u8], most: usize) -> Option<String> {
-    let most = most.min(MOST_HTML);
-    if rtf.len() > MOST_WRAPPED {
+/// The HTML that is wrapped in a document, which was packed in so many bytes; nothing where it has more than `most`, or
+/// more than anyone writes.
+pub(super) fn to_html(rtf: &[u8], packed: usize, most: usize) -> Option<String> {
+    let most = most.min(MOST_HTML.saturating_add(packed));
+    if rtf.len() > MOST_WRAPPED.saturating_add(packed) {
         return None;
     }
     // Mostly it is shorter than the RTF around it.

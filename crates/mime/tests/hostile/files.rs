@@ -180,7 +180,7 @@ fn html_that_is_wrapped_in_rich_text() {
     ];
     // As much as is read for HTML, as a mail of this length may unpack, and more.
     let sizes: &[usize] =
-        if cfg!(debug_assertions) { &[LONG] } else { &[1 << 20, 15 << 18, 9 << 19, LONG / 2] };
+        if cfg!(debug_assertions) { &[LONG] } else { &[1 << 20, 9 << 18, 9 << 19, LONG / 2] };
     for piece in pieces {
         for &unpacked in sizes {
             for rtf in repeated(WRAPPED, piece, unpacked) {

@@ -17,7 +17,7 @@ const WRAPPED: &[u8] = br#"{\rtf1\ansi\ansicpg1252\fromhtml1 \deff0{\fonttbl
 {\*\htmltag72 </p>}{\pict\bin3 }}x}{\*\htmltag58 </body>}{\*\htmltag27 </html>}}"#;
 
 fn html(rtf: &[u8]) -> String {
-    to_html(rtf, MOST_HTML).unwrap()
+    to_html(rtf, 0, usize::MAX).unwrap()
 }
 
 #[test]
@@ -109,11 +109,12 @@ fn deep_groups_and_long_words_do_no_harm() {
 fn html_beyond_what_it_may_have_is_not_given() {
     let rtf = [&b"{\\rtf1\\fromhtml1 "[..], &b"\x80".repeat(100_000)].concat();
     assert_eq!(
-        (to_html(&rtf, 300_000).map(|html| html.len()), to_html(&rtf, 299_999)),
+        (to_html(&rtf, 0, 300_000).map(|html| html.len()), to_html(&rtf, 0, 299_999)),
         (Some(300_000), None)
     );
     let long = [&b"{\\rtf1 "[..], &b"x".repeat(MOST_HTML + 1)].concat();
-    assert_eq!(to_html(&long, usize::MAX), None);
+    assert_eq!(to_html(&long, 0, usize::MAX), None);
+    assert!(to_html(&long, 1, usize::MAX).is_some(), "a long document has more");
     let long = [&b"{\\rtf1 "[..], &b"x".repeat(3 * MOST_TEXT)].concat();
     assert!(to_text(&long).len() < MOST_TEXT + 10_000);
 }
