@@ -42,6 +42,10 @@ pub(crate) fn decode_with(bytes: &[u8], label: &str, hint: &str, found: &mut Fou
             found.note(Defect::UnknownCharset(label.to_owned()));
             unlabelled(bytes, hint).into_owned()
         }
+        Meaning::Page(_) if lies::is_utf8(bytes) => {
+            found.note(Defect::BadCharset(label.to_owned()));
+            guess(bytes).into_owned()
+        }
         Meaning::Page(page) => from_page(page, bytes),
         Meaning::Shifted(shifted) => shifted.decode(bytes),
         Meaning::Utf16 => lies::utf_16(bytes),

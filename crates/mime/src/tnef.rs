@@ -209,7 +209,7 @@ impl<'a> Bodies<'a> {
                 continue;
             }
             taking.budget.decode(bytes.len() + 2 * shown.as_ref().map_or(0, String::len), &mut decoder.found);
-            body_file(name, mime_type, bytes, taking, opened);
+            body_file(name, mime_type, bytes, taking, opened, decoder);
             if shown.is_some() {
                 *if name == "html" { &mut opened.html } else { &mut opened.text } = shown;
             }
@@ -235,7 +235,7 @@ fn rich_text(packed: &[u8], read: bool, taking: &mut Taking<'_>, opened: &mut Op
         let text = opened.text.as_ref().map_or(0, String::len);
         taking.budget.decode(text, &mut decoder.found);
     }
-    body_file("rtf", "application/rtf", rtf, taking, opened);
+    body_file("rtf", "application/rtf", rtf, taking, opened, decoder);
 }
 
 fn body_file(
@@ -244,8 +244,10 @@ fn body_file(
     content: Vec<u8>,
     taking: &mut Taking<'_>,
     opened: &mut Opened,
+    decoder: &mut Decoder,
 ) {
     if taking.room == 0 {
+        decoder.found.note(Defect::TooManyParts);
         return;
     }
     taking.room -= 1;

@@ -14,13 +14,18 @@ use super::{exact, shifted};
 /// characters do not use, or more of them than chance gives.
 pub(super) fn is_surely_utf8(bytes: &[u8], charset: Charset) -> bool {
     const NO_CHANCE: usize = 12;
-    if bytes.is_ascii() || !std::str::from_utf8(bytes).is_ok_and(|text| !is_utf8_by_chance(text)) {
+    if !is_utf8(bytes) {
         return false;
     }
     let by_chance = matches!(charset.name(), "gb18030" | "GBK" | "EUC-KR" | "Big5" | "EUC-JP" | "Shift_JIS");
     !by_chance
         || bytes.iter().any(|byte| (0x80..=0xa0).contains(byte))
         || bytes.iter().filter(|byte| !byte.is_ascii()).count() >= NO_CHANCE
+}
+
+/// Whether bytes, some of which lie beyond ASCII, are UTF-8 and no other text of one byte a character that people write.
+pub(super) fn is_utf8(bytes: &[u8]) -> bool {
+    !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok_and(|text| !is_utf8_by_chance(text))
 }
 
 /// Whether nothing beyond ASCII in this text is more than a Western letter and a sign behind it, which happen to be UTF-8:
