@@ -151,7 +151,7 @@ pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
     match meaning(hint) {
         Meaning::Known(charset) if charset.is_ascii_compatible() => {
             let (text, malformed) = decode_as(charset, bytes);
-            if malformed { guess(bytes) } else { text }
+            if malformed || lies::has_pairs(charset) && lies::is_accents(bytes) { guess(bytes) } else { text }
         }
         Meaning::Page(page) => from_page(page, bytes).into(),
         _ => guess(bytes),

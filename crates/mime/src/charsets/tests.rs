@@ -249,6 +249,22 @@ fn a_letter_and_a_sign_behind_it_are_no_utf_8() {
 }
 
 #[test]
+fn accents_are_no_characters_of_two_bytes_that_another_part_declares() {
+    for hint in ["gb2312", "shift_jis", "big5", "euc-kr", "euc-jp"] {
+        for text in ["Grüße aus Köln, für Größe", "naïve café", "Él está aquí"] {
+            let (bytes, ..) = encoding_rs::WINDOWS_1252.encode(text);
+            assert_eq!(decode_with(&bytes, "", hint, &mut Found::default()), text, "{hint}");
+        }
+    }
+    for (hint, text) in
+        [("gb2312", "中文邮件, 你好"), ("euc-kr", "한국어 메일"), ("big5", "許功蓋"), ("shift_jis", "表.pdf")]
+    {
+        let (bytes, ..) = encoding_rs::Encoding::for_label(hint.as_bytes()).unwrap().encode(text);
+        assert_eq!(decode_with(&bytes, "", hint, &mut Found::default()), text, "{hint}");
+    }
+}
+
+#[test]
 fn the_mark_of_utf_16_counts_more_than_what_another_part_declares() {
     for hint in ["", "windows-1251", "iso-8859-1", "gb2312"] {
         assert_eq!(decode_with(b"\xff\xfeh\0\xe9\0", "", hint, &mut Found::default()), "hé", "{hint}");
