@@ -42,6 +42,10 @@ pub(crate) fn decode_with(bytes: &[u8], label: &str, hint: &str, found: &mut Fou
             found.note(Defect::UnknownCharset(label.to_owned()));
             unlabelled(bytes, hint).into_owned()
         }
+        Meaning::Page(_) if lies::is_utf8(bytes) => {
+            found.note(Defect::BadCharset(label.to_owned()));
+            guess(bytes).into_owned()
+        }
         Meaning::Page(page) => from_page(page, bytes),
         Meaning::Shifted(shifted) => shifted.decode(bytes),
         Meaning::Utf16 => lies::utf_16(bytes),
@@ -150,7 +154,7 @@ pub(crate) fn guess_with<'a>(bytes: &'a [u8], hint: &str) -> Cow<'a, str> {
     match meaning(hint) {
         Meaning::Known(charset) if charset.is_ascii_compatible() => {
             let (text, malformed) = decode_as(charset, bytes);
-            if malformed { guess(bytes) } else { text }
+            if malformed || lies::has_pairs(charset) && lies::is_accents(bytes) { guess(bytes) } else { text }
         }
         Meaning::Page(page) => from_page(page, bytes).into(),
         _ => guess(bytes),

@@ -38,7 +38,8 @@ impl Place {
 pub struct Stray {
     /// Where it stood.
     pub place: Place,
-    /// What stood there, line ends as LF, without NUL characters: UTF-8 where the bytes are, else windows-1252.
+    /// What stood there, line ends as LF, without NUL characters: UTF-8 where the bytes are, else the charset of the
+    /// mail, else windows-1252.
     pub text: String,
 }
 
@@ -65,7 +66,7 @@ impl Stray {
             return None;
         }
         decoder.found.note(Defect::StrayText);
-        let text = charsets::guess(&raw).into_owned();
+        let text = charsets::guess_with(&raw, &decoder.hint).into_owned();
         Some(Self { place, text: decoder.clean(text) })
     }
 }
@@ -75,8 +76,12 @@ impl Stray {
 fn is_usual_note(preamble: &[u8]) -> bool {
     const LONGEST: usize = 1_000;
     const WORDS: &[&[u8]] = &[b"mime", b"multipart", b"multi-part"];
-    preamble.len() <= LONGEST
-        && WORDS.iter().any(|word| preamble.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word)))
+    // `pantomime` is no word of these.
+    let begins = |at: usize| at.checked_sub(1).is_none_or(|before| !preamble[before].is_ascii_alphabetic());
+    let is_word = |word: &[u8]| {
+        preamble.windows(word.len()).enumerate().any(|(at, w)| w.eq_ignore_ascii_case(word) && begins(at))
+    };
+    preamble.len() <= LONGEST && WORDS.iter().any(|word| is_word(word))
 }
 
 #[cfg(test)]
@@ -112,6 +117,20 @@ mod tests {
         }
         // Behind the parts it is none.
         assert_eq!(strays(&format!("{MIXED}--b\n\ntext\n--b--\nSee the MIME part\n")).1, 1);
+    }
+
+    #[test]
+    fn a_word_that_holds_mime_makes_no_note() {
+        let (kept, _) = strays(&format!("{MIXED}Our pantomime is on Friday\n--b\n\ntext\n--b--\n"));
+        assert_eq!(kept, [("preamble", "Our pantomime is on Friday".to_owned())]);
+    }
+
+    #[test]
+    fn stray_text_is_in_the_charset_of_the_mail() {
+        let text = "--b\nContent-Type: text/plain; charset=koi8-r\n\ntext\n--b--\n";
+        let raw = [MIXED.as_bytes(), text.as_bytes(), b"\xf0\xd2\xc9\n"].concat();
+        let mail = parse(&raw, &Limits::default()).mail;
+        assert_eq!(mail.stray[0].text, "При\n");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Takes a mail apart: `ordinary` by mailparse where it can, everything else by the cutter here, in one pass over
 //! the lines.
 //!
-//! Of the cutter: every line that begins with `--` is held against the boundaries that are open, innermost first, and must be that
-//! boundary exactly (a trailing `--` and white space aside). The work is bounded by lines × `max_depth` whatever the
+//! Of the cutter: every line that begins with `--` is held against the boundaries that are open, innermost first, and must be
+//! that boundary exactly (a trailing `--` and white space aside). A boundary that may have been meant without its single
+//! quotes, or without what looks like a comment behind it, is the one that its first line shows. The work is bounded by lines × `max_depth` whatever the
 //! mail declares: unclosed, nested, repeated or prefix boundaries only decide which part a line falls into.
 
 use crate::content_type::{Parameterised, media_type};

@@ -213,7 +213,7 @@ impl<'a> Bodies<'a> {
                 continue;
             }
             taking.budget.decode(bytes.len() + 2 * shown.as_ref().map_or(0, String::len), &mut decoder.found);
-            body_file(name, mime_type, bytes, taking, opened);
+            body_file(name, mime_type, bytes, taking, opened, decoder);
             if shown.is_some() {
                 *if name == "html" { &mut opened.html } else { &mut opened.text } = shown;
             }
@@ -259,12 +259,12 @@ fn rich_text(
         let text = opened.text.as_ref().map_or(0, String::len);
         taking.budget.decode(text, &mut decoder.found);
     }
-    body_file("rtf", "application/rtf", rtf, taking, opened);
+    body_file("rtf", "application/rtf", rtf, taking, opened, decoder);
     if let Some(html) = html {
         if wanted.keep {
             opened.html = Some(html.clone());
         }
-        body_file("html", "text/html", html.into_bytes(), taking, opened);
+        body_file("html", "text/html", html.into_bytes(), taking, opened, decoder);
     }
 }
 
@@ -297,8 +297,10 @@ fn body_file(
     content: Vec<u8>,
     taking: &mut Taking<'_>,
     opened: &mut Opened,
+    decoder: &mut Decoder,
 ) {
     if taking.room == 0 {
+        decoder.found.note(Defect::TooManyParts);
         return;
     }
     taking.room -= 1;

@@ -78,6 +78,16 @@ fn what_is_enclosed_beyond_the_decoded_bytes_stays_there() {
 }
 
 #[test]
+fn text_in_winmail_dat_that_no_room_is_left_for_is_named() {
+    let raw = format!(
+        "From: a@b.org\nContent-Type: application/ms-tnef\nContent-Transfer-Encoding: base64\n\n{WINMAIL}"
+    );
+    let listed = |max_parts| parse(raw.as_bytes(), &Limits { max_parts, ..Limits::default() });
+    assert_eq!((listed(2).mail.attachments.len(), listed(2).defects), (3, vec![]));
+    assert_eq!((listed(1).mail.attachments.len(), listed(1).defects), (2, vec![Defect::TooManyParts]));
+}
+
+#[test]
 fn no_small_mail_decodes_to_a_multiple_of_itself() {
     let lines = format!("begin 644 x\n{}`\nend\n", "M\n".repeat(200_000));
     let raw = format!("From: a@b.org\nContent-Type: a/b\nContent-Transfer-Encoding: x-uuencode\n\n{lines}");

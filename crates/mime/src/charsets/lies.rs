@@ -14,13 +14,36 @@ use super::{exact, shifted};
 /// characters do not use, or more of them than chance gives.
 pub(super) fn is_surely_utf8(bytes: &[u8], charset: Charset) -> bool {
     const NO_CHANCE: usize = 12;
-    if bytes.is_ascii() || !std::str::from_utf8(bytes).is_ok_and(|text| !is_utf8_by_chance(text)) {
+    if !is_utf8(bytes) {
         return false;
     }
-    let by_chance = matches!(charset.name(), "gb18030" | "GBK" | "EUC-KR" | "Big5" | "EUC-JP" | "Shift_JIS");
-    !by_chance
+    !has_pairs(charset)
         || bytes.iter().any(|byte| (0x80..=0xa0).contains(byte))
         || bytes.iter().filter(|byte| !byte.is_ascii()).count() >= NO_CHANCE
+}
+
+/// Whether most characters of this charset have two bytes.
+pub(super) fn has_pairs(charset: Charset) -> bool {
+    matches!(charset.name(), "gb18030" | "GBK" | "EUC-KR" | "Big5" | "EUC-JP" | "Shift_JIS")
+}
+
+/// Whether what lies beyond ASCII looks like the accented letters of a Western language, and not like characters of two
+/// bytes: all of it is letters, and mostly one or three of them stand together.
+pub(super) fn is_accents(bytes: &[u8]) -> bool {
+    let runs = bytes.split(u8::is_ascii).filter(|run| !run.is_empty());
+    let (mut odd, mut even) = (0usize, 0usize);
+    for run in runs {
+        if run.iter().any(|byte| *byte < 0xc0) {
+            return false;
+        }
+        *if run.len() % 2 == 1 { &mut odd } else { &mut even } += 1;
+    }
+    odd > 0 && odd >= even
+}
+
+/// Whether bytes, some of which lie beyond ASCII, are UTF-8 and no other text of one byte a character that people write.
+pub(super) fn is_utf8(bytes: &[u8]) -> bool {
+    !bytes.is_ascii() && std::str::from_utf8(bytes).is_ok_and(|text| !is_utf8_by_chance(text))
 }
 
 /// Whether nothing beyond ASCII in this text is more than a Western letter and a sign behind it, which happen to be UTF-8:

@@ -13,19 +13,22 @@ pub(crate) struct Shifted {
     off: &'static [u8],
     /// What says which pairs follow, and is no text.
     skip: &'static [u8],
+    /// What stands for the first byte of `on` itself, where that is a character of text.
+    literal: Option<&'static [u8]>,
     encoding: &'static Encoding,
 }
 
 /// ISO-2022-KR (RFC 1557): EUC-KR between SO and SI.
 pub(super) static ISO_2022_KR: Shifted =
-    Shifted { on: b"\x0e", off: b"\x0f", skip: b"\x1b$)C", encoding: EUC_KR };
+    Shifted { on: b"\x0e", off: b"\x0f", skip: b"\x1b$)C", literal: None, encoding: EUC_KR };
 
 /// ISO-2022-CN (RFC 1922), of which mail uses GB 2312 between SO and SI.
 pub(super) static ISO_2022_CN: Shifted =
-    Shifted { on: b"\x0e", off: b"\x0f", skip: b"\x1b$)A", encoding: GBK };
+    Shifted { on: b"\x0e", off: b"\x0f", skip: b"\x1b$)A", literal: None, encoding: GBK };
 
-/// HZ (RFC 1843): GB 2312 between `~{` and `~}`.
-pub(super) static HZ: Shifted = Shifted { on: b"~{", off: b"~}", skip: b"~\n", encoding: GBK };
+/// HZ (RFC 1843): GB 2312 between `~{` and `~}`; `~~` is one of these.
+pub(super) static HZ: Shifted =
+    Shifted { on: b"~{", off: b"~}", skip: b"~\n", literal: Some(b"~~"), encoding: GBK };
 
 impl Shifted {
     /// Sets the high bits of the pairs and decodes the whole.
@@ -39,6 +42,11 @@ impl Shifted {
             } else if let Some(after) = rest.strip_prefix(self.off) {
                 (on, rest) = (false, after);
             } else if let Some(after) = rest.strip_prefix(self.skip) {
+                rest = after;
+            } else if let Some(after) =
+                self.literal.filter(|_| !on).and_then(|literal| rest.strip_prefix(literal))
+            {
+                eight_bit.push(first);
                 rest = after;
             } else {
                 // A line end always ends the shift: a lost byte costs one line, not the rest of the text.

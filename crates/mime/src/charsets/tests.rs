@@ -50,6 +50,7 @@ fn seven_bit_charsets_are_shifted() {
     check(b"\x1b$B$\"\x1b(B", "iso-2022-jp", "あ");
     check(b"\x1b$)C\x0e0!\x0f ok", "ISO-2022-KR", "가 ok");
     check(b"~{<:Ky2;~} ok", "hz-gb-2312", "己所不 ok");
+    check(b"a ~~ b ~~{x} ~{<:~} ~", "hz-gb-2312", "a ~ b ~{x} 己 ~");
 }
 
 /// A charset of mail: labels it goes by, one text in it, and what that says.
@@ -158,6 +159,8 @@ fn utf_8_is_known_under_the_label_of_any_charset() {
         ("euc-kr", "한국어 메일"),
         ("shift_jis", "日本語です"),
         ("iso-2022-jp", "日本語です"),
+        ("cp850", "Žluťoučký kůň"),
+        ("ibm437", "Привет, мир"),
     ] {
         let mut found = Found::default();
         assert_eq!(decode(text.as_bytes(), label, &mut found), text);
@@ -242,6 +245,22 @@ fn a_letter_and_a_sign_behind_it_are_no_utf_8() {
         for label in ["windows-1252", ""] {
             assert_eq!(decode(text.as_bytes(), label, &mut Found::default()), text, "{label}");
         }
+    }
+}
+
+#[test]
+fn accents_are_no_characters_of_two_bytes_that_another_part_declares() {
+    for hint in ["gb2312", "shift_jis", "big5", "euc-kr", "euc-jp"] {
+        for text in ["Grüße aus Köln, für Größe", "naïve café", "Él está aquí"] {
+            let (bytes, ..) = encoding_rs::WINDOWS_1252.encode(text);
+            assert_eq!(decode_with(&bytes, "", hint, &mut Found::default()), text, "{hint}");
+        }
+    }
+    for (hint, text) in
+        [("gb2312", "中文邮件, 你好"), ("euc-kr", "한국어 메일"), ("big5", "許功蓋"), ("shift_jis", "表.pdf")]
+    {
+        let (bytes, ..) = encoding_rs::Encoding::for_label(hint.as_bytes()).unwrap().encode(text);
+        assert_eq!(decode_with(&bytes, "", hint, &mut Found::default()), text, "{hint}");
     }
 }
 
