@@ -107,12 +107,17 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let spoken = if diagnostic.is_empty() { excerpt.as_str() } else { diagnostic };
     // What the server said is nearer to the truth than what its client made of it.
     let reason = told_reason(spoken);
+    // What a refusal says of success is no status: the version of a program, or a delivery to somebody else.
+    let is_failure =
+        row.action.as_deref() == Some("failed") || matches!(status::reply_code(spoken), Some(400..));
+    let fits = |status: &String| !is_failure || !status.starts_with('2');
     let status = reason
         .and_then(|reason| status::specific(reason).or_else(|| status::enhanced(reason)))
-        .or_else(|| status::specific(spoken))
-        .or_else(|| row.status.clone())
-        .or_else(|| status::enhanced(spoken))
-        .or_else(|| status::enhanced(said.whole()));
+        .filter(fits)
+        .or_else(|| status::specific(spoken).filter(fits))
+        .or_else(|| row.status.clone().filter(fits))
+        .or_else(|| status::enhanced(spoken).filter(fits))
+        .or_else(|| status::enhanced(said.whole()).filter(fits));
     let command = said.command(&row.address, [spoken, &excerpt]);
     let domain = mail::domain(&row.address).unwrap_or_default();
     let place = format!(
