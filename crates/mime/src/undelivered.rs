@@ -2,7 +2,8 @@
 //!
 //! A machine must speak: an empty return path, no author, or the name of one. Where neither subject nor sender is enough,
 //! the text must say that a mail was not delivered, and show which: the mail itself, a reply of a server, or a list of
-//! recipients. What a person writes about a bounce, or forwards, is a mail of that person.
+//! recipients. An address like any other is a machine's only where the subject and the text both say so, and nothing
+//! shows a person, a list or a date. What a person writes about a bounce, or forwards, is a mail of that person.
 
 use crate::author::{
     has_no_author, has_no_name, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
@@ -32,7 +33,8 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     // A name is soon written: phishing mails bear it too.
     let is_named = daemon || has_no_author(mail) || is_named_daemon(mail);
     let is_machine = is_named || null_path;
-    if !is_machine && !(is_plain && mail.in_reply_to.is_empty()) {
+    let may_be_strangers = is_plain && mail.in_reply_to.is_empty();
+    if !is_machine && !may_be_strangers {
         return false;
     }
     let told = Told::new(mail, parts);
