@@ -2,6 +2,7 @@
 
 use crate::header;
 use crate::mail::Mail;
+use crate::notice::prefix;
 use crate::peek::is_null_path;
 use crate::structure::Part;
 
@@ -16,10 +17,14 @@ const DAEMON_NAMES: &[&str] = &[
     "mailer-daemon",
     "mailer daemon",
     "postmaster",
-    "mail server",
     "mail system",
     "internet mail delivery",
     "message router",
+];
+
+/// Names under which they write too, in lower case, which people bear behind their own as their title.
+const TITLES: &[&str] = &[
+    "mail server",
     "microsoft exchange",
     "microsoft outlook",
     "system administrator",
@@ -39,6 +44,15 @@ pub(crate) fn is_daemon(mail: &Mail) -> bool {
     mail.from.as_ref().is_some_and(|from| DAEMONS.contains(&local(&from.address).to_lowercase().as_str()))
 }
 
+/// Of the daemons the one that people write as, too.
+pub(crate) fn is_postmaster(mail: &Mail) -> bool {
+    mail.from.as_ref().is_some_and(|from| local(&from.address).to_lowercase().starts_with("post"))
+}
+
+pub(crate) fn has_no_name(mail: &Mail) -> bool {
+    mail.from.as_ref().is_none_or(|from| from.name.is_none())
+}
+
 /// `From: <>`: nobody shall answer.
 pub(crate) fn has_no_author(mail: &Mail) -> bool {
     mail.header("from").is_some_and(|from| from.contains("<>"))
@@ -47,6 +61,7 @@ pub(crate) fn has_no_author(mail: &Mail) -> bool {
 pub(crate) fn is_named_daemon(mail: &Mail) -> bool {
     let name = mail.from.as_ref().and_then(|from| from.name.as_deref()).unwrap_or_default().to_lowercase();
     DAEMON_NAMES.iter().any(|words| name.contains(words))
+        || TITLES.iter().any(|words| name.starts_with(words))
 }
 
 /// `Return-Path: <MAILER-DAEMON>`, which some servers write for an empty one.
@@ -102,11 +117,33 @@ const GREETINGS: &[&str] =
 /// Above what people forward, in lower case.
 const FORWARDED: &[&str] = &["-----original message-----", "-- forwarded message", "begin forwarded message"];
 
+/// Fields of a mail as Outlook and its kin quote it, in lower case: no header has them.
+const SENT: &[&str] = &[
+    "sent:",
+    "gesendet:",
+    "envoyé",
+    "enviado",
+    "enviada",
+    "inviato:",
+    "verzonden:",
+    "skickat:",
+    "sendt:",
+    "lähetetty:",
+    "wysłano:",
+    "odesláno:",
+    "elküldve:",
+    "gönderildi:",
+    "отправлено:",
+    "发送时间",
+    "寄件日期",
+    "送信日時",
+];
+
 /// Somebody wrote it: with a program for people, with a greeting, above what is quoted.
 pub(crate) fn is_by_person(mail: &Mail) -> bool {
     let program =
         mail.header("user-agent").or_else(|| mail.header("x-mailer")).unwrap_or_default().to_lowercase();
-    let text = mail.text.as_deref().unwrap_or_default();
+    let text = mail.content_text();
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_lowercase();
     PROGRAMS.iter().any(|words| program.contains(words))
         || GREETINGS.iter().any(|words| first.starts_with(words))
@@ -115,4 +152,22 @@ pub(crate) fn is_by_person(mail: &Mail) -> bool {
             .take(40)
             .map(str::to_lowercase)
             .any(|line| line.starts_with("> ") || FORWARDED.iter().any(|words| line.contains(words)))
+        || quotes_mail(&text)
+}
+
+/// A mail is quoted with its fields above it: `From:`, and `Sent:` right below.
+fn quotes_mail(text: &str) -> bool {
+    const LINES: usize = 200;
+    const FIELD: usize = 40;
+    let mut above = "";
+    text.lines()
+        .map(|line| line.trim_start_matches(['*', ' ', '\t']))
+        .filter(|line| !line.is_empty())
+        .take(LINES)
+        .any(|line| {
+            let is_field = prefix(above, FIELD).contains(':');
+            above = line;
+            let begin = prefix(line, FIELD).to_lowercase();
+            is_field && begin.contains([':', '：']) && SENT.iter().any(|words| begin.starts_with(words))
+        })
 }

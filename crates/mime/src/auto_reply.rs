@@ -1,8 +1,9 @@
 //! Automatic answers of people who are away, and of machines that answer for them (RFC 3834).
 
-use crate::author::is_daemon;
+use crate::author::{is_daemon, is_mailer_daemon};
 use crate::mail::Mail;
-use crate::subject::has_bounce_subject;
+use crate::notice::{one_spaced, prefix};
+use crate::subject::{has_bounce_subject, is_answer};
 
 /// Fields that an automatic answer carries: the name, and words one of which must stand in its value (none: the
 /// field alone says it).
@@ -134,27 +135,113 @@ const SUBJECTS: &[&str] = &[
     "부재 중:",
 ];
 
+/// An automatic answer that is no bounce: of those too Postfix and others say `auto-replied`, so that who sent it
+/// decides, and how the subject begins.
 pub(crate) fn is_auto_reply(mail: &Mail) -> bool {
+    let subject = mail.subject.to_lowercase();
+    let is_plain = || !has_bounce_subject(&subject) || is_answer(&subject);
+    (by_subject(mail, &subject) || by_field(mail) && is_plain()) && !is_daemon(mail)
+}
+
+/// Of a mail that is no bounce, whatever its subject and whoever sent it.
+pub(crate) fn says_auto_reply(mail: &Mail) -> bool {
+    (by_field(mail) || by_subject(mail, &mail.subject.to_lowercase())) && !is_mailer_daemon(mail)
+}
+
+fn by_field(mail: &Mail) -> bool {
     let has = |name: &str, words: &[&str]| {
         mail.headers.iter().filter(|(field, _)| field == name).any(|(_, value)| {
-            let value = value.to_lowercase();
-            words.is_empty() || words.iter().any(|word| value.contains(word))
+            let value = value.trim().to_lowercase();
+            let is_said = !matches!(value.as_str(), "no" | "none" | "false" | "0");
+            // Of a mailbox whose name holds such a word everything is delivered to it.
+            let is_address = name == "delivered-to" && value.contains('@');
+            words.is_empty() && is_said || !is_address && words.iter().any(|word| value.contains(word))
         })
     };
     // Exchange calls its answers generated; what its rules pass on bears the first field too, and not the second.
     let by_exchange =
         has("x-ms-exchange-inbox-rules-loop", &[]) && has("auto-submitted", &["auto-generated"]);
-    let by_field = by_exchange || FIELDS.iter().any(|(name, words)| has(name, words));
-    let subject = mail.subject.to_lowercase();
-    // Bounces of Postfix and others say `auto-replied` as well: who sent it decides, and how the subject begins.
-    (by_subject(&subject) || by_field && !has_bounce_subject(&subject)) && !is_daemon(mail)
+    by_exchange || FIELDS.iter().any(|(name, words)| has(name, words))
 }
 
-fn by_subject(subject: &str) -> bool {
+/// The subject begins with such words; where it goes on as people's sentences do, or the words are no more than "auto", a
+/// machine must show otherwise.
+fn by_subject(mail: &Mail, subject: &str) -> bool {
     let subject =
         subject.trim_start_matches(['[', '(', ' ', '<', '*', '"']).replace(" :", ":").replace('：', ":");
     SUBJECTS.iter().any(|begin| {
-        let rest = subject.strip_prefix(begin);
-        rest.is_some_and(|rest| begin.ends_with(':') || !rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+        let Some(rest) = subject.strip_prefix(begin) else { return false };
+        let is_word = begin.ends_with(':') || !rest.starts_with(|c: char| c.is_ascii_alphabetic());
+        let is_closed =
+            !rest.trim_start().starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | ','));
+        let is_certain = is_closed && !AMBIGUOUS.contains(begin) || begin.starts_with(|c: char| c > 'ʯ');
+        is_word && (is_certain || is_by_machine(mail) || says_absent(mail))
     })
+}
+
+/// Words that begin subjects of people too, whatever stands behind them.
+const AMBIGUOUS: &[&str] = &["auto:", "vacation:", "on vacation", "i am away", "i am out of", "i'm out of"];
+
+/// Nobody shall answer, or this is an answer: a machine's, since a person's begins with "Re".
+fn is_by_machine(mail: &Mail) -> bool {
+    let is_submitted = |value: &str| !value.trim().eq_ignore_ascii_case("no");
+    mail.header("auto-submitted").is_some_and(is_submitted)
+        || mail.header("x-auto-response-suppress").is_some()
+        || mail.header("return-path").is_some_and(|path| path.trim() == "<>")
+        || !mail.in_reply_to.is_empty()
+}
+
+/// Words, in lower case, by which people who are away say so, in the languages of [`SUBJECTS`].
+const ABSENT: &[&str] = &[
+    "out of office",
+    "out of the office",
+    "i am away",
+    "i'm away",
+    "i will be away",
+    "am currently away",
+    "is away",
+    "on vacation",
+    "on holiday",
+    "on leave",
+    "automatic reply",
+    "automatic response",
+    "automated",
+    "automatically",
+    "auto-reply",
+    "autoreply",
+    "abwesen",
+    "urlaub",
+    "nicht im büro",
+    "außer haus",
+    "automatisch",
+    "absent",
+    "absence",
+    "congé",
+    "automatique",
+    "ausente",
+    "vacaciones",
+    "fuera de la oficina",
+    "automátic",
+    "férias",
+    "assente",
+    "ferie",
+    "afwezig",
+    "vakantie",
+    "semester",
+    "frånvar",
+    "fravær",
+    "poissa",
+    "lomalla",
+    "urlop",
+    "nieobecn",
+    "dovolen",
+    "szabads",
+    "tatil",
+];
+
+fn says_absent(mail: &Mail) -> bool {
+    const LONGEST: usize = 1_000;
+    let text = mail.content_text();
+    let text = one_spaced(prefix(&text, LONGEST)).to_lowercase();
+    ABSENT.iter().any(|words| text.contains(words))
 }

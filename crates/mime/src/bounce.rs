@@ -5,6 +5,7 @@ use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
 use crate::marks::{DELIVERED, LATE};
 use crate::named;
 use crate::notice::{Notice, one_spaced, prefix};
+use crate::others;
 use crate::reason::Reason;
 use crate::remote;
 use crate::report::{Returned, Row};
@@ -22,6 +23,7 @@ pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: 
 /// Reads a bounce that has no machine-readable part: the recipients the notice names, with the reason it gives.
 pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limits: &Limits) -> Bounce {
     let mut addresses = named::recipients(notice, mail, limits);
+    others::remove(&mut addresses, notice, returned);
     if addresses.is_empty() {
         addresses.clone_from(&returned.to);
     }
@@ -107,12 +109,17 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let spoken = if diagnostic.is_empty() { excerpt.as_str() } else { diagnostic };
     // What the server said is nearer to the truth than what its client made of it.
     let reason = told_reason(spoken);
+    // What a refusal says of success is no status: the version of a program, or a delivery to somebody else.
+    let is_failure =
+        row.action.as_deref() == Some("failed") || matches!(status::reply_code(spoken), Some(400..));
+    let fits = |status: &String| !is_failure || !status.starts_with('2');
     let status = reason
         .and_then(|reason| status::specific(reason).or_else(|| status::enhanced(reason)))
-        .or_else(|| status::specific(spoken))
-        .or_else(|| row.status.clone())
-        .or_else(|| status::enhanced(spoken))
-        .or_else(|| status::enhanced(said.whole()));
+        .filter(fits)
+        .or_else(|| status::specific(spoken).filter(fits))
+        .or_else(|| row.status.clone().filter(fits))
+        .or_else(|| status::enhanced(spoken).filter(fits))
+        .or_else(|| status::enhanced(said.whole()).filter(fits));
     let command = said.command(&row.address, [spoken, &excerpt]);
     let domain = mail::domain(&row.address).unwrap_or_default();
     let place = format!(
@@ -146,9 +153,10 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
             .or_else(|| texts.iter().find_map(|(text, evidence)| verdict::by_words(text, evidence)))
             .unwrap_or_else(|| verdict::by_codes(&evidence(spoken), row.action.as_deref()))
     };
-    let kind = kind(reason, status.as_deref(), row.action.as_deref());
+    let reply_code = status::reply_code(spoken).or_else(|| said.whole().lines().find_map(status::reply_line));
+    let kind = kind(reason, status.as_deref(), reply_code, row.action.as_deref());
     Recipient {
-        reply_code: status::reply_code(spoken).or_else(|| said.whole().lines().find_map(status::reply_line)),
+        reply_code,
         address: row.address,
         original: row.original,
         status,
@@ -188,14 +196,14 @@ fn told_reason(spoken: &str) -> Option<&str> {
     rest.get(..end?)
 }
 
-/// The reason decides; where it is unknown the code's class does, and a delay is never final.
-fn kind(reason: Reason, status: Option<&str>, action: Option<&str>) -> BounceKind {
+/// The reason decides; where it is unknown the code's class does. A delay is never final, nor is a refusal for now.
+fn kind(reason: Reason, status: Option<&str>, reply: Option<u16>, action: Option<&str>) -> BounceKind {
+    let for_now = status.map_or(matches!(reply, Some(400..=499)), |status| status.starts_with('4'));
     match (reason, action) {
         (Reason::Delivered, _) => BounceKind::Delivered,
         (_, Some("delayed")) => BounceKind::Soft,
-        // A domain that takes no mail now may do so later.
-        (Reason::NotAccept, _) if status.is_some_and(|status| status.starts_with('4')) => BounceKind::Soft,
         (Reason::Undefined, _) if status.is_none_or(|status| status.starts_with('5')) => BounceKind::Hard,
+        (reason, _) if reason.kind() == BounceKind::Hard && for_now => BounceKind::Soft,
         (reason, _) => reason.kind(),
     }
 }

@@ -68,30 +68,17 @@ const WORDS: &[&str] = &[
     "수신거부",
 ];
 
-/// How lines begin that somebody else wrote, or nobody: quotes and what leads in to them, signatures.
-const BEHIND: &[&str] = &[
-    ">",
-    "--",
-    "__",
-    "on ",
-    "am ",
-    "le ",
-    "el ",
-    "il ",
-    "op ",
-    "em ",
-    "from:",
-    "von:",
-    "de :",
-    "de:",
-    "sent from",
-];
+/// How lines begin that somebody else wrote, or nobody: quotes, signatures.
+const BEHIND: &[&str] = &[">", "--", "__", "from:", "von:", "de :", "de:", "sent from"];
+
+/// How the sentence begins that leads in to a quote, and ends with a colon; other sentences begin so too.
+const LEADS_IN: &[&str] = &["on ", "am ", "le ", "el ", "il ", "op ", "em "];
 
 /// The kind of a mail that is neither a report nor an automatic answer.
 pub(crate) fn read(mail: &Mail, parts: &[Part<'_>]) -> MessageType {
     if parts.iter().enumerate().any(|(index, part)| is_invitation(index, part, parts)) {
         MessageType::Calendar
-    } else if !is_bulk(mail) && (subject_says(&mail.subject) || text_says(mail)) {
+    } else if !is_bulk(mail) && (subject_says(mail) || text_says(mail)) {
         MessageType::Unsubscribe
     } else {
         MessageType::Email
@@ -121,21 +108,45 @@ fn is_bulk(mail: &Mail) -> bool {
         || mail.header("precedence").is_some_and(|value| matches!(value.trim(), "bulk" | "list" | "junk"))
 }
 
-fn subject_says(subject: &str) -> bool {
+fn subject_says(mail: &Mail) -> bool {
     const LONGEST: usize = 300;
-    if subject.len() > LONGEST {
+    if mail.subject.len() > LONGEST {
         return false;
     }
-    let subject = subject.trim().to_lowercase();
+    let subject = mail.subject.trim().to_lowercase();
     SUBJECTS.iter().any(|words| {
         let Some(token) = subject.strip_prefix(words) else { return false };
         let token = token.trim_matches(['.', '!', ' ', '"']);
-        // A token, not a sentence: `unsubscribe:3f2a`, `unsubscribe a@b.org`; `unsubscribed members` is neither.
-        let marked = token.starts_with([':', '-', '=', '_', '<', '(', '['])
-            || token.contains(|c: char| c.is_ascii_digit() || c == '@')
-                && subject[words.len()..].starts_with(' ');
-        token.is_empty() || marked && !token.trim_start_matches([':', '-', ' ']).contains(char::is_whitespace)
+        // A token, not a sentence: `unsubscribe:3f2a`, `unsubscribe a@b.org`; `unsubscribed members` is neither, nor is
+        // `remove: logo`.
+        let is_spaced = subject[words.len()..].starts_with(' ')
+            || token.starts_with([':', '-']) && token[1..].starts_with(' ');
+        let marked = if is_spaced {
+            token.contains(|c: char| c.is_ascii_digit() || c == '@')
+        } else {
+            token.starts_with([':', '-', '=', '_', '<', '(', '['])
+        };
+        let is_token = marked && !token.trim_start_matches([':', '-', ' ']).contains(char::is_whitespace);
+        // Things are removed as well.
+        is_token || token.is_empty() && (*words != "remove" || text_says(mail) || says_little(mail))
     })
+}
+
+/// A text of a word or two, or none.
+fn says_little(mail: &Mail) -> bool {
+    const WORDS: usize = 5;
+    let text = mail.content_text();
+    text.lines()
+        .take_while(|line| !is_behind(line.trim()))
+        .flat_map(str::split_whitespace)
+        .nth(WORDS)
+        .is_none()
+}
+
+/// A line that somebody else wrote, or nobody.
+fn is_behind(line: &str) -> bool {
+    let line: String = line.chars().take(20).collect::<String>().to_lowercase();
+    BEHIND.iter().any(|begin| line.starts_with(begin))
 }
 
 /// The first line that somebody wrote is such a word, and the only one.
@@ -154,10 +165,12 @@ fn text_says(mail: &Mail) -> bool {
     if !WORDS.contains(&words.trim()) {
         return false;
     }
-    lines.next().is_none_or(|line| {
-        let line: String = line.chars().take(20).collect::<String>().to_lowercase();
-        BEHIND.iter().any(|begin| line.starts_with(begin))
-    })
+    let Some(next) = lines.next() else { return true };
+    let begin: String = next.chars().take(20).collect::<String>().to_lowercase();
+    // Long names and addresses wrap it.
+    let ends = |line: &str| line.ends_with([':', '：']);
+    is_behind(next)
+        || LEADS_IN.iter().any(|words| begin.starts_with(words)) && (ends(next) || lines.take(2).any(ends))
 }
 
 #[cfg(test)]
@@ -202,6 +215,7 @@ mod tests {
             "Unsubscribe",
             "Please remove me!\n\n-- \nAnn",
             "STOP\n\nOn Monday, sales@b.org wrote:\n> Hello",
+            "Stop\n\nOn Mon, Jan 1, 2024 at 10:00 AM Ann Bee of the sales team <sales@b.org>\nwrote:\n\nHello",
             "Bitte abmelden.\n\nAm 3.4.2024 um 10:00 schrieb Sales:\n> Hallo",
             "退订\n> 您好",
         ] {
@@ -225,12 +239,20 @@ mod tests {
             "unsubscribed members 2024",
             "Remove 5 bugs today",
             "Re: unsubscribe",
+            "Remove: logo",
+            "Remove - logo",
+            "Unsubscribe - question",
         ] {
             check(&format!("From: a@b.org\nSubject: {subject}\n\nHello\n"), MessageType::Email);
         }
-        for text in
-            ["Stop\nand think about it", "Please remove me from the invoice of May", "Hello\nunsubscribe"]
-        {
+        let text = "Hi, could you remove the second chart from the proposal? The rest is fine.";
+        check(&format!("From: a@b.org\nSubject: Remove\n\n{text}\n"), MessageType::Email);
+        for text in [
+            "Stop\nand think about it",
+            "Stop!\nOn second thought, call me next week.\nAnn",
+            "Please remove me from the invoice of May",
+            "Hello\nunsubscribe",
+        ] {
             check(&format!("From: a@b.org\nSubject: Re: Offer\n\n{text}\n"), MessageType::Email);
         }
         check("From: a@b.org\nList-Id: <l.b.org>\nSubject: unsubscribe\n\nunsubscribe\n", MessageType::Email);

@@ -2,7 +2,7 @@
 
 use crate::assemble;
 use crate::author::is_named_daemon;
-use crate::auto_reply::is_auto_reply;
+use crate::auto_reply::{is_auto_reply, says_auto_reply};
 use crate::bounce;
 use crate::header;
 use crate::intent;
@@ -112,7 +112,7 @@ pub(crate) fn classify(
     } else if report_type.as_deref() == Some("disposition-notification") || receipt::is_read(mail) {
         mail.message_type = MessageType::ReadReceipt;
         mail.original_message_id = mail.in_reply_to.first().cloned().or(returned.message_id);
-    } else if !is_report && is_auto_reply(mail) {
+    } else if !is_report && (is_auto_reply(mail) || says_auto_reply(mail)) {
         mail.message_type = MessageType::AutoReply;
         mail.original_message_id = mail.in_reply_to.first().cloned();
     } else {

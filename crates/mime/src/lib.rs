@@ -52,6 +52,7 @@ mod named;
 mod nested;
 mod notice;
 mod ordinary;
+mod others;
 mod parse;
 mod peek;
 mod reason;

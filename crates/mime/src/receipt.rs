@@ -5,7 +5,7 @@ use crate::notice::{one_spaced, prefix};
 
 /// How Outlook and Exchange begin the subject of a receipt in their languages, in lower case, and what stands in its text.
 const READ: &[(&str, &[&str])] = &[
-    ("read:", &["was read on", "has been read"]),
+    ("read:", &["was read on", "message has been read", "mail has been read"]),
     ("not read:", &["was deleted without being read"]),
     ("deleted:", &["was deleted without being read"]),
     ("gelesen:", &["wurde gelesen", "gelesen am"]),

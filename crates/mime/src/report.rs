@@ -70,9 +70,12 @@ fn groups<'b, 'a>(fields: &'b [Field<'a>]) -> Vec<&'b [Field<'a>]> {
 }
 
 fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
-    let address = ["final-recipient", "original-recipient", "x-actual-recipient"]
+    let named = ["final-recipient", "original-recipient", "x-actual-recipient"]
         .into_iter()
-        .find_map(|name| header::first(fields, name).map(address).filter(|address| !address.is_empty()))?;
+        .filter_map(|name| header::first(fields, name).map(address).filter(|address| !address.is_empty()));
+    let named: Vec<String> = named.collect();
+    // A name after X.400, or of a local user, says less than the address that the mail was sent to.
+    let address = named.iter().find(|address| address.contains('@')).or(named.first())?.clone();
     // Where the mail was forwarded, the sender knows this one alone.
     let original = header::first(fields, "original-recipient").map(self::address);
     let mut text = |name| {
@@ -98,7 +101,8 @@ fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
 
 /// `rfc822; x` and `dns; x` without the type.
 fn untyped(value: &str) -> &str {
-    value.split_once(';').map_or(value, |(_, rest)| rest).trim()
+    let typed = value.split_once(';').filter(|(kind, _)| !kind.contains(['"', '@']));
+    typed.map_or(value, |(_, rest)| rest).trim()
 }
 
 /// The address of a report's field. Encoded words in it are part of the address as it was sent.
@@ -108,7 +112,36 @@ fn address(raw: &[u8]) -> String {
     let address = untyped(&text);
     let address =
         address.split_once('<').map_or(address, |(_, inner)| inner.split('>').next().unwrap_or(inner));
-    address.trim_matches(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '\'')).to_owned()
+    // A comment behind it: `a@b (Ann)`.
+    let address =
+        address.split_once(" (").filter(|(before, _)| before.contains('@')).map_or(address, |(a, _)| a);
+    let address = address.trim_matches(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '\''));
+    unescaped(address)
+}
+
+/// An address as it was before it was made fit for SMTP: `\x{FC}` in those beyond ASCII (RFC 6533 section 3), and `+2B`,
+/// which is a plus sign in ORCPT (RFC 3461 section 4) and is left as it came by servers that do not decode it.
+fn unescaped(address: &str) -> String {
+    let (mut kept, mut left) = (String::new(), address);
+    while let Some((before, rest)) = left.split_once("\\x{") {
+        // At most six digits: looked for no further, so that the time is linear.
+        let end = rest.bytes().take(7).position(|byte| byte == b'}');
+        let letter = end.and_then(|end| {
+            let (digits, behind) = (rest.get(..end)?, rest.get(end + 1..)?);
+            let letter = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32)?;
+            (!letter.is_control()).then_some((letter, behind))
+        });
+        kept.push_str(before);
+        if let Some((letter, behind)) = letter {
+            kept.push(letter);
+            left = behind;
+        } else {
+            kept.push_str("\\x{");
+            left = rest;
+        }
+    }
+    kept.push_str(left);
+    kept.replace("+2B", "+")
 }
 
 /// Fields that name them: RFC 5965, and the draft before it, for wishes to be removed.
@@ -219,7 +252,31 @@ mod tests {
     }
 
     #[test]
+    fn a_recipient_is_the_address_whatever_its_form() {
+        for (fields, address) in [
+            ("Final-Recipient: a@b", "a@b"),
+            ("final-recipient: RFC822; a@b (Ann Bee)", "a@b"),
+            ("Final-Recipient: \"a;c\"@b", "\"a;c\"@b"),
+            ("Final-Recipient: rfc822; \"a c\"@b", "\"a c\"@b"),
+            ("Final-Recipient: utf-8; m\\x{FC}ller@b", "müller@b"),
+            ("Final-Recipient: utf-8; müller@b", "müller@b"),
+            ("Final-Recipient: utf-8; \\x{0}\\x{110000}\\x{@b", "\\x{0}\\x{110000}\\x{@b"),
+            ("Original-Recipient: rfc822; a@b\nFinal-Recipient: x400; /G=Ann/C=US/", "a@b"),
+            ("Final-Recipient: local; ann\nX-Actual-Recipient: rfc822; a@b", "a@b"),
+            ("Final-Recipient: local; ann", "ann"),
+            ("Original-Recipient: rfc822;a+2Bc@b\nFinal-Recipient: rfc822;a+c@b", "a+c@b"),
+        ] {
+            let rows = rows(&format!("{fields}\nStatus: 5.1.1\n"));
+            let read: Vec<_> = rows.iter().map(|r| (r.address.as_str(), r.original.as_deref())).collect();
+            assert_eq!(read, [(address, None)], "{fields}");
+        }
+    }
+
+    #[test]
     fn rubbish_is_no_recipient_and_ends() {
+        // Quadratic, this would take minutes.
+        let escapes = "\\x{".repeat(300_000);
+        assert_eq!(unescaped(&escapes), escapes);
         assert!(rows("x\n\ny: z\n\n\n\nhello there\nStatus: 5.0.0").is_empty());
     }
 }

@@ -16,7 +16,8 @@ pub(crate) fn enhanced(text: &str) -> Option<String> {
         };
         let number =
             |piece: &str| (1..=3).contains(&piece.len()) && piece.bytes().all(|b| b.is_ascii_digit());
-        if matches!(class, "2" | "4" | "5") && number(subject) && number(detail) {
+        // Subjects end at 7 (RFC 3463): `4.96.2` is the version of a program.
+        if matches!(class, "2" | "4" | "5") && subject.len() == 1 && number(subject) && number(detail) {
             if (subject, detail) != ("0", "0") {
                 return Some(word.to_owned());
             }
@@ -74,6 +75,7 @@ mod tests {
         assert_eq!((reply_code(text), enhanced(text)), (Some(550), None.or(Some("5.1.1".to_owned()))));
         assert_eq!(enhanced("5.0.0 (permanent) 5.2.2 full").as_deref(), Some("5.2.2"));
         assert_eq!(enhanced("host 10.2.3.4 said no"), None);
+        assert_eq!(enhanced("550 no (Exim 4.96.2)"), None);
         assert_eq!(reply_code("552 too big"), Some(552));
         assert_eq!(reply_code("sent 5500 bytes, 1550"), None);
     }

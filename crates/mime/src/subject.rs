@@ -138,13 +138,34 @@ const ANSWERS: &[&str] = &[
 
 /// Somebody writes about a bounce: its subject stands behind the mark of an answer.
 pub(crate) fn is_answer(subject: &str) -> bool {
-    let Some((mark, rest)) = subject.split_once([':', '：']) else { return false };
+    let mut rest = subject;
+    for _ in 0..MOST_MARKS {
+        let Some(answered) = answered(rest) else { return false };
+        if has_bounce_subject(prefix(answered.trim_start(), ANSWERED)) {
+            return true;
+        }
+        rest = answered;
+    }
+    false
+}
+
+/// A subject that begins as that of an answer or of a forwarded mail, be it behind the number of a ticket.
+pub(crate) fn is_marked(subject: &str) -> bool {
+    let tagged = subject.trim_start().strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    answered(subject).is_some() || tagged.is_some_and(|(_, rest)| answered(rest).is_some())
+}
+
+/// What stands behind the mark of an answer.
+fn answered(subject: &str) -> Option<&str> {
+    let (mark, rest) = subject.split_once([':', '：'])?;
     let mark = mark
         .trim()
         .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | '^'));
-    let begin = prefix(rest.trim_start(), ANSWERED);
-    ANSWERS.contains(&mark.trim_end()) && (has_bounce_subject(begin) || is_answer(rest))
+    ANSWERS.contains(&mark.trim_end()).then_some(rest)
 }
+
+/// Marks of answers that are looked behind.
+const MOST_MARKS: usize = 10;
 
 /// As much of a subject as shows that a bounce's own begins there.
 const ANSWERED: usize = 40;

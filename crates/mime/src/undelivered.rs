@@ -2,17 +2,19 @@
 //!
 //! A machine must speak: an empty return path, no author, or the name of one. Where neither subject nor sender is enough,
 //! the text must say that a mail was not delivered, and show which: the mail itself, a reply of a server, or a list of
-//! recipients. What a person writes about a bounce, or forwards, is a mail of that person.
+//! recipients. An address like any other is a machine's only where the subject and the text both say so, and nothing
+//! shows a person, a list or a date. What a person writes about a bounce, or forwards, is a mail of that person.
 
 use crate::author::{
-    has_no_author, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
+    has_no_author, has_no_name, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
+    is_postmaster,
 };
 use crate::mail::Mail;
-use crate::marks::{LISTED_BELOW, UNDELIVERED};
+use crate::marks::{LATE, LISTED_BELOW, UNDELIVERED};
 use crate::notice::{Notice, one_spaced, prefix};
 use crate::status;
 use crate::structure::Part;
-use crate::subject::{has_bounce_subject, is_answer};
+use crate::subject::{has_bounce_subject, is_answer, is_marked};
 
 pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let subject = mail.subject.to_lowercase();
@@ -22,20 +24,42 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let null_path = has_null_path(parts);
     let daemon = is_daemon(mail);
     let by_subject = has_bounce_subject(&subject);
-    if by_subject && (daemon || null_path || has_no_author(mail)) {
+    let is_plain = by_subject && !is_answer(&subject);
+    let is_certain = is_mailer_daemon(mail) || has_no_author(mail);
+    let is_machines = null_path || is_named_daemon(mail) || !is_postmaster(mail);
+    if by_subject && is_certain || is_plain && daemon && is_machines {
         return true;
     }
     // A name is soon written: phishing mails bear it too.
     let is_named = daemon || has_no_author(mail) || is_named_daemon(mail);
     let is_machine = is_named || null_path;
-    let may_be_one = by_subject && !is_answer(&subject) || is_machine;
-    if !may_be_one {
+    let may_be_strangers = is_plain && mail.in_reply_to.is_empty();
+    if !is_machine && !may_be_strangers {
         return false;
     }
     let told = Told::new(mail, parts);
+    if !is_machine {
+        return is_strangers(mail, parts, &told);
+    }
     is_mailer_daemon(mail)
-        || daemon && null_path && told.says_something()
+        || (daemon || is_plain) && null_path && told.says_something()
+        || is_plain
+            && daemon
+            && (told.says_something() || has_no_name(mail) && told.points())
+            && !is_by_person(mail)
         || told.shows_which() && (is_named || by_subject || told.returns || told.coded) && !is_by_person(mail)
+}
+
+/// Whether a mail with such a subject, from an address like any other, is a notice: it says which mail was not delivered,
+/// or to whom, and is none by a person, no newsletter and no date in a calendar.
+fn is_strangers(mail: &Mail, parts: &[Part<'_>], told: &Told) -> bool {
+    let is_list = ["list-unsubscribe", "list-id"].iter().any(|name| mail.header(name).is_some());
+    let is_dated = parts.iter().any(|part| part.mime_type == "text/calendar");
+    let encloses = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
+    told.undelivered
+        && (encloses || !is_list && (told.named || !is_marked(&mail.subject.to_lowercase()) && told.returns))
+        && !is_dated
+        && !is_by_person(mail)
 }
 
 /// A person passes a report on: it stands within another mail, which no machine sent.
@@ -54,6 +78,8 @@ struct Told {
     coded: bool,
     /// A reply that is one beyond doubt: with an enhanced status, or at the beginning of a line.
     replied: bool,
+    /// An address stands alone in its line, or with an enhanced status somewhere.
+    named: bool,
 }
 
 impl Told {
@@ -61,15 +87,18 @@ impl Told {
         const LONGEST: usize = 4_000;
         let text = mail.content_text();
         let own = prefix(&text, LONGEST).lines().filter(|line| !line.starts_with('>'));
-        let said = one_spaced(&own.collect::<Vec<_>>().join("\n"));
+        let own_lines: Vec<&str> = own.collect();
+        let said = one_spaced(&own_lines.join("\n"));
         let has_part = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
         Self {
-            undelivered: UNDELIVERED.iter().any(|words| said.contains(words)),
+            undelivered: UNDELIVERED.iter().chain(LATE).any(|words| said.contains(words)),
             listed: LISTED_BELOW.iter().any(|words| said.contains(words)) && said.contains('@'),
             returns: has_part || !Notice::new(&text).returned.is_empty(),
             coded: status::reply_code(&said).is_some() || status::enhanced(&said).is_some(),
             replied: status::enhanced(&said).is_some()
                 || prefix(&text, LONGEST).lines().any(|line| status::reply_line(line).is_some()),
+            named: said.contains('@') && status::enhanced(&said).is_some()
+                || own_lines.iter().any(|line| is_address(line) || ends_with_recipient(line)),
         }
     }
 
@@ -79,9 +108,28 @@ impl Told {
             || self.listed && (self.returns || self.coded)
     }
 
+    /// Somebody is named as a recipient is.
+    const fn points(&self) -> bool {
+        self.named || self.listed
+    }
+
     const fn says_something(&self) -> bool {
         self.undelivered || self.returns || self.replied || self.listed && self.coded
     }
+}
+
+/// A line that is an address and nothing else.
+fn is_address(line: &str) -> bool {
+    let line = line.trim().trim_matches(|c: char| matches!(c, '<' | '>' | '"' | ':' | '.'));
+    line.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
+        && !line.contains(char::is_whitespace)
+}
+
+/// `Could not be delivered to: <a@b>`.
+fn ends_with_recipient(line: &str) -> bool {
+    let Some((says, rest)) = line.rsplit_once(": <") else { return false };
+    let says = says.to_lowercase();
+    is_address(rest) && UNDELIVERED.iter().any(|words| says.contains(words))
 }
 
 /// Parts that hold the mail which is returned.

@@ -206,7 +206,10 @@ fn normalised(said: &str) -> String {
         if !text.is_empty() && !text.ends_with(' ') {
             text.push(' ');
         }
-        let word = without_addresses(word).to_lowercase().replace('’', "'");
+        // Its name is no word of the server either: `host mx.antivirus.example[192.0.2.1] said:`.
+        let is_host = text.ends_with("host ") && word.contains('.') && word.contains('[');
+        let word =
+            if is_host { String::new() } else { without_addresses(word).to_lowercase().replace('’', "'") };
         text.push_str(if word == "doesn't" { "does not" } else { &word });
     }
     text
@@ -244,6 +247,8 @@ mod tests {
             ("not allowed...full@example.org", "not allowed..."),
             ("recipient full@example.org denied", "recipient denied"),
             ("to full@example.org.", "to ."),
+            ("host mx.virus.example[192.0.2.1] said: 550 no", "host said: 550 no"),
+            ("host not found", "host not found"),
             ("<a@b.c>,<d@e.f>... Unknown", "<>,<>... unknown"),
             ("@ @@ a@", ""),
         ] {

@@ -258,3 +258,39 @@ fn a_bounce_that_a_gateway_encloses_is_read_where_the_gateway_names_nobody() {
     let twice = bounce(&enclosed("<sender@example.com>: 550 5.7.1 no"));
     assert_eq!(twice.recipients[0].address, "sender@example.com");
 }
+
+#[test]
+fn a_refusal_for_now_is_never_final() {
+    for said in [
+        "450 Requested mail action not taken: mailbox unavailable",
+        "451 4.1.1 user unknown, try later",
+        "450 4.1.2 domain not found",
+    ] {
+        let text = format!(
+            "<ann@example.org>: host mx.example.org[192.0.2.1] said: {said} (in reply to RCPT TO command)\n"
+        );
+        assert_eq!(bounce(&notice(&text)).kind, BounceKind::Soft, "{said}");
+    }
+}
+
+#[test]
+fn a_failure_is_never_a_delivery_whatever_numbers_stand_in_it() {
+    let said = "<ann@example.org>:\n550 User unknown, says Postfix 2.9.6\n";
+    assert_eq!(bounce(&notice(said)).recipients[0].reason, Reason::Filtered);
+    for (status, diagnostic) in [
+        ("5.1.1", "550 User unknown, says Postfix 2.9.6"),
+        ("5.1.1", "550 User unknown (Exim 4.96.2)"),
+        ("2.0.0", "550 5.1.1 User unknown"),
+    ] {
+        let fields = format!(
+            "Final-Recipient: rfc822; ann@example.org\nAction: failed\nStatus: {status}\nDiagnostic-Code: smtp; {diagnostic}\n"
+        );
+        let recipient = bounce(&report(&fields)).recipients.remove(0);
+        assert_eq!(recipient.status.as_deref(), Some("5.1.1"), "{diagnostic}");
+        assert_eq!(
+            (recipient.kind, recipient.reason),
+            (BounceKind::Hard, Reason::UserUnknown),
+            "{diagnostic}"
+        );
+    }
+}
