@@ -1,17 +1,28 @@
 //! Judging delivery reports: each recipient's reason and how final it is.
 
+pub(crate) mod aol;
+pub(crate) mod local_users;
+pub(crate) mod marks;
+pub(crate) mod named;
+pub(crate) mod nested;
+pub(crate) mod notice;
+pub(crate) mod others;
+pub(crate) mod reason;
+pub(crate) mod remote;
+pub(crate) mod report;
+pub(crate) mod rules;
+pub(crate) mod status;
+pub(crate) mod transcript;
+pub(crate) mod verdict;
+
+use crate::bounce::marks::{DELIVERED, LATE};
+use crate::bounce::notice::{Notice, one_spaced, prefix};
+use crate::bounce::reason::Reason;
+use crate::bounce::report::{Returned, Row};
+use crate::bounce::transcript::Command;
+use crate::bounce::verdict::Evidence;
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
-use crate::marks::{DELIVERED, LATE};
-use crate::named;
-use crate::notice::{Notice, one_spaced, prefix};
-use crate::others;
-use crate::reason::Reason;
-use crate::remote;
-use crate::report::{Returned, Row};
-use crate::status;
-use crate::transcript::{self, Command};
-use crate::verdict::{self, Evidence};
 
 /// Judges the rows of a report (RFC 3464), the notice to people standing in where a row says too little.
 pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::bounce::reason::Reason;
 use crate::mail::{Address, Attachment, Mail, MessageType, Parsed, fields_json};
-use crate::reason::Reason;
 
 /// What mailfleet reads out of one mail.
 #[derive(Debug, Clone, Serialize)]

@@ -1,20 +1,25 @@
 //! What kind of mail this is: by structure first, then by the fields machines set, then by the words they use.
 
+pub(crate) mod author;
+pub(crate) mod auto_reply;
+pub(crate) mod intent;
+pub(crate) mod receipt;
+pub(crate) mod subject;
+pub(crate) mod undelivered;
+
 use crate::assemble;
-use crate::author::is_named_daemon;
-use crate::auto_reply::{is_auto_reply, says_auto_reply};
 use crate::bounce;
+use crate::bounce::named;
+use crate::bounce::nested;
+use crate::bounce::notice::Notice;
+use crate::bounce::report::{self, Returned};
 use crate::header;
-use crate::intent;
+use crate::kind::author::is_named_daemon;
+use crate::kind::auto_reply::{is_auto_reply, says_auto_reply};
+use crate::kind::undelivered::{is_passed_on, is_rejection, looks_like_bounce};
 use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType};
-use crate::named;
-use crate::nested;
-use crate::notice::Notice;
-use crate::receipt;
-use crate::report::{self, Returned};
 use crate::structure::Part;
-use crate::undelivered::{is_passed_on, is_rejection, looks_like_bounce};
 use crate::words::Decoder;
 
 /// Media types of disposition notifications.

@@ -19,14 +19,13 @@
 //! - files in text (uuencode) are taken out of it, and text that was broken for transport is whole again (`flowed`);
 //! - addresses and dates are read as people write them.
 //!
+//! What a mail is, a person's or a machine's, stands in `kind`; who bounced and why in `bounce`.
+//!
 //! [`peek`] reads the few top header fields that decide a mail's priority and tenant, [`canonical`] gives the bytes
 //! its identity is made of, and [`json`] is the record that `mailfleet parse --json` prints.
 
 mod address;
-mod aol;
 mod assemble;
-mod author;
-mod auto_reply;
 mod bounce;
 mod budget;
 mod canonical;
@@ -40,39 +39,23 @@ mod filename;
 mod flowed;
 mod header;
 mod html;
-mod intent;
 pub mod json;
 mod kind;
 mod limits;
-mod local_users;
 mod mail;
-mod marks;
 mod message_id;
-mod named;
-mod nested;
-mod notice;
 mod ordinary;
-mod others;
 mod parse;
 mod peek;
-mod reason;
-mod receipt;
-mod remote;
-mod report;
-mod rules;
 mod smime;
-mod status;
 mod stray;
 mod structure;
-mod subject;
 mod tnef;
-mod transcript;
 mod transfer;
-mod undelivered;
 mod uuencode;
-mod verdict;
 mod words;
 
+pub use bounce::reason::Reason;
 pub use canonical::canonical;
 pub use defect::Defect;
 pub use limits::Limits;
@@ -82,5 +65,4 @@ pub use mail::{
 };
 pub use parse::parse;
 pub use peek::{Peek, peek};
-pub use reason::Reason;
 pub use stray::{Place, Stray};

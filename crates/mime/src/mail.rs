@@ -7,10 +7,10 @@ use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::bounce::reason::Reason;
 use crate::defect::Defect;
 use crate::display;
 use crate::html;
-use crate::reason::Reason;
 use crate::stray::Stray;
 use mailfleet_model::Disposition;
 

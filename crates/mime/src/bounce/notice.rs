@@ -4,7 +4,7 @@
 
 use memchr::memmem;
 
-use crate::marks::{FIELDS, LISTED_BELOW, RETURNED_BELOW, UNDELIVERED};
+use crate::bounce::marks::{FIELDS, LISTED_BELOW, RETURNED_BELOW, UNDELIVERED};
 
 /// Text of a bounce that is searched.
 const LONGEST_TEXT: usize = 16 * 1024;

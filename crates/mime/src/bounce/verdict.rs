@@ -5,10 +5,10 @@
 //! content. So it counts as such where RCPT was answered or the status names the address (x.1.1), and else as
 //! filtered. Codes that few write by habit (x.7.20 to x.7.26) stand above words that say little.
 
-use crate::reason::Reason;
-use crate::rules::{Said, Table, statuses, vendors};
-use crate::status;
-use crate::transcript::Command;
+use crate::bounce::reason::Reason;
+use crate::bounce::rules::{Said, Table, statuses, vendors};
+use crate::bounce::status;
+use crate::bounce::transcript::Command;
 
 /// Text that is compared with the rules.
 const LONGEST: usize = 4_000;

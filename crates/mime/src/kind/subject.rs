@@ -1,6 +1,6 @@
 //! Subjects: those of notices that a mail was not delivered, in many languages, and those of answers to them.
 
-use crate::notice::prefix;
+use crate::bounce::notice::prefix;
 
 /// Words in the subject of a notice that a mail was not delivered, in lower case.
 const SUBJECTS: &[&str] = &[

@@ -1,7 +1,7 @@
 //! What servers say of the recipient's mailbox: full, closed, not for you.
 
 use super::{REPLY, Rule, rule};
-use crate::reason::Reason::{
+use crate::bounce::reason::Reason::{
     Filtered, HasMoved, MailboxFull, NotAccept, Rejected, Suppressed, Suspend, SystemFull, TooManyConn,
     UserUnknown,
 };

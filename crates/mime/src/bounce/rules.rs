@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
-use crate::reason::Reason;
+use crate::bounce::reason::Reason;
 
 /// Words and what they mean.
 #[derive(Debug, PartialEq)]

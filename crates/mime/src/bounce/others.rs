@@ -1,7 +1,7 @@
 //! Who else is named in a notice beside the recipients that failed: the mail's sender, and who helps.
 
-use crate::notice::Notice;
-use crate::report::Returned;
+use crate::bounce::notice::Notice;
+use crate::bounce::report::Returned;
 
 /// Local parts, in lower case, of those who help or watch.
 const HELPERS: &[&str] = &[

@@ -5,16 +5,16 @@
 //! recipients. An address like any other is a machine's only where the subject and the text both say so, and nothing
 //! shows a person, a list or a date. What a person writes about a bounce, or forwards, is a mail of that person.
 
-use crate::author::{
+use crate::bounce::marks::{LATE, LISTED_BELOW, UNDELIVERED};
+use crate::bounce::notice::{Notice, one_spaced, prefix};
+use crate::bounce::status;
+use crate::kind::author::{
     has_no_author, has_no_name, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
     is_postmaster,
 };
+use crate::kind::subject::{has_bounce_subject, is_answer, is_marked};
 use crate::mail::Mail;
-use crate::marks::{LATE, LISTED_BELOW, UNDELIVERED};
-use crate::notice::{Notice, one_spaced, prefix};
-use crate::status;
 use crate::structure::Part;
-use crate::subject::{has_bounce_subject, is_answer, is_marked};
 
 pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let subject = mail.subject.to_lowercase();

@@ -1,7 +1,9 @@
 //! What servers say of the host that sends: its name, the lists it stands on, its manners.
 
 use super::{REPLY, Rule, rule};
-use crate::reason::Reason::{BadReputation, Blocked, RateLimited, RequirePtr, SpamDetected, TooManyConn};
+use crate::bounce::reason::Reason::{
+    BadReputation, Blocked, RateLimited, RequirePtr, SpamDetected, TooManyConn,
+};
 
 /// The host's name.
 pub(crate) const NAME: &[Rule] = &[

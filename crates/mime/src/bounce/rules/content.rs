@@ -1,7 +1,7 @@
 //! What servers say of the mail: its content, its size, its form, its authentication.
 
 use super::{REPLY, Rule, rule};
-use crate::reason::Reason::{
+use crate::bounce::reason::Reason::{
     AuthFailure, ContentError, ExceedLimit, Filtered, MesgTooBig, NotCompliantRfc, PolicyViolation,
     SpamDetected, SystemError, VirusDetected,
 };

@@ -2,13 +2,13 @@
 //! is known. Codes stand in `codes`.
 
 use super::{REPLY, Rule, Said, Table, codes, rule};
-use crate::reason::Reason::{
+use crate::bounce::reason::Reason::{
     self, AuthFailure, BadReputation, Blocked, ContentError, Expired, FailedStartTls, Filtered, HostUnknown,
     MailboxFull, NetworkError, NoRelaying, NotAccept, NotCompliantRfc, OnHold, PolicyViolation, RateLimited,
     Rejected, RequirePtr, SecurityError, SpamDetected, Suspend, SyntaxError, SystemError, TooManyConn,
     UserUnknown, VirusDetected,
 };
-use crate::transcript::Command;
+use crate::bounce::transcript::Command;
 
 /// The categories that PowerMTA writes into its reports. Those that say no more than the words do are left out.
 pub(crate) const POWERMTA: &[(&str, Reason)] = &[

@@ -1,7 +1,7 @@
 //! What servers say of the sender: its address, its right to relay, its credentials.
 
 use super::{REPLY, Rule, rule};
-use crate::reason::Reason::{Blocked, NoRelaying, Rejected, SecurityError};
+use crate::bounce::reason::Reason::{Blocked, NoRelaying, Rejected, SecurityError};
 
 /// We do not relay for you.
 pub(crate) const RELAY: &[Rule] = &[

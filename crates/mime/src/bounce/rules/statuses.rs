@@ -4,7 +4,7 @@
 //! from large providers. Details above 50 are Exchange Online's own. `x` is any class: some codes mean another thing
 //! in a temporary answer, and of those that would call an address dead the temporary ones mean nothing.
 
-use crate::reason::Reason::{
+use crate::bounce::reason::Reason::{
     self, AuthFailure, Blocked, ContentError, ExceedLimit, Expired, FailedStartTls, Filtered, HasMoved,
     HostUnknown, MailboxFull, MesgTooBig, NetworkError, NotAccept, RateLimited, Rejected, RequirePtr,
     SecurityError, SpamDetected, Suspend, SyntaxError, SystemError, SystemFull, TooManyConn, UserUnknown,

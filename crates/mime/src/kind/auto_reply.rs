@@ -1,9 +1,9 @@
 //! Automatic answers of people who are away, and of machines that answer for them (RFC 3834).
 
-use crate::author::{is_daemon, is_mailer_daemon};
+use crate::bounce::notice::{one_spaced, prefix};
+use crate::kind::author::{is_daemon, is_mailer_daemon};
+use crate::kind::subject::{has_bounce_subject, is_answer};
 use crate::mail::Mail;
-use crate::notice::{one_spaced, prefix};
-use crate::subject::{has_bounce_subject, is_answer};
 
 /// Fields that an automatic answer carries: the name, and words one of which must stand in its value (none: the
 /// field alone says it).

@@ -1,13 +1,13 @@
 //! The machine-readable parts of reports: delivery status (RFC 3464), feedback (RFC 5965), disposition (RFC 8098),
 //! and the returned mail.
 
+use crate::bounce::status;
 use crate::charsets;
 use crate::defect::{Defect, Found};
 use crate::header::{self, Field};
 use crate::limits::Limits;
 use crate::mail::Original;
 use crate::message_id;
-use crate::status;
 use crate::words::{self, Decoder};
 
 /// What a delivery-status part says of one recipient, before it is judged.

@@ -1,8 +1,8 @@
 //! Who writes: a machine that returns mail, or a person.
 
+use crate::bounce::notice::prefix;
 use crate::header;
 use crate::mail::Mail;
-use crate::notice::prefix;
 use crate::peek::is_null_path;
 use crate::structure::Part;
 

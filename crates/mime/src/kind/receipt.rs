@@ -1,7 +1,7 @@
 //! Receipts and complaints in forms of their own, from before there was a standard for them or beside it.
 
+use crate::bounce::notice::{one_spaced, prefix};
 use crate::mail::Mail;
-use crate::notice::{one_spaced, prefix};
 
 /// How Outlook and Exchange begin the subject of a receipt in their languages, in lower case, and what stands in its text.
 const READ: &[(&str, &[&str])] = &[

@@ -1,6 +1,6 @@
 //! Which host refused, in the words of a notice.
 
-use crate::notice::prefix;
+use crate::bounce::notice::prefix;
 
 /// What stands before the name of the host, in lower case, by who writes it.
 const BEFORE: &[&str] = &[

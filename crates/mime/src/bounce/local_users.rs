@@ -1,8 +1,8 @@
 //! Users whom sendmail names without a domain, for they are its own: `550 5.1.1 ann... User unknown`.
 
+use crate::bounce::named::is_status;
+use crate::bounce::status;
 use crate::limits::Limits;
-use crate::named::is_status;
-use crate::status;
 
 /// The addresses at this machine of the users that lines of sendmail begin with, behind its codes.
 pub(crate) fn named(said: &str, machine: &str, limits: &Limits) -> Vec<String> {

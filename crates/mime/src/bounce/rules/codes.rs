@@ -2,7 +2,7 @@
 //! for themselves, whoever passes them on.
 
 use super::{REPLY, Rule, Said, Table, rule};
-use crate::reason::Reason::{
+use crate::bounce::reason::Reason::{
     self, AuthFailure, BadReputation, Blocked, ContentError, FailedStartTls, Filtered, MailboxFull,
     MesgTooBig, NetworkError, NoRelaying, NotCompliantRfc, OnHold, PolicyViolation, RateLimited, Rejected,
     RequirePtr, SecurityError, SpamDetected, Suspend, SystemError, TooManyConn, UserUnknown, VirusDetected,

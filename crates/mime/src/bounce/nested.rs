@@ -3,10 +3,10 @@
 
 use memchr::memmem;
 
+use crate::bounce::report::{self, Returned, Row};
 use crate::header;
 use crate::limits::Limits;
 use crate::mail::{Attachment, Mail};
-use crate::report::{self, Returned, Row};
 use crate::words::Decoder;
 
 /// Bytes of an enclosed mail that are searched.

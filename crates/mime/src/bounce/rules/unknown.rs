@@ -1,7 +1,7 @@
 //! What servers say of a recipient that is not there: its address, its domain.
 
 use super::{REPLY, Rule, rule};
-use crate::reason::Reason::{HostUnknown, UserUnknown};
+use crate::bounce::reason::Reason::{HostUnknown, UserUnknown};
 
 /// No such recipient: what it means depends on the command that was answered.
 pub(crate) const UNKNOWN: &[Rule] = &[

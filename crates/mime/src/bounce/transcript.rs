@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
-use crate::notice::{one_spaced, prefix};
+use crate::bounce::notice::{one_spaced, prefix};
 
 /// Text that is searched.
 const LONGEST: usize = 16 * 1024;

@@ -1,7 +1,7 @@
 //! What servers say of the way: time, network, programs, themselves.
 
 use super::{REPLY, Rule, rule};
-use crate::reason::Reason::{
+use crate::bounce::reason::Reason::{
     Expired, FailedStartTls, HostUnknown, MailerError, NetworkError, SyntaxError, SystemError,
 };
 

@@ -6,13 +6,13 @@
 
 use memchr::memmem;
 
-use crate::aol;
+use crate::bounce::aol;
+use crate::bounce::local_users;
+use crate::bounce::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
+use crate::bounce::notice::{Notice, one_spaced, prefix};
+use crate::bounce::status;
 use crate::limits::Limits;
-use crate::local_users;
 use crate::mail::{Address, Mail};
-use crate::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
-use crate::notice::{Notice, one_spaced, prefix};
-use crate::status;
 
 /// The recipients that the notice names: the mail's own addressees only where there is nobody else.
 pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<String> {
