@@ -141,16 +141,18 @@ const SENT: &[&str] = &[
 
 /// Somebody wrote it: with a program for people, with a greeting, above what is quoted.
 pub(crate) fn is_by_person(mail: &Mail) -> bool {
-    let program =
-        mail.header("user-agent").or_else(|| mail.header("x-mailer")).unwrap_or_default().to_lowercase();
+    const LONGEST: usize = 1_000;
+    let program = mail.header("user-agent").or_else(|| mail.header("x-mailer")).unwrap_or_default();
+    let program = prefix(program, LONGEST).to_lowercase();
     let text = mail.content_text();
-    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_lowercase();
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let first = prefix(first.trim(), LONGEST).to_lowercase();
     PROGRAMS.iter().any(|words| program.contains(words))
         || GREETINGS.iter().any(|words| first.starts_with(words))
         || text
             .lines()
             .take(40)
-            .map(str::to_lowercase)
+            .map(|line| prefix(line, LONGEST).to_lowercase())
             .any(|line| line.starts_with("> ") || FORWARDED.iter().any(|words| line.contains(words)))
         || quotes_mail(&text)
 }

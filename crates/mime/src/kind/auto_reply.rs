@@ -2,7 +2,7 @@
 
 use crate::bounce::notice::{one_spaced, prefix};
 use crate::kind::author::{is_daemon, is_mailer_daemon};
-use crate::kind::subject::{has_bounce_subject, is_answer};
+use crate::kind::subject::{has_bounce_subject, is_answer, lowered};
 use crate::mail::Mail;
 
 /// Fields that an automatic answer carries: the name, and words one of which must stand in its value (none: the
@@ -138,20 +138,21 @@ const SUBJECTS: &[&str] = &[
 /// An automatic answer that is no bounce: of those too Postfix and others say `auto-replied`, so that who sent it
 /// decides, and how the subject begins.
 pub(crate) fn is_auto_reply(mail: &Mail) -> bool {
-    let subject = mail.subject.to_lowercase();
+    let subject = lowered(mail);
     let is_plain = || !has_bounce_subject(&subject) || is_answer(&subject);
     (by_subject(mail, &subject) || by_field(mail) && is_plain()) && !is_daemon(mail)
 }
 
 /// Of a mail that is no bounce, whatever its subject and whoever sent it.
 pub(crate) fn says_auto_reply(mail: &Mail) -> bool {
-    (by_field(mail) || by_subject(mail, &mail.subject.to_lowercase())) && !is_mailer_daemon(mail)
+    (by_field(mail) || by_subject(mail, &lowered(mail))) && !is_mailer_daemon(mail)
 }
 
 fn by_field(mail: &Mail) -> bool {
+    const LONGEST_FIELD: usize = 1_000;
     let has = |name: &str, words: &[&str]| {
         mail.headers.iter().filter(|(field, _)| field == name).any(|(_, value)| {
-            let value = value.trim().to_lowercase();
+            let value = prefix(value.trim(), LONGEST_FIELD).to_lowercase();
             let is_said = !matches!(value.as_str(), "no" | "none" | "false" | "0");
             // Of a mailbox whose name holds such a word everything is delivered to it.
             let is_address = name == "delivered-to" && value.contains('@');

@@ -1,6 +1,7 @@
 //! Receipts and complaints in forms of their own, from before there was a standard for them or beside it.
 
 use crate::bounce::notice::{one_spaced, prefix};
+use crate::kind::subject::lowered;
 use crate::mail::Mail;
 
 /// How Outlook and Exchange begin the subject of a receipt in their languages, in lower case, and what stands in its text.
@@ -33,7 +34,7 @@ const READ: &[(&str, &[&str])] = &[
 /// A receipt that says in its subject and in its text that a mail was read.
 pub(crate) fn is_read(mail: &Mail) -> bool {
     const LONGEST: usize = 2_000;
-    let subject = mail.subject.trim().to_lowercase().replace(" :", ":").replace('：', ":");
+    let subject = lowered(mail).replace(" :", ":").replace('：', ":");
     let Some((_, words)) = READ.iter().find(|(begin, _)| subject.starts_with(begin)) else { return false };
     let text = one_spaced(prefix(&mail.content_text(), LONGEST));
     words.iter().any(|words| text.contains(words))

@@ -1,6 +1,7 @@
 //! Subjects: those of notices that a mail was not delivered, in many languages, and those of answers to them.
 
 use crate::bounce::notice::prefix;
+use crate::mail::Mail;
 
 /// Words in the subject of a notice that a mail was not delivered, in lower case.
 const SUBJECTS: &[&str] = &[
@@ -124,6 +125,12 @@ const SUBJECTS: &[&str] = &[
     "배달되지 않음",
     "반송",
 ];
+
+/// The subject of a mail in lower case, as far as it is looked at: nobody's is longer.
+pub(crate) fn lowered(mail: &Mail) -> String {
+    const LONGEST: usize = 1_000;
+    prefix(mail.subject.trim(), LONGEST).to_lowercase()
+}
 
 pub(crate) fn has_bounce_subject(subject: &str) -> bool {
     SUBJECTS.iter().any(|words| subject.contains(words))

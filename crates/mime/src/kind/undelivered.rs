@@ -12,12 +12,12 @@ use crate::kind::author::{
     has_no_author, has_no_name, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
     is_postmaster,
 };
-use crate::kind::subject::{has_bounce_subject, is_answer, is_marked};
+use crate::kind::subject::{has_bounce_subject, is_answer, is_marked, lowered};
 use crate::mail::Mail;
 use crate::structure::Part;
 
 pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
-    let subject = mail.subject.to_lowercase();
+    let subject = lowered(mail);
     if mail.header("x-failed-recipients").is_some() || is_refused_post(mail, &subject) || is_rejection(mail) {
         return true;
     }
@@ -57,7 +57,7 @@ fn is_strangers(mail: &Mail, parts: &[Part<'_>], told: &Told) -> bool {
     let is_dated = parts.iter().any(|part| part.mime_type == "text/calendar");
     let encloses = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
     told.undelivered
-        && (encloses || !is_list && (told.named || !is_marked(&mail.subject.to_lowercase()) && told.returns))
+        && (encloses || !is_list && (told.named || !is_marked(&lowered(mail)) && told.returns))
         && !is_dated
         && !is_by_person(mail)
 }
@@ -66,7 +66,7 @@ fn is_strangers(mail: &Mail, parts: &[Part<'_>], told: &Told) -> bool {
 pub(crate) fn is_passed_on(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let is_machine = is_daemon(mail) || has_null_path(parts) || has_no_author(mail) || is_named_daemon(mail);
     let is_within = parts.first().is_some_and(|part| part.mime_type != "multipart/report");
-    is_within && !is_machine && (is_answer(&mail.subject.to_lowercase()) || is_by_person(mail))
+    is_within && !is_machine && (is_answer(&lowered(mail)) || is_by_person(mail))
 }
 
 /// What the text of a mail tells of another one.
@@ -146,5 +146,6 @@ const REFUSED_POST: &[&str] = &["are not member", "not a member", "rejected", "f
 
 /// Rejections by a recipient's own rules come as notifications of disposition (RFC 5429 section 2.1).
 pub(crate) fn is_rejection(mail: &Mail) -> bool {
-    mail.header("auto-submitted").is_some_and(|value| value.to_lowercase().contains("(rejected)"))
+    mail.header("auto-submitted")
+        .is_some_and(|value| prefix(value, 1_000).to_lowercase().contains("(rejected)"))
 }

@@ -20,7 +20,10 @@ fn one_line_of_eight_bit_bytes_without_a_charset() {
             }
         }
         let line = bytes.repeat(900_000 / bytes.len());
-        read_bytes(&[b"From: a@b.org\nSubject: ", &line[..], b"\nTo: ", &line[..100_000], b"\n\nx"].concat());
+        for field in ["Subject", "X-Mailer", "Auto-Submitted", "Delivered-To"] {
+            let head = format!("From: a@b.org\n{field}: ");
+            read_bytes(&[head.as_bytes(), &line[..], b"\nTo: ", &line[..100_000], b"\n\nx"].concat());
+        }
     }
 }
 
