@@ -56,19 +56,24 @@ pub(crate) fn decode_with(bytes: &[u8], label: &str, hint: &str, found: &mut Fou
 /// Text with LF as line ends, where it stands. Lone CRs end lines as well: whoever wrote the text saw them so, whatever the
 /// mail's other lines end with.
 pub(crate) fn lf(text: String) -> String {
-    if !text.contains('\r') {
-        return text;
-    }
+    let Some(mut from) = memchr::memchr(b'\r', text.as_bytes()) else { return text };
     let mut bytes = text.into_bytes();
-    // Twice: what wrote CRLF for the LF of a CRLF left CR CR LF.
-    for _ in 0..2 {
-        bytes.dedup_by(|next, last| {
-            let is_pair = (*last, *next) == (b'\r', b'\n');
-            *last = if is_pair { b'\n' } else { *last };
-            is_pair
-        });
+    // What is read is never before what is written: a line end only gets shorter.
+    let mut to = from;
+    while from < bytes.len() {
+        let rest = bytes.get(from..).unwrap_or_default();
+        let returns = rest.iter().take_while(|byte| **byte == b'\r').count();
+        let ends_with_lf = rest.get(returns) == Some(&b'\n');
+        // What wrote CRLF for the LF of a CRLF left CR CR LF: one line end as well.
+        let ends = if ends_with_lf { returns.saturating_sub(1).max(1) } else { returns };
+        bytes.get_mut(to..to + ends).unwrap_or_default().fill(b'\n');
+        (to, from) = (to + ends, from + returns + usize::from(ends_with_lf));
+        let rest = bytes.get(from..).unwrap_or_default();
+        let length = memchr::memchr(b'\r', rest).unwrap_or(rest.len());
+        bytes.copy_within(from..from + length, to);
+        (to, from) = (to + length, from + length);
     }
-    bytes.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+    bytes.truncate(to);
     // Only ASCII was touched: it is text still.
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -356,3 +356,25 @@ fn what_the_letters_tell_never_beats_a_label() {
         }
     }
 }
+
+#[test]
+fn line_ends_of_every_kind_are_lf() {
+    for (text, wanted) in [
+        ("", ""),
+        ("a\nb", "a\nb"),
+        ("\r", "\n"),
+        ("a\r\nb\rc\r\rd\r\r\ne\r\r\r\nf\n\r", "a\nb\nc\n\nd\ne\n\nf\n\n"),
+        ("é\r\né\r", "é\né\n"),
+    ] {
+        assert_eq!(lf(text.to_owned()), wanted, "{text:?}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn a_text_has_no_cr_and_loses_no_character(text in "[\\r\\né]{0,40}") {
+        let read = lf(text.clone());
+        let twice = text.replace("\r\n", "\n").replace("\r\n", "\n").replace('\r', "\n");
+        proptest::prop_assert_eq!(read, twice);
+    }
+}
