@@ -71,17 +71,28 @@ impl Stray {
     }
 }
 
-/// Whether this is no more than what mail programs write for readers that know no MIME. In every language it names MIME
-/// or the multipart, and it is short. Its length is counted with line ends as LF: a mail must read the same with both.
+/// Whether this is no more than what mail programs write for readers that know no MIME. In every language each paragraph
+/// of it names MIME or the multipart, and it is short. Its length is counted with line ends as LF: a mail must read the
+/// same with both.
 fn is_usual_note(preamble: &[u8]) -> bool {
     const LONGEST: usize = 1_000;
+    if preamble.len() > LONGEST {
+        return false;
+    }
+    let lines: Vec<&[u8]> = preamble.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).collect();
+    lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).all(|lines| names_mime(lines))
+}
+
+fn names_mime(lines: &[&[u8]]) -> bool {
     const WORDS: &[&[u8]] = &[b"mime", b"multipart", b"multi-part"];
-    // `pantomime` is no word of these.
-    let begins = |at: usize| at.checked_sub(1).is_none_or(|before| !preamble[before].is_ascii_alphabetic());
-    let is_word = |word: &[u8]| {
-        preamble.windows(word.len()).enumerate().any(|(at, w)| w.eq_ignore_ascii_case(word) && begins(at))
-    };
-    preamble.len() <= LONGEST && WORDS.iter().any(|word| is_word(word))
+    lines.iter().any(|line| {
+        // `pantomime` is no word of these.
+        let begins = |at: usize| at.checked_sub(1).is_none_or(|before| !line[before].is_ascii_alphabetic());
+        let is_word = |word: &[u8]| {
+            line.windows(word.len()).enumerate().any(|(at, w)| w.eq_ignore_ascii_case(word) && begins(at))
+        };
+        WORDS.iter().any(|word| is_word(word))
+    })
 }
 
 #[cfg(test)]
@@ -115,6 +126,8 @@ mod tests {
         ] {
             assert_eq!(strays(&format!("{MIXED}{note}\n--b\n\ntext\n--b--\n\n \n")), (vec![], 0));
         }
+        let beside = "This is a multi-part message in MIME format.\n\nYour order: 5 pears";
+        assert_eq!(strays(&format!("{MIXED}{beside}\n--b\n\ntext\n--b--\n")).0[0].1, beside);
         // Behind the parts it is none.
         assert_eq!(strays(&format!("{MIXED}--b\n\ntext\n--b--\nSee the MIME part\n")).1, 1);
     }
