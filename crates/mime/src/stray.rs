@@ -80,7 +80,7 @@ fn is_usual_note(preamble: &[u8]) -> bool {
         return false;
     }
     let lines: Vec<&[u8]> = preamble.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).collect();
-    lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).all(|lines| names_mime(lines))
+    lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()).all(names_mime)
 }
 
 fn names_mime(lines: &[&[u8]]) -> bool {
