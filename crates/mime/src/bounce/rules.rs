@@ -1,9 +1,9 @@
 //! The rules that find a bounce's reason, as data: which words of servers mean what.
 //!
-//! A rule is a reason, the words that tell it, and who taught it: a mail of the corpus (`set/name`), a server's reply
-//! in `tests/corpus/replies` ([`REPLY`]), or the provider whose public list has it. Words stand in lower case; several
-//! match when all are there, in this order. Of a table the first rule that matches wins, so particular words stand
-//! above general ones. A new rule takes words that a family of servers says, not a sentence that one mail holds.
+//! A rule is a reason, the words that tell it, and who taught it: a mail of the corpus (`set/name`), or a server's
+//! reply in `tests/corpus/replies` ([`REPLY`]). Words stand in lower case; several match when all are there, in this
+//! order. Of a table the first rule that matches wins, so particular words stand above general ones. A new rule takes
+//! words that a family of servers says, not a sentence that one mail holds.
 
 pub(crate) mod codes;
 pub(crate) mod content;

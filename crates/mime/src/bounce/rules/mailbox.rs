@@ -53,7 +53,6 @@ pub(crate) const FULL: &[Rule] = &[
     rule(MailboxFull, &["mail", "quota"], "flufl-bounce/qmail_06"),
     rule(MailboxFull, &["quota", "full"], "kumomta/rfc3464__5"),
     rule(MailboxFull, &["quota", "exceed"], "flufl-bounce/qmail_06"),
-    rule(MailboxFull, &["exceeds allowed size"], "IMail"),
     // In other languages.
     rule(MailboxFull, &["boite du destinataire pleine"], REPLY),
     rule(MailboxFull, &["zuviele mails auf dem server"], REPLY),
@@ -69,7 +68,7 @@ pub(crate) const CLOSED: &[Rule] = &[
     rule(Suppressed, &["address suppressed"], REPLY),
     rule(Suppressed, &["not delivering to"], REPLY),
     rule(Suppressed, &["marked as inactive"], REPLY),
-    rule(Suspend, &["mailbox unavailable or access denied"], "Tencent"),
+    rule(Suspend, &["mailbox unavailable or access denied"], REPLY),
     rule(HasMoved, &["recipient no longer on server"], "sisimai/lhost-postfix-16"),
     rule(HasMoved, &["has moved"], "sisimai/lhost-dragonfly-10"),
     rule(HasMoved, &["has been replaced by"], REPLY),
@@ -124,7 +123,7 @@ pub(crate) const CLOSED: &[Rule] = &[
     rule(NotAccept, &["no mx found for"], REPLY),
     rule(NotAccept, &["reject all mails"], REPLY),
     rule(NotAccept, &["couldn't find a mail exchanger"], "sisimai/lhost-qmail-11"),
-    rule(NotAccept, &["indicated no smtp service"], "Exim"),
+    rule(NotAccept, &["indicated no smtp service"], REPLY),
 ];
 
 /// The recipient's own wish.
@@ -139,6 +138,6 @@ pub(crate) const UNWELCOME: &[Rule] = &[
     rule(Filtered, &["not accepting any mail"], REPLY),
     rule(Filtered, &["user reject"], REPLY),
     rule(Filtered, &["has restricted"], REPLY),
-    rule(Filtered, &["bounced address"], "SendGrid"),
-    rule(Filtered, &["cannot route mail to user"], "Domino"),
+    rule(Filtered, &["bounced address"], REPLY),
+    rule(Filtered, &["cannot route mail to user"], REPLY),
 ];

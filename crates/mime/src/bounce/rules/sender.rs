@@ -100,7 +100,7 @@ pub(crate) const ADDRESS: &[Rule] = &[
     rule(Rejected, &["not a registered gateway user"], REPLY),
     rule(Rejected, &["permanently deferred"], REPLY),
     rule(Rejected, &["unexpected volume or user complaints"], "sisimai/lhost-opensmtpd-13"),
-    rule(Rejected, &["spam reporting address"], "SendGrid"),
+    rule(Rejected, &["spam reporting address"], REPLY),
     rule(Rejected, &["too many spam complaints"], REPLY),
     rule(Rejected, &["outgoing mail suspension"], REPLY),
     rule(Rejected, &["valid-address-filter"], REPLY),

@@ -144,11 +144,11 @@ pub(crate) const LISTED_NOWHERE: &[Rule] = &[
     rule(HostUnknown, &["recipient address rejected: domain not found"], REPLY),
     // In other languages.
     rule(UserUnknown, &["ディレクトリには見つかりません"], "sisimai/lhost-domino-02"),
-    rule(UserUnknown, &["ディレクトリのリストにありません"], "Notes"),
-    rule(UserUnknown, &["répertorié dans l'annuaire"], "Domino"),
+    rule(UserUnknown, &["ディレクトリのリストにありません"], REPLY),
+    rule(UserUnknown, &["répertorié dans l'annuaire"], REPLY),
     rule(UserUnknown, &["recensé dans le carnet d'adresses"], REPLY),
     rule(UserUnknown, &["destinataire n'est pas reconnu"], REPLY),
-    rule(UserUnknown, &["no se encuentra en el directorio"], "Domino"),
+    rule(UserUnknown, &["no se encuentra en el directorio"], REPLY),
     rule(UserUnknown, &["adresse nicht gefunden"], REPLY),
 ];
 
@@ -214,5 +214,5 @@ pub(crate) const DOMAIN: &[Rule] = &[
     rule(HostUnknown, &["unrouteable address"], "sisimai/lhost-mailru-06"),
     rule(HostUnknown, &["unroutable address"], REPLY),
     rule(HostUnknown, &["553", "does not exist"], "sisimai/lhost-exim-37"),
-    rule(HostUnknown, &["point to non-existent hosts"], "Exim"),
+    rule(HostUnknown, &["point to non-existent hosts"], REPLY),
 ];
