@@ -1,7 +1,7 @@
 //! Enhanced status codes, and what they mean where no words say more.
 //!
-//! RFC 3463 defines most; RFC 5248 keeps the register; 7.20 to 7.27 come from RFC 7372 and RFC 7505, 7.28 to 7.30
-//! from large providers. Details above 50 are Exchange Online's own. `x` is any class: some codes mean another thing
+//! RFC 3463 defines most; RFC 5248 keeps the register. Details above 50 are Exchange Online's own. Who defines a row, and
+//! as what, stands in `tests/corpus/replies/statuses.tsv`. `x` is any class: some codes mean another thing
 //! in a temporary answer, and of those that would call an address dead the temporary ones mean nothing.
 
 use crate::bounce::reason::Reason::{
@@ -17,13 +17,13 @@ const STATUSES: &[(&str, Reason)] = &[
     ("5.1.2", HostUnknown),
     ("5.1.3", UserUnknown),
     ("5.1.4", Filtered),
-    ("x.1.6", HasMoved),
+    ("5.1.6", HasMoved),
     ("x.1.7", Rejected),
     ("x.1.8", Rejected),
     ("x.1.9", SystemError),
     ("5.1.10", NotAccept),
     ("x.1.90", RateLimited),
-    ("x.1.351", UserUnknown),
+    ("5.1.351", UserUnknown),
     ("5.2.0", Filtered),
     ("4.2.1", Blocked),
     ("5.2.1", Filtered),
@@ -35,7 +35,8 @@ const STATUSES: &[(&str, Reason)] = &[
     ("5.3.0", SystemError),
     ("x.3.190", SystemError),
     ("x.3.1", SystemFull),
-    ("x.3.2", NotAccept),
+    ("4.3.2", SystemError),
+    ("5.3.2", NotAccept),
     ("x.3.3", SystemError),
     ("x.3.4", MesgTooBig),
     ("x.3.5", SystemError),
@@ -63,8 +64,8 @@ const STATUSES: &[(&str, Reason)] = &[
     ("4.7.2", Blocked),
     ("x.7.13", Suspend),
     ("x.7.16", MesgTooBig),
-    ("x.7.17", HasMoved),
-    ("x.7.18", HasMoved),
+    ("5.7.17", HasMoved),
+    ("5.7.18", HasMoved),
     ("x.7.20", AuthFailure),
     ("x.7.21", AuthFailure),
     ("x.7.22", AuthFailure),
@@ -72,7 +73,7 @@ const STATUSES: &[(&str, Reason)] = &[
     ("x.7.24", AuthFailure),
     ("x.7.25", RequirePtr),
     ("x.7.26", AuthFailure),
-    ("x.7.27", NotAccept),
+    ("x.7.27", Rejected),
     ("x.7.28", SpamDetected),
     ("x.7.29", AuthFailure),
     ("x.7.30", FailedStartTls),
@@ -91,20 +92,32 @@ pub(crate) fn names_a_check(status: &str) -> bool {
 
 /// The reason that a code names.
 pub(crate) fn reason(status: &str) -> Option<Reason> {
+    row(status).map(|(_, reason)| *reason)
+}
+
+/// The row that judges a code: its own, else that of its subject.
+fn row(status: &str) -> Option<&'static (&'static str, Reason)> {
     let (class, rest) = status.split_once('.')?;
     let fits = |code: &str| {
         code.split_once('.').is_some_and(|(any, detail)| detail == rest && (any == "x" || any == class))
     };
-    let exact = STATUSES.iter().find(|(code, _)| fits(code)).map(|(_, reason)| *reason);
-    exact.or_else(|| {
+    STATUSES.iter().find(|(code, _)| fits(code)).or_else(|| {
         let subject = rest.split('.').next()?;
-        SUBJECTS.iter().find(|(known, _)| *known == subject).map(|(_, reason)| *reason)
+        SUBJECTS.iter().find(|(known, _)| *known == subject)
     })
+}
+
+/// Rows that judge none of these codes.
+#[cfg(test)]
+pub(super) fn idle(codes: &[String]) -> Vec<&'static str> {
+    let judging: Vec<&str> = codes.iter().filter_map(|code| row(code)).map(|(code, _)| *code).collect();
+    STATUSES.iter().chain(SUBJECTS).map(|(code, _)| *code).filter(|code| !judging.contains(code)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::BounceKind;
 
     #[test]
     fn a_code_means_what_its_class_makes_of_it() {
@@ -120,5 +133,14 @@ mod tests {
         assert!(names_a_check("5.7.26") && names_a_check("4.7.23"));
         assert!(!names_a_check("5.7.1") && !names_a_check("5.7.27") && !names_a_check("5.7."));
         assert_eq!((reason("5.0.0"), reason("rubbish")), (None, None));
+    }
+
+    #[test]
+    fn no_temporary_status_calls_an_address_dead() {
+        for (code, _) in STATUSES {
+            let rest = code.split_once('.').unwrap().1;
+            let temporary = reason(&format!("4.{rest}"));
+            assert!(temporary.is_none_or(|it| it.kind() == BounceKind::Soft), "4.{rest}: {temporary:?}");
+        }
     }
 }

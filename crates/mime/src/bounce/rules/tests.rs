@@ -115,6 +115,15 @@ fn each_rule_without_a_mail_is_taught_by_a_reply() {
 }
 
 #[test]
+fn each_status_is_taught_by_a_reply_without_words() {
+    let silent =
+        replies().into_iter().filter(|reply| crate::bounce::verdict::said(&reply.text).met.is_empty());
+    let codes: Vec<String> =
+        silent.filter_map(|reply| Some(reply.text.split(' ').nth(1)?.to_owned())).collect();
+    assert_eq!(statuses::idle(&codes), [""; 0]);
+}
+
+#[test]
 fn words_are_written_as_they_are_compared() {
     for (_, rule) in all() {
         assert!(!rule.words.is_empty());
