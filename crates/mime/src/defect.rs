@@ -56,8 +56,8 @@ pub enum Defect {
     UnsafeFilename(String),
     /// HTML too long or too deeply nested to render: its tags are cut out.
     HtmlNotRendered,
-    /// More decoded bytes than `max_decoded_bytes`: the later parts are attachments as they were sent, undecoded, and what
-    /// later files enclose is not taken out.
+    /// More decoded bytes than `max_decoded_bytes`: the later parts are attachments as they were sent, undecoded, what later
+    /// files enclose is not taken out, and text that is made of long HTML is cut.
     TooMuchDecoded,
     /// More work than `max_work`: what takes long is left out.
     TooMuchWork,

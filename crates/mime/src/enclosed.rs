@@ -77,7 +77,7 @@ fn winmail(to: &mut Assembler<'_>, content: &[u8], decoder: &mut Decoder) {
     let mut taking = Taking {
         room: to.enclosed.room(to.limits),
         rtf_left: tnef::MAX_RTF.saturating_sub(to.enclosed.rtf_used),
-        keep_text: is_blank(to.body.text.as_ref()) && is_blank(to.body.html.as_ref()),
+        keep_text: to.text.is_blank() && to.html.is_blank(),
         budget: to.budget,
     };
     let opened = tnef::open(content, &mut taking, decoder);

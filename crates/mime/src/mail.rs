@@ -299,11 +299,17 @@ impl Mail {
     /// The text, or text made from the HTML where there is none; empty where there is neither.
     #[must_use]
     pub fn content_text(&self) -> String {
-        match self.text_source {
-            TextSource::Plain => self.text.clone().unwrap_or_default(),
-            TextSource::Html => self.html_rendered.clone().unwrap_or_default(),
-            TextSource::None => String::new(),
-        }
+        self.shown_text().to_owned()
+    }
+
+    /// As [`Mail::content_text`], which may be too long for a copy.
+    pub(crate) fn shown_text(&self) -> &str {
+        let text = match self.text_source {
+            TextSource::Plain => &self.text,
+            TextSource::Html => &self.html_rendered,
+            TextSource::None => &None,
+        };
+        text.as_deref().unwrap_or_default()
     }
 
     /// The HTML as sent, or HTML made from the text where there is none; empty where there is neither. It is what a stranger
@@ -323,7 +329,7 @@ impl Mail {
     /// than 1 MiB, 20,000 tags or 200 levels is shown as its text.
     #[must_use]
     pub fn html_for_display(&self) -> String {
-        display::clean(&self.content_html()).unwrap_or_else(|| html::from_text(&self.content_text()))
+        display::clean(&self.content_html()).unwrap_or_else(|| html::from_text(self.shown_text()))
     }
 
     /// The first field of this name (lower case), decoded.

@@ -279,7 +279,7 @@ fn wrapped_html(
     if !rtf::is_html(rtf) || !taking.budget.may(Pass::RichText, rtf.len(), &mut decoder.found) {
         return None;
     }
-    // As a file, and where it is shown twice more, as all text.
+    // As a file, and where it is shown twice more: text is made of it.
     let times = if keep { 3 } else { 1 };
     let Some(html) = rtf::to_html(rtf, packed, taking.budget.decoded() / times) else {
         // The rich text is there; what follows is not the worse for it.
@@ -393,7 +393,7 @@ fn text(property: Property<'_>) -> Option<Text<'_>> {
 
 impl Text<'_> {
     /// What its bytes, and where `shown` says so its characters, can weigh: one of two bytes has up to three as UTF-8, one of
-    /// one byte as many. What is shown counts twice, as all text does.
+    /// one byte as many. What is shown counts twice: of HTML text is made, and a copy of it is a file.
     const fn at_most(self, shown: bool) -> usize {
         match (self, shown) {
             (Self::Bytes(bytes), true) => bytes.len().saturating_mul(7),
