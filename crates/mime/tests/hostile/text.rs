@@ -97,7 +97,8 @@ fn eight_bit_text_that_grows_threefold() {
         ("hz-gb-2312", b"~{\x7f\x7f\x7f~}"),
     ];
     for (charset, piece) in texts {
-        for length in [SHORT, 2 * LONG] {
+        let lengths: &[usize] = if cfg!(debug_assertions) { &[SHORT] } else { &[SHORT, 2 * LONG] };
+        for &length in lengths {
             let text = piece.repeat(length / piece.len());
             for kind in ["plain", "plain; format=flowed", "html"] {
                 let parsed =
