@@ -21,6 +21,10 @@ use crate::uuencode;
 use crate::words::Decoder;
 use mailfleet_model::Disposition;
 
+mod joined;
+
+use joined::Joined;
+
 /// The body of a mail.
 #[derive(Debug, Default)]
 pub(crate) struct Assembled {
@@ -58,17 +62,27 @@ pub(crate) fn assemble(
     budget: &mut Budget,
     decoder: &mut Decoder,
 ) -> Assembled {
-    let mut assembler =
-        Assembler { body: Assembled::default(), limits, budget, enclosed: Enclosed::default() };
+    let mut assembler = Assembler {
+        body: Assembled::default(),
+        text: Joined::default(),
+        html: Joined::default(),
+        limits,
+        budget,
+        enclosed: Enclosed::default(),
+    };
     assembler.parts(parts, decoder);
-    let Assembler { mut body, enclosed, .. } = assembler;
+    let Assembler { body, text, html, enclosed, .. } = assembler;
+    let mut body = Assembled { text: text.all(), html: html.all(), ..body };
     enclosed.stand_in(&mut body);
     body
 }
 
 /// The body as it grows.
 pub(crate) struct Assembler<'l> {
+    /// Without its text and HTML.
     pub(crate) body: Assembled,
+    pub(crate) text: Joined,
+    pub(crate) html: Joined,
     pub(crate) limits: &'l Limits,
     pub(crate) budget: &'l mut Budget,
     pub(crate) enclosed: Enclosed,
@@ -109,7 +123,7 @@ impl Assembler<'_> {
         // A named file behind the text is an attachment even where the sender says `inline` (Apple Mail does).
         let is_attachment = disposition.as_ref().is_some_and(|d| {
             let named_inline = d.value.starts_with("inline") && d.token("filename").is_some();
-            d.value.starts_with("attachment") || named_inline && self.body.text.is_some()
+            d.value.starts_with("attachment") || named_inline && !self.text.is_none()
         });
         // A multipart that cannot be taken apart is shown as the text it is.
         let undivided = part.mime_type.starts_with("multipart/");
@@ -132,8 +146,12 @@ impl Assembler<'_> {
             let label = part.ctype.token("charset").unwrap_or_default();
             let meta = meta_charset(&content).filter(|meta| charsets::is_telling(meta));
             let hint = meta.unwrap_or_else(|| decoder.hint.clone());
-            if let Some(html) = self.decoded(part, content, label, &hint, decoder) {
-                join(&mut self.body.html, html);
+            let Some(html) = self.decoded(part, content, label, &hint, decoder) else { return };
+            if self.budget.decode(self.html.weight(&html), &mut decoder.found) {
+                self.html.add(html);
+            } else {
+                drop(html);
+                self.body.attachments.push(opaque(part.body));
             }
             return;
         }
@@ -202,12 +220,17 @@ impl Assembler<'_> {
         }
         let hint = decoder.hint.clone();
         let Some(mut text) = self.decoded(part, content, label, &hint, decoder) else { return false };
-        self.enclosed.count(files.len());
         let is = |name, value| ctype.token(name).is_some_and(|token| token.eq_ignore_ascii_case(value));
         if is("format", "flowed") && self.budget.may(Pass::Flowed, text.len(), &mut decoder.found) {
             text = flowed::join(text, is("delsp", "yes"));
         }
-        join(&mut self.body.text, text);
+        if !self.budget.decode(self.text.weight(&text), &mut decoder.found) {
+            drop(text);
+            self.body.attachments.push(opaque(part.body));
+            return false;
+        }
+        self.text.add(text);
+        self.enclosed.count(files.len());
         for file in files {
             let name = decoder.text(&file.name);
             let attachment = Attachment {
@@ -222,7 +245,7 @@ impl Assembler<'_> {
         true
     }
 
-    /// The text of a part; `None` where there is too much of it, and the part is an opaque attachment.
+    /// The text of a part; `None` where there may be too much of it, and the part is an opaque attachment.
     fn decoded(
         &mut self,
         part: &Part<'_>,
@@ -231,14 +254,15 @@ impl Assembler<'_> {
         hint: &str,
         decoder: &mut Decoder,
     ) -> Option<String> {
-        let text = text(content, label, hint, decoder);
-        // Twice: it is joined from the parts.
-        if self.budget.decode(text.len().saturating_mul(2), &mut decoder.found) {
-            return Some(text);
+        // Asked before it is there. What files decoded to is the only thing that leaves so little room.
+        let room = self.budget.decoded();
+        if content.len().saturating_mul(3) > room && charsets::at_most(&content, label) > room {
+            self.budget.refuse(&mut decoder.found);
+            drop(content);
+            self.body.attachments.push(opaque(part.body));
+            return None;
         }
-        drop(text);
-        self.body.attachments.push(opaque(part.body));
-        None
+        Some(text(content, label, hint, decoder))
     }
 
     /// Adds an attachment, and behind it what it encloses.
@@ -254,22 +278,6 @@ fn text(content: Vec<u8>, charset: &str, hint: &str, decoder: &mut Decoder) -> S
     let text = charsets::decode_with(&content, charset, hint, &mut decoder.found);
     drop(content);
     decoder.clean(charsets::lf(text))
-}
-
-/// Adds text behind what is there. Room is made for a little more, not for as much again: a copy of a long text weighs.
-fn join(to: &mut Option<String>, text: String) {
-    match to {
-        None => *to = Some(text),
-        Some(joined) => {
-            if joined.capacity() - joined.len() <= text.len() {
-                joined.reserve_exact(1 + text.len() + joined.len() / 4);
-            }
-            if !joined.is_empty() && !joined.ends_with('\n') {
-                joined.push('\n');
-            }
-            joined.push_str(&text);
-        }
-    }
 }
 
 /// The charset that HTML declares itself: `<meta charset=x>` or `<meta … content="text/html; charset=x">`.

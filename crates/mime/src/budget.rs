@@ -53,6 +53,8 @@ impl Pass {
 #[derive(Debug)]
 pub(crate) struct Budget {
     decoded: usize,
+    /// Something was too much: nothing more is decoded.
+    is_closed: bool,
     work: u64,
 }
 
@@ -60,11 +62,16 @@ impl Budget {
     /// For a mail of so many bytes.
     pub(crate) fn new(raw: usize, limits: &Limits) -> Self {
         let by_length = raw.saturating_mul(DECODED_RATIO).saturating_add(DECODED_BASE);
-        Self { decoded: limits.max_decoded_bytes.min(by_length), work: limits.max_work }
+        Self { decoded: limits.max_decoded_bytes.min(by_length), is_closed: false, work: limits.max_work }
     }
 
     /// How many more bytes may be decoded.
     pub(crate) const fn decoded(&self) -> usize {
+        if self.is_closed { 0 } else { self.decoded }
+    }
+
+    /// How many bytes what is made of decoded content may have, whether or not something was too much.
+    pub(crate) const fn left(&self) -> usize {
         self.decoded
     }
 
@@ -72,21 +79,24 @@ impl Budget {
     /// came.
     pub(crate) fn decode(&mut self, bytes: usize, found: &mut Found) -> bool {
         let fits = self.fits(bytes, found);
-        self.decoded = self.decoded.saturating_sub(bytes);
+        if fits {
+            self.decoded -= bytes;
+        }
         fits
     }
 
     /// Whether so many bytes could be decoded: asked before they are, where they may weigh more than what they come from.
     pub(crate) fn fits(&mut self, bytes: usize, found: &mut Found) -> bool {
-        if bytes > self.decoded {
+        let fits = bytes <= self.decoded();
+        if !fits {
             self.refuse(found);
         }
-        bytes <= self.decoded
+        fits
     }
 
     /// Nothing more is decoded.
     pub(crate) fn refuse(&mut self, found: &mut Found) {
-        self.decoded = 0;
+        self.is_closed = true;
         found.note(Defect::TooMuchDecoded);
     }
 

@@ -53,6 +53,21 @@ pub(crate) fn decode_with(bytes: &[u8], label: &str, hint: &str, found: &mut Fou
     }
 }
 
+/// How many bytes of UTF-8 these can become: as many where they are ASCII or UTF-8 and count as such, else three times as
+/// many, for one byte of any charset makes no more than one character of three.
+pub(crate) fn at_most(bytes: &[u8], label: &str) -> usize {
+    let is_itself = match meaning(label) {
+        Meaning::Vague | Meaning::Unknown => !bytes.contains(&b'\x1b'),
+        Meaning::Known(charset) => {
+            charset.is_ascii_compatible() && (bytes.is_ascii() || charset.name() == "UTF-8")
+        }
+        Meaning::Page(_) => bytes.is_ascii(),
+        Meaning::Shifted(_) | Meaning::Utf16 => false,
+    };
+    let is_text = || std::str::from_utf8(bytes).is_ok_and(|text| !lies::is_utf8_by_chance(text));
+    if is_itself && is_text() { bytes.len() } else { bytes.len().saturating_mul(3) }
+}
+
 /// Text with LF as line ends, where it stands. Lone CRs end lines as well: whoever wrote the text saw them so, whatever the
 /// mail's other lines end with.
 pub(crate) fn lf(text: String) -> String {

@@ -48,6 +48,8 @@ pub enum Defect {
     NulRemoved,
     /// A Date that cannot be read or lies outside 1970..2100.
     BadDate(String),
+    /// A Date that lies days behind the last Received: a mail is not received before it is sent.
+    LateDate(String),
     /// A winmail.dat that is none or ends early; what could be read of it is listed.
     BadTnef,
     /// No From field, or none with an address.
@@ -56,8 +58,8 @@ pub enum Defect {
     UnsafeFilename(String),
     /// HTML too long or too deeply nested to render: its tags are cut out.
     HtmlNotRendered,
-    /// More decoded bytes than `max_decoded_bytes`: the later parts are attachments as they were sent, undecoded, and what
-    /// later files enclose is not taken out.
+    /// More decoded bytes than `max_decoded_bytes`: the later parts are attachments as they were sent, undecoded, what later
+    /// files enclose is not taken out, and text that is made of long HTML is cut.
     TooMuchDecoded,
     /// More work than `max_work`: what takes long is left out.
     TooMuchWork,
@@ -88,6 +90,7 @@ impl Defect {
             Self::BadCharset(_) => "bad-charset",
             Self::NulRemoved => "nul-removed",
             Self::BadDate(_) => "bad-date",
+            Self::LateDate(_) => "late-date",
             Self::BadTnef => "bad-tnef",
             Self::NoFrom => "no-from",
             Self::UnsafeFilename(_) => "unsafe-filename",
@@ -106,6 +109,7 @@ impl Defect {
             | Self::UnknownCharset(text)
             | Self::BadCharset(text)
             | Self::BadDate(text)
+            | Self::LateDate(text)
             | Self::UnsafeFilename(text) => Some(text.chars().filter(|c| !c.is_control()).take(80).collect()),
             _ => None,
         }

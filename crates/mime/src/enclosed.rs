@@ -24,6 +24,7 @@ pub(crate) struct Enclosed {
     /// Signatures that are open around what is read now.
     depth: usize,
     rtf_used: usize,
+    rtf_read: usize,
     text: Option<String>,
     html: Option<String>,
 }
@@ -37,6 +38,10 @@ impl Enclosed {
     /// So many were taken.
     pub(crate) const fn count(&mut self, files: usize) {
         self.files += files;
+    }
+
+    const fn has_text(&self) -> bool {
+        self.text.is_some() || self.html.is_some()
     }
 
     /// The text of winmail.dat is that of the mail where there is no other: Outlook sends both, and some gateways keep
@@ -77,11 +82,13 @@ fn winmail(to: &mut Assembler<'_>, content: &[u8], decoder: &mut Decoder) {
     let mut taking = Taking {
         room: to.enclosed.room(to.limits),
         rtf_left: tnef::MAX_RTF.saturating_sub(to.enclosed.rtf_used),
-        keep_text: is_blank(to.body.text.as_ref()) && is_blank(to.body.html.as_ref()),
+        read_left: tnef::MAX_READ.saturating_sub(to.enclosed.rtf_read),
+        keep_text: to.text.is_blank() && to.html.is_blank() && !to.enclosed.has_text(),
         budget: to.budget,
     };
     let opened = tnef::open(content, &mut taking, decoder);
     to.enclosed.rtf_used = tnef::MAX_RTF - taking.rtf_left;
+    to.enclosed.rtf_read = tnef::MAX_READ - taking.read_left;
     to.enclosed.count(opened.files.len());
     to.enclosed.text = to.enclosed.text.take().or(opened.text);
     to.enclosed.html = to.enclosed.html.take().or(opened.html);

@@ -41,7 +41,11 @@ pub(crate) fn to_text(html: &str, limits: &Limits, budget: &mut Budget, found: &
     }
     found.note(Defect::HtmlNotRendered);
     budget.spend(Pass::CutTags, html.len());
-    without_tags(html)
+    let (text, is_whole) = without_tags(html, budget.left());
+    if !is_whole {
+        found.note(Defect::TooMuchDecoded);
+    }
+    text
 }
 
 /// HTML that shows a text as it is, line by line.
@@ -111,9 +115,11 @@ impl<'a> Iterator for Tags<'a> {
     }
 }
 
-fn without_tags(html: &str) -> String {
+/// The text between the tags, in at most so many bytes, and whether that is all of it.
+fn without_tags(html: &str, most: usize) -> (String, bool) {
     // Never longer than the HTML. Most are much shorter, and give the rest back.
-    let mut words = Words { text: String::with_capacity(html.len()), ..Words::default() };
+    let most = most.min(html.len());
+    let mut words = Words { text: String::with_capacity(most), most, ..Words::default() };
     let mut hidden = false;
     let mut tags = Tags { rest: html };
     for tag in &mut tags {
@@ -131,7 +137,7 @@ fn without_tags(html: &str) -> String {
     if words.text.len() < html.len() / 2 {
         words.text.shrink_to_fit();
     }
-    words.text
+    (words.text, !words.is_cut)
 }
 
 /// Words one space apart, at most one blank line between lines. Written at once: a list of the words, or a copy of the
@@ -143,6 +149,10 @@ struct Words {
     space: bool,
     /// Line ends that wait as well.
     breaks: usize,
+    /// Bytes that it may have.
+    most: usize,
+    /// More came, and is left out.
+    is_cut: bool,
 }
 
 impl Words {
@@ -166,14 +176,17 @@ impl Words {
             '\0' => {}
             c if c.is_whitespace() => self.gap(c == '\n'),
             _ => {
-                if !self.text.is_empty() {
-                    match self.breaks {
-                        0 if self.space => self.text.push(' '),
-                        0 => {}
-                        1 => self.text.push('\n'),
-                        _ => self.text.push_str("\n\n"),
-                    }
+                let gap = match (self.text.is_empty(), self.breaks) {
+                    (false, 0) if self.space => " ",
+                    (true, _) | (false, 0) => "",
+                    (false, 1) => "\n",
+                    (false, _) => "\n\n",
+                };
+                self.is_cut |= self.text.len() + gap.len() + c.len_utf8() > self.most;
+                if self.is_cut {
+                    return;
                 }
+                self.text.push_str(gap);
                 (self.space, self.breaks) = (false, 0);
                 self.text.push(c);
             }

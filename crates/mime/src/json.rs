@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::bounce::reason::Reason;
-use crate::mail::{Address, Attachment, Mail, MessageType, Parsed, fields_json};
+use crate::mail::{Address, Attachment, DateSource, Mail, MessageType, Parsed, fields_json};
 
 /// What mailfleet reads out of one mail.
 #[derive(Debug, Clone, Serialize)]
@@ -28,7 +28,8 @@ pub struct Report {
     pub cc: Vec<String>,
     /// Addresses of Bcc.
     pub bcc: Vec<String>,
-    /// When it was sent, in UTC.
+    /// When it says it was sent, in UTC: the Date field where it can be read, else the last Received. Of a Date that
+    /// is not believed ([`Mail::when`]) the defects hold `late-date`.
     pub date: Option<DateTime<Utc>>,
     /// `date`, `received` or `none`: the field that `date` is taken from.
     pub date_source: &'static str,
@@ -133,7 +134,10 @@ impl Report {
         let addresses = |list: &[Address]| {
             list.iter().map(|a| a.address.clone()).filter(|address| !address.is_empty()).collect()
         };
-        let (date, date_source) = mail.when(None);
+        let (date, date_source) = match mail.date {
+            Some(_) => (mail.date, DateSource::Date),
+            None => mail.when(None),
+        };
         Self {
             path: path.to_owned(),
             subject: mail.subject.clone(),

@@ -59,7 +59,7 @@ pub(crate) fn classify(
         || (find(DISPOSITIONS).is_none() || is_rejection(mail))
             && (!is_auto_reply(mail) || is_named_daemon(mail))
             && looks_like_bounce(mail, parts);
-    let notice = is_bounce.then(|| Notice::new(&mail.content_text()));
+    let notice = is_bounce.then(|| Notice::new(mail.shown_text()));
     if let Some(notice) = &notice
         && rows.is_empty()
         && let Some(fields) = notice.flattened_report()

@@ -30,9 +30,11 @@ pub struct Limits {
     /// Recipients read from one delivery report. Default 1,000.
     pub max_recipients: usize,
     /// Bytes of decoded content in the whole mail, with what is taken out of winmail.dat, signatures, rich text and
-    /// uuencoded text; text that is shown counts twice, since it is joined from its parts. What is beyond is kept as it
-    /// was sent, undecoded. Whatever the limit, it is never more than three times the mail's own bytes and 8 MiB.
-    /// Default 150 MiB.
+    /// uuencoded text. What is beyond is kept as it was sent, undecoded. Whatever the limit, it is never more than three
+    /// times the mail's own bytes and 8 MiB: one text always has room, for a byte of any charset becomes at most three of
+    /// UTF-8, and before it is decoded it counts as many where it is not UTF-8 already. Long texts that are joined count
+    /// twice, for they are moved: of several that grow so, and are more than 8 MiB together, the later ones may be attachments.
+    /// The text that is made of long HTML is cut where its HTML has left no room for it. Default 150 MiB.
     pub max_decoded_bytes: usize,
     /// The limit on time, as work: bytes that passes look at, each weighed by its cost, so that a unit is about a nanosecond of
     /// one core. It is no clock, because a mail must read the same whenever it is read. Past it HTML has its tags cut

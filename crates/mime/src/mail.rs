@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -257,7 +257,7 @@ pub struct Mail {
     pub cc: Vec<Address>,
     /// Bcc, groups flattened.
     pub bcc: Vec<Address>,
-    /// The Date field, where it can be read and lies in 1970..2100.
+    /// The Date field, where it can be read and lies in 1970..2100. Whether it is believed says [`Mail::when`].
     pub date: Option<DateTime<Utc>>,
     /// The time of the topmost Received field that has one, under the same conditions: the next best where `date` is
     /// unknown ([`Mail::when`]).
@@ -285,11 +285,14 @@ pub struct Mail {
 
 impl Mail {
     /// When the mail was sent, and what says so: its Date, else the last Received, else `internal`, the time that the
-    /// mailbox gives (INTERNALDATE).
+    /// mailbox gives (INTERNALDATE). A Date that lies more than three days behind the last Received, or without one behind
+    /// `internal`, is not believed: nobody receives a mail before it is sent, and clocks are wrong by hours, or by years.
     #[must_use]
     pub fn when(&self, internal: Option<DateTime<Utc>>) -> (Option<DateTime<Utc>>, DateSource) {
+        let arrived = self.received.or(internal);
+        let is_believed = |date: &DateTime<Utc>| arrived.is_none_or(|arrived| !is_too_late(*date, arrived));
         let sources = [
-            (self.date, DateSource::Date),
+            (self.date.filter(is_believed), DateSource::Date),
             (self.received, DateSource::Received),
             (internal, DateSource::Internal),
         ];
@@ -299,11 +302,17 @@ impl Mail {
     /// The text, or text made from the HTML where there is none; empty where there is neither.
     #[must_use]
     pub fn content_text(&self) -> String {
-        match self.text_source {
-            TextSource::Plain => self.text.clone().unwrap_or_default(),
-            TextSource::Html => self.html_rendered.clone().unwrap_or_default(),
-            TextSource::None => String::new(),
-        }
+        self.shown_text().to_owned()
+    }
+
+    /// As [`Mail::content_text`], which may be too long for a copy.
+    pub(crate) fn shown_text(&self) -> &str {
+        let text = match self.text_source {
+            TextSource::Plain => &self.text,
+            TextSource::Html => &self.html_rendered,
+            TextSource::None => &None,
+        };
+        text.as_deref().unwrap_or_default()
     }
 
     /// The HTML as sent, or HTML made from the text where there is none; empty where there is neither. It is what a stranger
@@ -323,7 +332,7 @@ impl Mail {
     /// than 1 MiB, 20,000 tags or 200 levels is shown as its text.
     #[must_use]
     pub fn html_for_display(&self) -> String {
-        display::clean(&self.content_html()).unwrap_or_else(|| html::from_text(&self.content_text()))
+        display::clean(&self.content_html()).unwrap_or_else(|| html::from_text(self.shown_text()))
     }
 
     /// The first field of this name (lower case), decoded.
@@ -337,6 +346,12 @@ impl Mail {
     pub fn headers_json(&self) -> Value {
         fields_json(&self.headers)
     }
+}
+
+/// Whether a mail that arrived then cannot have been sent at this date.
+pub(crate) fn is_too_late(date: DateTime<Utc>, arrived: DateTime<Utc>) -> bool {
+    const WRONG_BY: TimeDelta = TimeDelta::days(3);
+    date.signed_duration_since(arrived) > WRONG_BY
 }
 
 /// Header fields as a JSON object: name to value, an array where a field is repeated.

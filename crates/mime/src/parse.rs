@@ -15,7 +15,7 @@ use crate::header::{self, Field};
 use crate::html;
 use crate::kind;
 use crate::limits::Limits;
-use crate::mail::{Attachment, Mail, MessageType, Parsed, TextSource};
+use crate::mail::{self, Attachment, Mail, MessageType, Parsed, TextSource};
 use crate::message_id;
 use crate::structure::{self, Part, Role};
 use crate::words::{self, Decoder};
@@ -140,10 +140,14 @@ fn facts(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Mail {
     let subject = raw("subject").map(|value| decoder.text(value)).unwrap_or_default();
     let date_text = raw("date").map(|value| decoder.text(value)).unwrap_or_default();
     let date = date::read(&date_text);
-    if date.is_none() && !date_text.is_empty() {
-        decoder.found.note(Defect::BadDate(date_text));
-    }
     let received = received(fields, decoder);
+    match (date, received) {
+        (None, _) if !date_text.is_empty() => decoder.found.note(Defect::BadDate(date_text)),
+        (Some(date), Some(arrived)) if mail::is_too_late(date, arrived) => {
+            decoder.found.note(Defect::LateDate(date_text));
+        }
+        _ => {}
+    }
     let mut list = |name| {
         // A repeated field breaks RFC 5322, but every copy names somebody.
         let values = fields.iter().filter(|field| field.name == name).map(|field| field.raw);

@@ -1,22 +1,24 @@
 //! winmail.dat: Outlook's envelope around a mail's files and rich text (MS-OXTNEF), opened.
 //!
-//! A stream of attributes: those of the message (its text as RTF, HTML or plain text; RTF that was made of HTML gives it back) and, behind each "rendering data",
-//! those of one file. Bytes that are no TNEF give nothing, a stream that ends early gives what came before. One pass, and
+//! A stream of attributes: those of the message (its text as RTF, HTML or plain text; RTF that was made of HTML gives it
+//! back) and, behind each "rendering data", those of one file. Bytes that are no TNEF give nothing, a stream that ends early gives what came before. One pass, and
 //! no length is believed beyond the bytes there are. Checksums are not held against the content: a file with a flipped
 //! bit is of more use than none.
 
-use crate::budget::{Budget, Pass};
+use crate::budget::Budget;
 use crate::charsets;
 use crate::defect::Defect;
-use crate::filename;
 use crate::mail::Attachment;
 use crate::words::Decoder;
-use mailfleet_model::Disposition;
 
+mod file;
 mod lzfu;
+mod message;
 mod properties;
 mod rtf;
 
+use file::File;
+use message::Message;
 use properties::{Property, Reader, properties};
 
 /// The first bytes of every stream, little endian.
@@ -25,6 +27,9 @@ const SIGNATURE: &[u8] = &[0x78, 0x9f, 0x3e, 0x22];
 const MAX_DEPTH: usize = 2;
 /// Bytes of unpacked RTF in one mail. It can be eight times as long as what it is packed in.
 pub(crate) const MAX_RTF: usize = 8 * 1024 * 1024;
+/// Bytes of it that are read for HTML or text, beyond as many as it was packed in: what packs well takes long for what it
+/// weighs in the mail. A document with more is a file, and stands as one beside the mail.
+pub(crate) const MAX_READ: usize = 2 * 1024 * 1024;
 
 /// What winmail.dat held.
 #[derive(Debug, Default)]
@@ -48,9 +53,20 @@ pub(crate) struct Taking<'b> {
     pub(crate) room: usize,
     /// Bytes of unpacked RTF, counted over the whole mail.
     pub(crate) rtf_left: usize,
+    /// Of these, bytes that are read beyond what they were packed in.
+    pub(crate) read_left: usize,
     /// The mail may have no other text.
     pub(crate) keep_text: bool,
     pub(crate) budget: &'b mut Budget,
+}
+
+impl Taking<'_> {
+    /// How many of so many bytes of RTF may be read, which were packed in so many.
+    fn may_read(&mut self, rtf: usize, packed: usize) -> usize {
+        let most = rtf.min(self.read_left.saturating_add(packed));
+        self.read_left -= most.saturating_sub(packed);
+        most
+    }
 }
 
 /// Opens a stream.
@@ -87,34 +103,11 @@ mod id {
     pub(super) const INTERNET_CODE_PAGE: u16 = 0x3fde;
 }
 
-/// The message's text in the forms it comes in.
-#[derive(Default)]
-struct Bodies<'a> {
-    plain: Option<Text<'a>>,
-    html: Option<Text<'a>>,
-    rtf: Option<&'a [u8]>,
-    /// The code page of HTML that is bytes.
-    html_page: Option<u32>,
-}
-
 /// Text as it is stored.
 #[derive(Clone, Copy)]
 enum Text<'a> {
     Utf16(&'a [u8]),
     Bytes(&'a [u8]),
-}
-
-/// One file while its attributes are read.
-#[derive(Default)]
-struct File<'a> {
-    title: Option<Text<'a>>,
-    /// By preference, the best first.
-    names: [Option<Text<'a>>; 3],
-    mime_type: Option<Text<'a>>,
-    content_id: Option<Text<'a>>,
-    data: Option<&'a [u8]>,
-    /// A whole message in a stream of its own.
-    message: Option<&'a [u8]>,
 }
 
 /// Reads one stream; `false` where it is none or ends early.
@@ -130,7 +123,7 @@ fn stream(
     // A key that means nothing beyond Exchange.
     reader.skip(2);
     let mut page = String::new();
-    let mut bodies = Bodies::default();
+    let mut message = Message::default();
     let mut file: Option<File<'_>> = None;
     let mut whole = true;
     while !reader.is_empty() {
@@ -144,10 +137,10 @@ fn stream(
         reader.skip(2);
         match tag {
             tag::CODE_PAGE => page = Reader::new(data).u32().map(code_page).unwrap_or_default(),
-            tag::BODY => bodies.plain = bodies.plain.or(Some(Text::Bytes(data))),
-            tag::MESSAGE_PROPERTIES => properties(data, |property| bodies.take(property)),
+            tag::BODY => message.plain = message.plain.or(Some(Text::Bytes(data))),
+            tag::MESSAGE_PROPERTIES => properties(data, |property| message.take(property)),
             tag::FILE_BEGINS => {
-                finish(file.replace(File::default()), &page, depth, taking, opened, decoder);
+                file::finish(file.replace(File::default()), &page, depth, taking, opened, decoder);
             }
             tag::FILE_DATA | tag::FILE_TITLE | tag::FILE_PROPERTIES => {
                 let file = file.get_or_insert_default();
@@ -160,227 +153,9 @@ fn stream(
             _ => {}
         }
     }
-    finish(file, &page, depth, taking, opened, decoder);
-    bodies.finish(&page, depth, taking, opened, decoder);
+    file::finish(file, &page, depth, taking, opened, decoder);
+    message.finish(&page, depth, taking, opened, decoder);
     whole
-}
-
-impl<'a> Bodies<'a> {
-    fn take(&mut self, property: Property<'a>) {
-        match property.id {
-            id::BODY => self.plain = text(property).or(self.plain),
-            id::HTML => self.html = text(property).or(self.html),
-            id::RTF => self.rtf = property.bytes().or(self.rtf),
-            id::INTERNET_CODE_PAGE => self.html_page = property.number(),
-            _ => {}
-        }
-    }
-
-    fn finish(
-        self,
-        page: &str,
-        depth: usize,
-        taking: &mut Taking<'_>,
-        opened: &mut Opened,
-        decoder: &mut Decoder,
-    ) {
-        let html_page = self.html_page.map_or_else(|| page.to_owned(), code_page);
-        let keep = depth == 0 && taking.keep_text;
-        if let Some(packed) = self.rtf {
-            let wanted = RichText {
-                html: self.html.is_none(),
-                text: self.html.is_none() && self.plain.is_none(),
-                keep,
-            };
-            rich_text(packed, wanted, taking, opened, decoder);
-        }
-        for (name, mime_type, text, page) in
-            [("html", "text/html", self.html, html_page.as_str()), ("txt", "text/plain", self.plain, page)]
-        {
-            let Some(text) = text else { continue };
-            if !taking.budget.fits(text.at_most(keep), &mut decoder.found) {
-                continue;
-            }
-            let (bytes, shown) = match text {
-                Text::Bytes(bytes) => (without_nul(bytes).to_vec(), keep.then(|| text.read(page, decoder))),
-                Text::Utf16(_) => {
-                    let shown = text.read(page, decoder);
-                    if keep { (shown.clone().into_bytes(), Some(shown)) } else { (shown.into_bytes(), None) }
-                }
-            };
-            let is_blank = |shown: &String| shown.trim().is_empty();
-            if bytes.trim_ascii().is_empty() || shown.as_ref().is_some_and(is_blank) {
-                continue;
-            }
-            taking.budget.decode(bytes.len() + 2 * shown.as_ref().map_or(0, String::len), &mut decoder.found);
-            body_file(name, mime_type, bytes, taking, opened, decoder);
-            if shown.is_some() {
-                *if name == "html" { &mut opened.html } else { &mut opened.text } = shown;
-            }
-        }
-    }
-}
-
-/// What is wanted of rich text.
-#[derive(Clone, Copy)]
-struct RichText {
-    /// The HTML that is wrapped in it: the message has no other.
-    html: bool,
-    /// Its words: they are the only ones.
-    text: bool,
-    /// They are those of the mail.
-    keep: bool,
-}
-
-/// Unpacks rich text, and the HTML within.
-fn rich_text(
-    packed: &[u8],
-    wanted: RichText,
-    taking: &mut Taking<'_>,
-    opened: &mut Opened,
-    decoder: &mut Decoder,
-) {
-    let found = &mut decoder.found;
-    // The text of it weighs no more than it does.
-    let most = taking.rtf_left.min(taking.budget.decoded() / 2);
-    let rtf = match lzfu::unpack(packed, most) {
-        Ok(rtf) => rtf,
-        // What follows is not the worse for it.
-        Err(lzfu::Closed::TooLong) => return found.note(Defect::TooMuchDecoded),
-        Err(lzfu::Closed::NotPacked) => return,
-    };
-    taking.rtf_left -= rtf.len();
-    taking.budget.decode(rtf.len(), found);
-    let html =
-        if wanted.html { wrapped_html(&rtf, packed.len(), wanted.keep, taking, decoder) } else { None };
-    let found = &mut decoder.found;
-    if wanted.keep && wanted.text && html.is_none() && taking.budget.may(Pass::RichText, rtf.len(), found) {
-        opened.text = Some(decoder.clean(rtf::to_text(&rtf))).filter(|text| !text.is_empty());
-        let text = opened.text.as_ref().map_or(0, String::len);
-        taking.budget.decode(text, &mut decoder.found);
-    }
-    body_file("rtf", "application/rtf", rtf, taking, opened, decoder);
-    if let Some(html) = html {
-        if wanted.keep {
-            opened.html = Some(html.clone());
-        }
-        body_file("html", "text/html", html.into_bytes(), taking, opened, decoder);
-    }
-}
-
-/// The HTML that is wrapped in rich text, if there is any.
-fn wrapped_html(
-    rtf: &[u8],
-    packed: usize,
-    keep: bool,
-    taking: &mut Taking<'_>,
-    decoder: &mut Decoder,
-) -> Option<String> {
-    if !rtf::is_html(rtf) || !taking.budget.may(Pass::RichText, rtf.len(), &mut decoder.found) {
-        return None;
-    }
-    // As a file, and where it is shown twice more, as all text.
-    let times = if keep { 3 } else { 1 };
-    let Some(html) = rtf::to_html(rtf, packed, taking.budget.decoded() / times) else {
-        // The rich text is there; what follows is not the worse for it.
-        decoder.found.note(Defect::TooMuchDecoded);
-        return None;
-    };
-    let html = decoder.clean(html);
-    taking.budget.decode(times * html.len(), &mut decoder.found);
-    Some(html).filter(|html| !html.trim().is_empty())
-}
-
-fn body_file(
-    extension: &str,
-    mime_type: &str,
-    content: Vec<u8>,
-    taking: &mut Taking<'_>,
-    opened: &mut Opened,
-    decoder: &mut Decoder,
-) {
-    if taking.room == 0 {
-        decoder.found.note(Defect::TooManyParts);
-        return;
-    }
-    taking.room -= 1;
-    opened.files.push(Attachment {
-        filename: Some(format!("message.{extension}")),
-        mime_type: mime_type.to_owned(),
-        content,
-        disposition: Disposition::Attachment,
-        content_id: None,
-    });
-}
-
-impl<'a> File<'a> {
-    fn take(&mut self, property: Property<'a>) {
-        match property.id {
-            id::LONG_NAME => self.names[0] = text(property),
-            id::SHORT_NAME => self.names[1] = text(property),
-            id::DISPLAY_NAME => self.names[2] = text(property),
-            id::MIME_TYPE => self.mime_type = text(property),
-            id::CONTENT_ID => self.content_id = text(property),
-            id::DATA => match property.object() {
-                Some(object) if is_tnef(object) => self.message = Some(object),
-                Some(object) => self.data = self.data.or(Some(object)),
-                None => self.data = self.data.or(property.bytes()),
-            },
-            _ => {}
-        }
-    }
-}
-
-/// Makes an attachment of a file, and opens the message that it may be.
-fn finish(
-    file: Option<File<'_>>,
-    page: &str,
-    depth: usize,
-    taking: &mut Taking<'_>,
-    opened: &mut Opened,
-    decoder: &mut Decoder,
-) {
-    let Some(file) = file else { return };
-    let Some(content) = file.message.or(file.data) else { return };
-    if taking.room == 0 {
-        decoder.found.note(Defect::TooManyParts);
-        return;
-    }
-    if !taking.budget.decode(content.len(), &mut decoder.found) {
-        return;
-    }
-    taking.room -= 1;
-    let mut read = |text: Text<'_>| {
-        let text = text.read(page, decoder).trim().to_owned();
-        (!text.is_empty()).then_some(text)
-    };
-    let [long, short, display] = file.names.map(|name| name.and_then(&mut read));
-    let title = file.title.and_then(&mut read);
-    let mime_type = file
-        .mime_type
-        .and_then(&mut read)
-        .map(|mime_type| mime_type.to_ascii_lowercase())
-        .filter(|mime_type| mime_type.contains('/') && mime_type.len() <= 255);
-    let content_id = file.content_id.and_then(&mut read).map(|id| id.trim_matches(['<', '>']).to_owned());
-    let fallback =
-        if file.message.is_some() { "application/ms-tnef" } else { "application/octet-stream" }.to_owned();
-    opened.files.push(Attachment {
-        filename: long
-            .or(title)
-            .or(short)
-            .or(display)
-            .and_then(|name| filename::sanitise(&name, &mut decoder.found)),
-        mime_type: mime_type.filter(|_| file.message.is_none()).unwrap_or(fallback),
-        content: content.to_vec(),
-        disposition: if content_id.is_some() { Disposition::Inline } else { Disposition::Attachment },
-        content_id,
-    });
-    if let Some(message) = file.message
-        && depth < MAX_DEPTH
-        && !stream(message, depth + 1, taking, opened, decoder)
-    {
-        decoder.found.note(Defect::BadTnef);
-    }
 }
 
 /// A property's value as text, if it can be one.
@@ -391,15 +166,24 @@ fn text(property: Property<'_>) -> Option<Text<'_>> {
     property.bytes().map(Text::Bytes)
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
     /// What its bytes, and where `shown` says so its characters, can weigh: one of two bytes has up to three as UTF-8, one of
-    /// one byte as many. What is shown counts twice, as all text does.
+    /// one byte as many. What is shown counts twice: of HTML text is made, and a copy of it is a file.
     const fn at_most(self, shown: bool) -> usize {
         match (self, shown) {
             (Self::Bytes(bytes), true) => bytes.len().saturating_mul(7),
             (Self::Bytes(bytes), false) => bytes.len(),
             (Self::Utf16(bytes), true) => bytes.len().saturating_mul(5),
             (Self::Utf16(bytes), false) => bytes.len().saturating_mul(2),
+        }
+    }
+
+    /// Its first bytes.
+    fn beginning(self, bytes: usize) -> Self {
+        let cut = |all: &'a [u8]| all.get(..bytes).unwrap_or(all);
+        match self {
+            Self::Utf16(all) => Self::Utf16(cut(all)),
+            Self::Bytes(all) => Self::Bytes(cut(all)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the top header says, as facts: people, groups, dates and where they come from, and every field.
 
 use chrono::{DateTime, Utc};
-use mailfleet_mime::{Address, DateSource, Limits, Mail, json::Report, parse};
+use mailfleet_mime::{Address, DateSource, Defect, Limits, Mail, json::Report, parse};
 use serde_json::json;
 
 fn mail(raw: &str) -> Mail {
@@ -65,6 +65,31 @@ fn the_date_is_the_first_source_that_can_be_read() {
         assert_eq!(when(unusable, internal), of("2016-10-03 00:00:00", DateSource::Internal), "{unusable}");
         assert_eq!(when(unusable, None), (None, "none"), "{unusable}");
     }
+}
+
+#[test]
+fn a_date_long_after_the_mail_arrived_is_not_believed() {
+    let internal = |text: &str| Some(text.parse::<DateTime<Utc>>().unwrap());
+    let received = "Received: from c by d; Sun, 2 Oct 2016 10:00:00 +0000\nReceived: from e by c; Sat, 1 Oct 2016 10:00:00 +0000\n";
+    for (date, source, arrived) in [
+        ("5 Oct 2016 09:59:00 +0000", DateSource::Date, DateSource::Date),
+        ("5 Oct 2016 10:01:00 +0000", DateSource::Received, DateSource::Internal),
+        ("1 Jan 2099 00:00:00 +0000", DateSource::Received, DateSource::Internal),
+        ("1 Jan 1996 00:00:00 +0000", DateSource::Date, DateSource::Date),
+    ] {
+        let sent = mail(&format!("{received}Date: {date}\n\n"));
+        assert_eq!(sent.when(None).1, source, "{date}");
+        // A mailbox may have been filled long before or behind: what the last server wrote is nearer.
+        assert_eq!(sent.when(internal("1999-01-01T00:00:00Z")).1, source, "{date}");
+        let sent = mail(&format!("Date: {date}\n\n"));
+        assert_eq!(sent.when(internal("2016-10-02T10:00:00Z")).1, arrived, "{date}");
+        assert_eq!(sent.when(None).1, DateSource::Date, "nothing speaks against {date}");
+    }
+    let parsed =
+        parse(format!("From: a@b.org\n{received}Date: 1 Jan 2099\n\n").as_bytes(), &Limits::default());
+    assert_eq!(parsed.defects, [Defect::LateDate("1 Jan 2099".to_owned())]);
+    // What the field says is kept as it stands.
+    assert_eq!(parsed.mail.date, internal("2099-01-01T00:00:00Z"));
 }
 
 #[test]

@@ -28,9 +28,9 @@ fn files_beyond_the_decoded_bytes_are_kept_as_they_were_sent() {
     let file =
         |name: &str| format!("Content-Type: a/b; name={name}\nContent-Transfer-Encoding: base64\n\naGVsbG8=");
     let raw = mixed(&["\ntext", &file("one"), &file("two"), "\nlast"]);
-    let all = decoded(&raw, 2 * 9 + 2 * 5);
+    let all = decoded(&raw, 4 + 2 * 5 + 4 + 2 * 4);
     assert_eq!((contents(&all), all.defects.as_slice()), (vec![&b"hello"[..], b"hello"], &[][..]));
-    let cut = decoded(&raw, 2 * 4 + 2 * 5 - 1);
+    let cut = decoded(&raw, 4 + 2 * 5 - 1);
     assert_eq!(contents(&cut), [&b"hello"[..], b"aGVsbG8=", b"last"]);
     assert_eq!(cut.mail.attachments[1].mime_type, "application/octet-stream");
     assert_eq!((cut.mail.content_text().as_str(), cut.defects), ("text", vec![Defect::TooMuchDecoded]));
@@ -42,18 +42,53 @@ fn text_and_html_beyond_the_decoded_bytes_are_kept_as_they_were_sent() {
         let raw = format!(
             "From: a@b.org\nContent-Type: text/{kind}\nContent-Transfer-Encoding: quoted-printable\n\n=E9t=E9"
         );
-        assert_eq!(decoded(&raw, 10).defects, []);
-        let cut = decoded(&raw, 9);
+        // Three bytes may become nine, whatever they do become.
+        assert_eq!(decoded(&raw, 9).defects, []);
+        let cut = decoded(&raw, 8);
         assert_eq!(contents(&cut), [b"=E9t=E9"], "{kind}");
         assert_eq!((cut.mail.text, cut.mail.html, cut.defects), (None, None, vec![Defect::TooMuchDecoded]));
     }
 }
 
+/// Of 4 MiB, in charsets of one byte a character of which each has three in UTF-8.
+#[test]
+fn a_long_text_that_grows_threefold_is_text_with_a_cover_and_a_footer() {
+    let text = |kind: &str| {
+        let head = format!("Content-Type: text/{kind}; charset=koi8-r\n\n");
+        [head.as_bytes(), &b"\x80".repeat(4 << 20)].concat()
+    };
+    let part = |part: &[u8]| [b"--b\n", part, b"\n"].concat();
+    for kind in ["plain", "html"] {
+        let short = |word: &str| part(format!("Content-Type: text/{kind}\n\n{word}").as_bytes());
+        let alone = text(kind);
+        let parts = [short("cover"), part(&text(kind)), short("footer")].concat();
+        let between = [b"Content-Type: multipart/mixed; boundary=b\n\n", &parts[..], b"--b--\n"].concat();
+        for (raw, before, behind) in [(alone, "", ""), (between, "cover\n", "\nfooter")] {
+            let Parsed { mail, defects } =
+                parse(&[b"From: a@b.org\n", &raw[..]].concat(), &Limits::default());
+            let sent = if kind == "html" { mail.html } else { mail.text };
+            assert!(sent == Some(format!("{before}{}{behind}", "\u{2500}".repeat(4 << 20))), "{kind}");
+            assert!(mail.attachments.is_empty());
+            assert_eq!(defects.contains(&Defect::TooMuchDecoded), kind == "html", "of HTML the text is cut");
+        }
+    }
+}
+
+/// The text that is made of it is derived, and may be cut; what was sent may not.
+#[test]
+fn of_html_that_there_is_no_room_for_a_second_time_the_text_is_cut() {
+    let raw = format!("From: a@b.org\nContent-Type: text/html; charset=utf-8\n\n<p>{}", "x".repeat(300_000));
+    let cut = decoded(&raw, 300_003 + 10);
+    assert_eq!(cut.mail.html.as_ref().map(String::len), Some(300_003));
+    assert_eq!(cut.mail.content_text(), "x".repeat(10));
+    assert_eq!(cut.defects, [Defect::HtmlNotRendered, Defect::TooMuchDecoded]);
+}
+
 #[test]
 fn what_stands_outside_the_parts_is_kept_as_it_was_sent_beyond_the_decoded_bytes() {
     let raw = mixed(&["\nx"]) + "behind\n";
-    assert_eq!(decoded(&raw, 9).mail.stray.len(), 1);
-    let cut = decoded(&raw, 8);
+    assert_eq!(decoded(&raw, 8).mail.stray.len(), 1);
+    let cut = decoded(&raw, 7);
     assert_eq!((contents(&cut), cut.mail.stray.len()), (vec![&b"behind\n"[..]], 0));
 }
 
@@ -63,8 +98,8 @@ fn what_is_enclosed_beyond_the_decoded_bytes_stays_there() {
         format!("Content-Type: application/ms-tnef\nContent-Transfer-Encoding: base64\n\n{WINMAIL}");
     let raw = mixed(&["\nx", &winmail]);
     let size = contents(&decoded(&raw, 1_000))[0].len();
-    assert_eq!(contents(&decoded(&raw, 2 + size + 4 + 6)).len(), 3);
-    let cut = decoded(&raw, 2 + size + 3);
+    assert_eq!(contents(&decoded(&raw, 1 + size + 4 + 6)).len(), 3);
+    let cut = decoded(&raw, 1 + size + 3);
     assert_eq!((contents(&cut).len(), cut.defects), (1, vec![Defect::TooMuchDecoded]));
     // In text, and as a whole.
     let text = "begin 644 x\n#0V%T\n`\nend\n";

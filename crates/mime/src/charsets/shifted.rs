@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use encoding_rs::{EUC_KR, Encoding, GBK, ISO_2022_JP};
 
-use super::exact;
+use super::exact::{exact, exact_pieces};
 
 /// A charset whose pairs are those of an 8-bit charset without their high bits.
 #[derive(Debug)]
@@ -31,9 +31,14 @@ pub(super) static HZ: Shifted =
     Shifted { on: b"~{", off: b"~}", skip: b"~\n", literal: Some(b"~~"), encoding: GBK };
 
 impl Shifted {
-    /// Sets the high bits of the pairs and decodes the whole.
     pub(super) fn decode(&self, bytes: &[u8]) -> String {
-        let mut eight_bit = Vec::with_capacity(bytes.len());
+        exact_pieces(self.encoding, |take| self.eight_bit(bytes, take)).0
+    }
+
+    /// Hands out the text in pieces, with the high bits of its pairs set.
+    fn eight_bit(&self, bytes: &[u8], take: &mut dyn FnMut(&[u8])) {
+        const PIECE: usize = 4 * 1024;
+        let mut piece = Vec::with_capacity(PIECE.min(bytes.len()));
         let mut on = false;
         let mut rest = bytes;
         while let Some((&first, tail)) = rest.split_first() {
@@ -46,16 +51,20 @@ impl Shifted {
             } else if let Some(after) =
                 self.literal.filter(|_| !on).and_then(|literal| rest.strip_prefix(literal))
             {
-                eight_bit.push(first);
+                piece.push(first);
                 rest = after;
             } else {
                 // A line end always ends the shift: a lost byte costs one line, not the rest of the text.
                 on &= first != b'\n';
-                eight_bit.push(if on && first > b' ' { first | 0x80 } else { first });
+                piece.push(if on && first > b' ' { first | 0x80 } else { first });
                 rest = tail;
             }
+            if piece.len() == PIECE {
+                take(&piece);
+                piece.clear();
+            }
         }
-        exact(self.encoding, &eight_bit).0.into_owned()
+        take(&piece);
     }
 }
 
@@ -95,18 +104,19 @@ pub(super) fn iso_2022_jp(bytes: &[u8]) -> (Cow<'_, str>, bool) {
             Some([b'\x1b', b'$', b'B' | b'@'] | [b'\x1b', b'(', b'B' | b'J' | b'I'])
         )
     };
-    let mut kept = Vec::new();
-    let mut from = 0;
-    for at in memchr::memchr_iter(b'\x1b', bytes) {
-        if is_escape(at) && is_escape(at + LENGTH) {
-            kept.extend_from_slice(bytes.get(from..at).unwrap_or_default());
-            from = at + LENGTH;
-        }
-    }
-    if kept.is_empty() && from == 0 {
+    let idle = || memchr::memchr_iter(b'\x1b', bytes).filter(|&at| is_escape(at) && is_escape(at + LENGTH));
+    if idle().next().is_none() {
         return exact(ISO_2022_JP, bytes);
     }
-    kept.extend_from_slice(bytes.get(from..).unwrap_or_default());
-    let (text, malformed) = exact(ISO_2022_JP, &kept);
-    (Cow::Owned(text.into_owned()), malformed)
+    let (text, malformed) = exact_pieces(ISO_2022_JP, |take| {
+        let mut from = 0;
+        for at in idle() {
+            if from < at {
+                take(bytes.get(from..at).unwrap_or_default());
+            }
+            from = at + LENGTH;
+        }
+        take(bytes.get(from..).unwrap_or_default());
+    });
+    (Cow::Owned(text), malformed)
 }

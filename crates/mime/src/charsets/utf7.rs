@@ -4,17 +4,30 @@
 
 use std::char::{REPLACEMENT_CHARACTER, decode_utf16};
 
-/// The text, and whether there was something in it that is no UTF-7.
+use super::exact::LONG;
+
+/// The text, and whether there was something in it that is no UTF-7. A long one is read twice, the first time to learn how
+/// long it becomes.
 pub(super) fn decode(bytes: &[u8]) -> (String, bool) {
-    // Eight bytes of base64 hold three units of UTF-16, which are nine bytes of UTF-8; a foreign byte becomes three.
-    let foreign = bytes.iter().filter(|byte| !byte.is_ascii()).count();
-    let mut text = String::with_capacity(bytes.len() + bytes.len() / 8 + 2 * foreign + 4);
-    let mut malformed = foreign > 0;
+    let mut size = bytes.len();
+    if size > LONG {
+        size = 0;
+        read(bytes, |character| size += character.len_utf8());
+    }
+    let mut text = String::with_capacity(size);
+    let malformed = read(bytes, |character| text.push(character));
+    (text, malformed)
+}
+
+/// Hands out the characters; whether some bytes are none.
+fn read(bytes: &[u8], mut take: impl FnMut(char)) -> bool {
+    let mut malformed = false;
     let mut rest = bytes;
     while let Some((&byte, tail)) = rest.split_first() {
         rest = tail;
         if byte != b'+' {
-            text.push(if byte.is_ascii() { char::from(byte) } else { REPLACEMENT_CHARACTER });
+            malformed |= !byte.is_ascii();
+            take(if byte.is_ascii() { char::from(byte) } else { REPLACEMENT_CHARACTER });
             continue;
         }
         let length = tail.iter().take_while(|&&byte| value(byte).is_some()).count();
@@ -23,14 +36,14 @@ pub(super) fn decode(bytes: &[u8]) -> (String, bool) {
         rest = end.unwrap_or(after);
         if run.is_empty() {
             malformed |= end.is_none();
-            text.push(if end.is_some() { '+' } else { REPLACEMENT_CHARACTER });
+            take(if end.is_some() { '+' } else { REPLACEMENT_CHARACTER });
         }
         for character in decode_utf16(Units { run: run.iter(), bits: 0, held: 0 }) {
             malformed |= character.is_err();
-            text.push(character.unwrap_or(REPLACEMENT_CHARACTER));
+            take(character.unwrap_or(REPLACEMENT_CHARACTER));
         }
     }
-    (text, malformed)
+    malformed
 }
 
 /// What a byte of base64 stands for.

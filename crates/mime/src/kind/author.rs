@@ -144,7 +144,7 @@ pub(crate) fn is_by_person(mail: &Mail) -> bool {
     const LONGEST: usize = 1_000;
     let program = mail.header("user-agent").or_else(|| mail.header("x-mailer")).unwrap_or_default();
     let program = prefix(program, LONGEST).to_lowercase();
-    let text = mail.content_text();
+    let text = mail.shown_text();
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let first = prefix(first.trim(), LONGEST).to_lowercase();
     PROGRAMS.iter().any(|words| program.contains(words))
@@ -154,7 +154,7 @@ pub(crate) fn is_by_person(mail: &Mail) -> bool {
             .take(40)
             .map(|line| prefix(line, LONGEST).to_lowercase())
             .any(|line| line.starts_with("> ") || FORWARDED.iter().any(|words| line.contains(words)))
-        || quotes_mail(&text)
+        || quotes_mail(text)
 }
 
 /// A mail is quoted with its fields above it: `From:`, and `Sent:` right below.

@@ -135,7 +135,7 @@ fn subject_says(mail: &Mail) -> bool {
 /// A text of a word or two, or none.
 fn says_little(mail: &Mail) -> bool {
     const WORDS: usize = 5;
-    let text = mail.content_text();
+    let text = mail.shown_text();
     text.lines()
         .take_while(|line| !is_behind(line.trim()))
         .flat_map(str::split_whitespace)

@@ -36,7 +36,7 @@ pub(crate) fn is_read(mail: &Mail) -> bool {
     const LONGEST: usize = 2_000;
     let subject = lowered(mail).replace(" :", ":").replace('：', ":");
     let Some((_, words)) = READ.iter().find(|(begin, _)| subject.starts_with(begin)) else { return false };
-    let text = one_spaced(prefix(&mail.content_text(), LONGEST));
+    let text = one_spaced(prefix(mail.shown_text(), LONGEST));
     words.iter().any(|words| text.contains(words))
 }
 

@@ -85,18 +85,18 @@ struct Told {
 impl Told {
     fn new(mail: &Mail, parts: &[Part<'_>]) -> Self {
         const LONGEST: usize = 4_000;
-        let text = mail.content_text();
-        let own = prefix(&text, LONGEST).lines().filter(|line| !line.starts_with('>'));
+        let text = mail.shown_text();
+        let own = prefix(text, LONGEST).lines().filter(|line| !line.starts_with('>'));
         let own_lines: Vec<&str> = own.collect();
         let said = one_spaced(&own_lines.join("\n"));
         let has_part = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
         Self {
             undelivered: UNDELIVERED.iter().chain(LATE).any(|words| said.contains(words)),
             listed: LISTED_BELOW.iter().any(|words| said.contains(words)) && said.contains('@'),
-            returns: has_part || !Notice::new(&text).returned.is_empty(),
+            returns: has_part || !Notice::new(text).returned.is_empty(),
             coded: status::reply_code(&said).is_some() || status::enhanced(&said).is_some(),
             replied: status::enhanced(&said).is_some()
-                || prefix(&text, LONGEST).lines().any(|line| status::reply_line(line).is_some()),
+                || prefix(text, LONGEST).lines().any(|line| status::reply_line(line).is_some()),
             named: said.contains('@') && status::enhanced(&said).is_some()
                 || own_lines.iter().any(|line| is_address(line) || ends_with_recipient(line)),
         }

@@ -7,6 +7,8 @@ const BEGIN: &[u8] = b"{\\rtf1\\ansi\\mac\\deff0\\deftab720{\\fonttbl;}{\\f0\\fn
 \\fdecor MS Sans SerifSymbolArialTimes New RomanCourier{\\colortbl\\red0\\green0\\blue0\r\n\\par \\pard\\plain\\f0\\fs20\
 \\b\\i\\u\\tab\\tx";
 const RING: usize = 4096;
+/// Bytes of one token.
+const LONGEST: usize = 17;
 const PACKED: u32 = 0x7546_5a4c;
 const STORED: u32 = 0x414c_454d;
 
@@ -34,44 +36,44 @@ pub(super) fn unpack(packed: &[u8], most: usize) -> Result<Vec<u8>, Closed> {
 }
 
 /// A token is at most 17 bytes long, so that this ends after `wanted` bytes or with the input.
+///
+/// The ring is the end of what was written: a place in it is so many bytes back, and before the first byte stand those
+/// that it begins with.
 fn expand(mut reader: Reader<'_>, wanted: usize, packed: usize) -> Vec<u8> {
-    let mut ring = [b' '; RING];
-    for (to, from) in ring.iter_mut().zip(BEGIN) {
-        *to = *from;
-    }
-    let mut at = BEGIN.len();
     // Two bytes and a bit stand for 17 at most.
-    let mut out = Vec::with_capacity(wanted.min(packed.saturating_mul(9)));
-    let mut put = |ring: &mut [u8; RING], at: &mut usize, byte: u8| {
-        out.push(byte);
-        if let Some(slot) = ring.get_mut(*at) {
-            *slot = byte;
-        }
-        *at = (*at + 1) % RING;
-        out.len() >= wanted
-    };
+    let wanted = RING + wanted.min(packed.saturating_mul(9));
+    let mut out = Vec::with_capacity(wanted + LONGEST);
+    out.resize(RING - BEGIN.len(), b' ');
+    out.extend_from_slice(BEGIN);
     'tokens: while let Some(flags) = reader.byte() {
         for bit in 0..8 {
+            if out.len() >= wanted {
+                break 'tokens;
+            }
             if flags >> bit & 1 == 0 {
                 let Some(byte) = reader.byte() else { break 'tokens };
-                if put(&mut ring, &mut at, byte) {
-                    break 'tokens;
-                }
+                out.push(byte);
                 continue;
             }
             let (Some(high), Some(low)) = (reader.byte(), reader.byte()) else { break 'tokens };
-            let (from, length) = (usize::from(high) << 4 | usize::from(low >> 4), usize::from(low & 15) + 2);
-            if from == at {
+            let (place, length) = (usize::from(high) << 4 | usize::from(low >> 4), usize::from(low & 15) + 2);
+            let back = (BEGIN.len() + out.len() - place) % RING;
+            if back == 0 {
                 break 'tokens;
             }
-            for step in 0..length {
-                let byte = ring.get((from + step) % RING).copied().unwrap_or_default();
-                if put(&mut ring, &mut at, byte) {
-                    break 'tokens;
+            let from = out.len() - back;
+            if back >= length {
+                out.extend_from_within(from..from + length);
+            } else {
+                // It repeats what it has just written.
+                for at in from..from + length {
+                    out.extend(out.get(at).copied());
                 }
             }
         }
     }
+    out.truncate(wanted);
+    out.drain(..RING);
     out
 }
 

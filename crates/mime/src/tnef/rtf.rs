@@ -60,9 +60,8 @@ struct Reader {
 /// Bytes of text that are read; a document with more is a file, and stands as one beside it.
 const MOST_TEXT: usize = 1024 * 1024;
 
-/// Bytes of RTF that are read for HTML, and of HTML that are given back, beyond as many as the RTF was packed in. What
-/// Outlook writes is far shorter, for its pictures are files; a document with more is a file as well.
-const MOST_WRAPPED: usize = 2 * 1024 * 1024;
+/// Bytes of HTML that are given back, beyond as many as the RTF was packed in. What Outlook writes is far shorter, for its
+/// pictures are files; a document with more is a file as well.
 const MOST_HTML: usize = 1024 * 1024;
 
 /// How a document begins.
@@ -83,7 +82,7 @@ pub(super) fn to_text(rtf: &[u8]) -> String {
 
 /// Whether HTML is wrapped in a document.
 pub(super) fn is_html(rtf: &[u8]) -> bool {
-    let says = |token| matches!(token, Token::Word("fromhtml", number) if number != Some(0));
+    let says = |token| matches!(token, Token::Word(b"fromhtml", number) if number != Some(0));
     rtf.starts_with(BEGIN) && Tokens::new(rtf).take(SAYS_ORIGIN).any(says)
 }
 
@@ -91,9 +90,6 @@ pub(super) fn is_html(rtf: &[u8]) -> bool {
 /// more than anyone writes.
 pub(super) fn to_html(rtf: &[u8], packed: usize, most: usize) -> Option<String> {
     let most = most.min(MOST_HTML.saturating_add(packed));
-    if rtf.len() > MOST_WRAPPED.saturating_add(packed) {
-        return None;
-    }
     // Mostly it is shorter than the RTF around it.
     let mut reader = Reader::new(true, rtf.len().min(most));
     let mut all = Tokens::new(rtf);
@@ -155,26 +151,28 @@ impl Reader {
         }
     }
 
-    fn word(&mut self, word: &str, number: Option<i32>, before_star: Option<Kind>) {
+    fn word(&mut self, word: &[u8], number: Option<i32>, before_star: Option<Kind>) {
         match (word, number) {
-            ("u", Some(unit)) => {
+            (b"u", Some(unit)) => {
                 if self.is_shown() {
                     // Signed, of 16 bits.
                     self.characters.unit(u16::try_from(unit & 0xffff).unwrap_or(0xfffd));
                 }
                 self.to_skip = self.group.stand_ins;
             }
-            ("uc", Some(count)) => {
+            (b"uc", Some(count)) => {
                 self.group.stand_ins = usize::try_from(count.clamp(0, MAX_STAND_INS)).unwrap_or(1);
             }
-            ("htmlrtf", number) if self.html => self.group.left_out = number != Some(0),
+            (b"htmlrtf", number) if self.html => self.group.left_out = number != Some(0),
             // A group of the kind that can be skipped, which this one is not.
-            ("htmltag", _) if self.html => {
+            (b"htmltag", _) if self.html => {
                 let before = before_star.unwrap_or(self.group.kind);
                 self.group.kind = if before == Kind::Text { Kind::Tag } else { before };
             }
-            ("fonttbl", _) => self.group.kind = Kind::Fonts,
-            ("f" | "plain" | "deff" | "fcharset" | "cpg" | "ansicpg", number) => self.font(word, number),
+            (b"fonttbl", _) => self.group.kind = Kind::Fonts,
+            (b"f" | b"plain" | b"deff" | b"fcharset" | b"cpg" | b"ansicpg", number) => {
+                self.font(word, number);
+            }
             // None of those below is so short, and most words are.
             _ if word.len() < 3 => {}
             _ if SILENT.contains(&word) => self.group.kind = Kind::Silent,
@@ -189,23 +187,23 @@ impl Reader {
     }
 
     /// Reads what fonts say, also where nothing is shown: they hold behind it.
-    fn font(&mut self, word: &str, number: Option<i32>) {
+    fn font(&mut self, word: &[u8], number: Option<i32>) {
         match (word, number) {
-            ("f", Some(font)) if self.group.kind == Kind::Fonts => self.fonts.describe(font),
-            ("fcharset", Some(charset)) if self.group.kind == Kind::Fonts => {
+            (b"f", Some(font)) if self.group.kind == Kind::Fonts => self.fonts.describe(font),
+            (b"fcharset", Some(charset)) if self.group.kind == Kind::Fonts => {
                 if let Some(page) = fonts::code_page(charset) {
                     self.fonts.has(self.characters.page(page));
                 }
             }
-            ("cpg", Some(page)) if self.group.kind == Kind::Fonts => {
+            (b"cpg", Some(page)) if self.group.kind == Kind::Fonts => {
                 self.fonts.has(self.characters.page(u32::try_from(page).unwrap_or(1252)));
             }
-            ("ansicpg", Some(page)) => {
+            (b"ansicpg", Some(page)) => {
                 self.fonts.default = self.characters.page(u32::try_from(page).unwrap_or(1252));
             }
-            ("deff", Some(font)) => self.fonts.by_default(font),
-            ("f", font) => self.group.font = font,
-            ("plain", _) => self.group.font = None,
+            (b"deff", Some(font)) => self.fonts.by_default(font),
+            (b"f", font) => self.group.font = font,
+            (b"plain", _) => self.group.font = None,
             _ => return,
         }
         self.group.page = self.fonts.page(self.group.font);

@@ -44,7 +44,8 @@ fn utf16(text: &str) -> Vec<u8> {
 fn opened(content: &[u8]) -> (Opened, Vec<&'static str>) {
     let mut decoder = Decoder::new(100);
     let mut budget = Budget::new(content.len(), &Limits::default());
-    let mut taking = Taking { room: 1_000, rtf_left: MAX_RTF, keep_text: true, budget: &mut budget };
+    let mut taking =
+        Taking { room: 1_000, rtf_left: MAX_RTF, read_left: MAX_READ, keep_text: true, budget: &mut budget };
     let opened = open(content, &mut taking, &mut decoder);
     (opened, decoder.found.into_vec().iter().map(Defect::code).collect())
 }
@@ -169,7 +170,8 @@ fn packed_text_is_unpacked_up_to_a_bound_for_the_whole_mail() {
     let stream = tnef(&[attribute(tag::MESSAGE_PROPERTIES, &list(&[(0x102, id::RTF, &packed)]))]);
     let mut decoder = Decoder::new(100);
     let mut budget = Budget::new(10 * stream.len(), &Limits::default());
-    let mut taking = Taking { room: 10, rtf_left: MAX_RTF, keep_text: true, budget: &mut budget };
+    let mut taking =
+        Taking { room: 10, rtf_left: MAX_RTF, read_left: MAX_READ, keep_text: true, budget: &mut budget };
     let mut sizes = || -> usize {
         open(&stream, &mut taking, &mut decoder).files.iter().map(|file| file.content.len()).sum()
     };

@@ -191,6 +191,79 @@ fn html_that_is_wrapped_in_rich_text() {
     }
 }
 
+/// Rich text that is read as text. What counts is the mail's length, of which the rich text is eight times as much.
+#[test]
+fn rich_text_in_short_runs() {
+    const FONTS: &[u8] = b"{\\rtf1\\ansi{\\fonttbl{\\f1\\fcharset128 }{\\f2\\fcharset134 }{\\f3\\cpg437 }} ";
+    let pieces: &[&[u8]] = &[
+        b"a",
+        b"a\n",
+        b"\\'80",
+        b"\\'e",
+        b"\\a",
+        b"\\abcdefgh ",
+        b"\\u1?",
+        b"\\u-10179?",
+        b"\\uc9\\u1 \\par ",
+        b"\\par",
+        b"\\~",
+        b"\\_",
+        b"\\{",
+        b"{",
+        b"}",
+        b"{}",
+        b"{a}",
+        b"{\\*\\a}",
+        b"{\\*\\a x}",
+        b"\\*\\a-",
+        b"\\bin0 ",
+        b"\\bin1 x",
+        b"\\f1\\f2",
+        b"\\f1\\'81\\f2\\'81",
+        b"\\f3\\'81\\f0\\'81",
+        b"\\f1 a\\f2 a",
+        b"\\plain",
+        b"\\ansicpg932\\'81\\ansicpg936\\'81",
+        b"{\\fonttbl{\\f1\\cpg950 }}",
+        b"\\pict\\'81",
+        b"\x80",
+        b"\0",
+        b"\n",
+    ];
+    let sizes: &[usize] = if cfg!(debug_assertions) { &[1 << 15] } else { &[1 << 20, 9 << 19, LONG] };
+    for begin in [FONTS, WRAPPED] {
+        for piece in pieces {
+            for &unpacked in sizes {
+                for rtf in repeated(begin, piece, unpacked) {
+                    winmail(&message(&[(0x102, RTF, &rtf)]));
+                }
+            }
+            // Many small ones are more than a large one may be.
+            let [rtf, _] = repeated(begin, piece, sizes[0]);
+            let stream = [&[0x78, 0x9f, 0x3e, 0x22, 1, 0][..], &message(&[(0x102, RTF, &rtf)])].concat();
+            let part = [b"--b\n", &mail("application/ms-tnef", &stream)[..], b"\n"].concat();
+            let head = b"Content-Type: multipart/mixed; boundary=b\n\n";
+            read_bytes(&[head, &part.repeat(8)[..], b"--b--\n"].concat());
+        }
+    }
+}
+
+#[test]
+fn names_without_end_in_winmail_dat() {
+    for name in [&b"\x80"[..], b"\0", b"\x81\0", b"../", b"\x20\x20"] {
+        let name = name.repeat(LONG / name.len());
+        let title = attribute(0x0001_8010, &name);
+        let list = |kind: u8| {
+            let length = u32::try_from(name.len()).unwrap().to_le_bytes();
+            let list = [&[1, 0, 0, 0, kind, 0, 0x07, 0x37, 1, 0, 0, 0][..], &length, &name].concat();
+            attribute(0x0006_9005, &list)
+        };
+        for named in [title.clone(), list(0x1e), list(0x1f)] {
+            winmail(&[attribute(0x0006_9002, b""), named, attribute(0x0006_800f, b"x")].concat());
+        }
+    }
+}
+
 /// BER of a tag and its content.
 fn ber(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).unwrap().to_be_bytes();

@@ -77,6 +77,61 @@ fn long_texts_in_every_kind_of_charset() {
     }
 }
 
+/// What becomes three times as long as UTF-8 is text still, and not a file.
+#[test]
+fn eight_bit_text_that_grows_threefold() {
+    let texts: &[(&str, &[u8])] = &[
+        ("koi8-r", b"\x80"),
+        ("koi8-r", b"\xc1\x80 "),
+        ("windows-1252", b"\x80"),
+        ("iso-8859-6", b"\xb0"),
+        ("cp437", b"\xb0"),
+        ("utf-8", b"\xff"),
+        ("x-nobody", b"\x80"),
+        ("shift_jis", b"\xb1"),
+        ("gb18030", b"\x80"),
+        ("utf-7", b"+ "),
+        ("iso-2022-jp", b"\x1b"),
+        ("iso-2022-jp", b"\x1b(B\x1b(B\x1b"),
+        ("iso-2022-kr", b"\x0e\x7f\x7f\x7f\x0f"),
+        ("hz-gb-2312", b"~{\x7f\x7f\x7f~}"),
+    ];
+    for (charset, piece) in texts {
+        let lengths: &[usize] = if cfg!(debug_assertions) { &[SHORT] } else { &[SHORT, 2 * LONG] };
+        for &length in lengths {
+            let text = piece.repeat(length / piece.len());
+            for kind in ["plain", "plain; format=flowed", "html"] {
+                let parsed =
+                    read_bytes(&mail(&format!("Content-Type: text/{kind}; charset={charset}"), &text));
+                assert!(parsed.mail.attachments.is_empty(), "{kind} in {charset}");
+                let sent = if kind == "html" { parsed.mail.html } else { parsed.mail.text };
+                assert!(sent.is_some_and(|text| text.len() > length / 4), "{kind} in {charset}");
+            }
+        }
+    }
+}
+
+/// What was taken out of one part is counted before the next is decoded.
+#[test]
+fn text_that_grows_behind_a_file_that_grew() {
+    let lines = "M\n".repeat(LONG / 6);
+    let file = format!(
+        "--b\nContent-Type: a/b\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 x\n{lines}`\nend\n"
+    );
+    for kind in ["plain", "html", "plain; format=flowed"] {
+        let text = b"\x80".repeat(2 * LONG);
+        let head = format!("--b\nContent-Type: text/{kind}; charset=windows-1252\n\n");
+        for order in
+            [[file.as_bytes(), head.as_bytes(), &text[..]], [head.as_bytes(), &text[..], file.as_bytes()]]
+        {
+            read_bytes(&mail(
+                "Content-Type: multipart/mixed; boundary=b",
+                &[&order.concat()[..], b"\n--b--\n"].concat(),
+            ));
+        }
+    }
+}
+
 #[test]
 fn many_texts_become_one() {
     for charset in ["utf-8", "windows-1252"] {

@@ -1,7 +1,7 @@
 //! The characters of RTF: bytes in the code page of the document or of a font, and units of UTF-16, written into one text
 //! as they come. Nothing is held back but the beginning of a character, so that no document costs more than its text.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use encoding_rs::{CoderResult, Decoder, Encoding, WINDOWS_1252};
 
@@ -32,7 +32,7 @@ pub(super) struct Characters {
     waits: bool,
     /// The first half of a pair of UTF-16.
     high: Option<u16>,
-    pages: HashMap<u32, Page>,
+    pages: BTreeMap<u32, Page>,
     tables: Vec<Box<[char]>>,
 }
 
@@ -44,7 +44,7 @@ impl Characters {
             decoder: WINDOWS_1252.new_decoder_without_bom_handling(),
             waits: false,
             high: None,
-            pages: HashMap::new(),
+            pages: BTreeMap::new(),
             tables: vec![upper(&decoded(WINDOWS_1252))],
         }
     }

@@ -1,6 +1,6 @@
 //! The fonts of an RTF document, as far as they say which code page their text is in.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::characters::Page;
 
@@ -9,7 +9,7 @@ const MAX_FONTS: usize = 4_096;
 
 /// What the font table said.
 pub(super) struct Fonts {
-    pages: HashMap<i32, Page>,
+    pages: BTreeMap<i32, Page>,
     /// The font that the table describes just now.
     described: i32,
     /// Of text in no font.
@@ -20,7 +20,7 @@ pub(super) struct Fonts {
 
 impl Fonts {
     pub(super) fn new(default: Page) -> Self {
-        Self { pages: HashMap::new(), described: 0, default_font: 0, default }
+        Self { pages: BTreeMap::new(), described: 0, default_font: 0, default }
     }
 
     /// Which font text is in that names none.

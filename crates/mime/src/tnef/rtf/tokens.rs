@@ -7,7 +7,7 @@ pub(super) enum Token<'a> {
     Open,
     Close,
     /// A control word and its number.
-    Word(&'a str, Option<i32>),
+    Word(&'a [u8], Option<i32>),
     /// A control symbol, other than those that stand for themselves.
     Symbol(u8),
     /// Bytes of text that stand for themselves, in the code page that holds.
@@ -45,20 +45,30 @@ impl<'a> Tokens<'a> {
         if letters == 0 {
             return self.symbol();
         }
-        let word = std::str::from_utf8(self.take(letters)).unwrap_or_default();
-        let sign = usize::from(self.rest.first() == Some(&b'-'));
-        let digits =
-            self.rest.iter().skip(sign).take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
-        let number = self.take(if digits == 0 { 0 } else { sign + digits });
-        let number = std::str::from_utf8(number).ok().and_then(|text| text.parse::<i32>().ok());
+        let word = self.take(letters);
+        let number = self.number();
         self.rest = self.rest.strip_prefix(b" ").unwrap_or(self.rest);
-        if word == "bin"
+        if word == b"bin"
             && let Some(length) = number
         {
             self.take(usize::try_from(length).unwrap_or(0));
             return None;
         }
         Some(Token::Word(word, number))
+    }
+
+    /// Reads the number behind a word, if there is one.
+    fn number(&mut self) -> Option<i32> {
+        let (sign, digits) = match self.rest {
+            [b'-', digits @ ..] => (-1, digits),
+            digits => (1, digits),
+        };
+        let length = digits.iter().take(MAX_DIGITS).take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, rest) = digits.split_at_checked(length).filter(|_| length > 0)?;
+        self.rest = rest;
+        number.iter().try_fold(0i32, |number, digit| {
+            number.checked_mul(10)?.checked_add(sign * i32::from(digit - b'0'))
+        })
     }
 
     fn symbol(&mut self) -> Option<Token<'a>> {
@@ -122,16 +132,16 @@ mod tests {
             tokens,
             [
                 Token::Open,
-                Token::Word("rtf", Some(1)),
-                Token::Word("ansi", None),
+                Token::Word(b"rtf", Some(1)),
+                Token::Word(b"ansi", None),
                 Token::Text(b"a"),
                 Token::Text(b"b"),
                 Token::Byte(0xe9),
                 Token::Text(b"{"),
                 Token::Symbol(b'~'),
-                Token::Word("u", Some(-3)),
+                Token::Word(b"u", Some(-3)),
                 Token::Text(b"?"),
-                Token::Word("x", None),
+                Token::Word(b"x", None),
                 Token::Text(b"- "),
                 Token::Close,
             ]
