@@ -9,7 +9,7 @@ use memchr::memmem;
 use crate::bounce::aol;
 use crate::bounce::local_users;
 use crate::bounce::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
-use crate::bounce::notice::{Notice, one_spaced, prefix};
+use crate::bounce::notice::{Notice, mention, one_spaced, prefix};
 use crate::bounce::status;
 use crate::limits::Limits;
 use crate::mail::{Address, Mail};
@@ -70,7 +70,7 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
 /// The address that the mail was sent to, where the notice says that this one stands for it.
 pub(crate) fn original_of(said: &str, address: &str) -> Option<String> {
     let lower = one_spaced(said);
-    let (_, after) = lower.split_once(&address.to_ascii_lowercase()).filter(|_| !address.is_empty())?;
+    let after = lower.get(mention(&lower, &address.to_ascii_lowercase())? + address.len()..)?;
     let inside = after.trim_start_matches(['>', ':']).trim_start().strip_prefix('(')?;
     let inside = inside.trim_start_matches("ultimately ");
     let rest = ORIGINALS.iter().find_map(|words| inside.strip_prefix(words))?;
