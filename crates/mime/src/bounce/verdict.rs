@@ -34,6 +34,7 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
     let found = particular(said, named)
         .or_else(|| address(said, named, evidence))
         .or_else(|| named.filter(|_| evidence.status.is_some_and(statuses::names_a_check)))
+        .or_else(|| nowhere(said, named, evidence))
         .or_else(|| general(said))
         .or_else(|| said.first(&[Table::Unreached]).filter(|_| named.is_none()))
         .or_else(|| {
@@ -124,6 +125,12 @@ fn unknown(reason: Reason, named: Option<Reason>, evidence: &Evidence<'_>) -> Re
         (None, _) if evidence.is_reply => Reason::Filtered,
         (Some(Command::Rcpt) | None, _) => reason,
     }
+}
+
+/// That the recipient's domain does not exist, which is final where the answer is.
+fn nowhere(said: &Said, named: Option<Reason>, evidence: &Evidence<'_>) -> Option<Reason> {
+    let is_open = matches!(named, None | Some(Reason::HostUnknown | Reason::NetworkError));
+    said.first(&[Table::Nowhere]).filter(|_| is_open && !is_temporary(evidence))
 }
 
 /// Everything else, from what is told of the host down to words that say little.
@@ -277,6 +284,29 @@ mod tests {
             let evidence = Evidence { said: text, command: Some(command), ..Evidence::default() };
             assert_eq!(by_words(&said(text), &evidence), Some(reason));
         }
+    }
+
+    #[test]
+    fn a_domain_that_does_not_exist_is_dead_where_the_answer_is_final() {
+        let judged = |text, status| {
+            let evidence = Evidence { said: text, status: Some(status), ..Evidence::default() };
+            by_words(&said(text), &evidence)
+        };
+        let text = "lookup of example.org: NXDOMAIN";
+        for (status, reason) in [
+            ("5.1.2", Reason::HostUnknown),
+            ("5.4.4", Reason::HostUnknown),
+            ("5.0.0", Reason::HostUnknown),
+            ("4.0.0", Reason::NetworkError),
+            ("4.4.3", Reason::NetworkError),
+        ] {
+            assert_eq!(judged(text, status), Some(reason), "{status}");
+        }
+        assert_eq!(judged("550 5.7.1 sender domain: NXDOMAIN", "5.7.1"), Some(Reason::Rejected));
+        assert_eq!(
+            judged("550 5.1.2 Domain name not found: example.org", "5.0.0"),
+            Some(Reason::HostUnknown)
+        );
     }
 
     #[test]
