@@ -214,9 +214,22 @@ fn header_at(lower: &str, field: &str) -> Option<usize> {
     })
 }
 
+/// A text in lower case, of the same length, so that the places in it are the same: the few letters whose small ones are
+/// longer or shorter stay.
+pub(crate) fn lower_case(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let small = |c: char| {
+        let mut small = c.to_lowercase();
+        small.next().filter(|s| s.len_utf8() == c.len_utf8() && small.next().is_none()).unwrap_or(c)
+    };
+    text.chars().map(small).collect()
+}
+
 /// A text in lower case with single spaces, in which words are found however they are wrapped.
 pub(crate) fn one_spaced(text: &str) -> String {
-    text.to_ascii_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+    lower_case(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// White space as single spaces, at most `LONGEST_EXCERPT` characters.
@@ -258,6 +271,16 @@ mod tests {
             let notice = Notice::new(&format!("<d@e.f>:\nuser unknown\n\n{header}\nHello\n"));
             assert_eq!(notice.returned, format!("{header}\nHello\n"));
         }
+    }
+
+    #[test]
+    fn letters_are_made_small_in_their_places() {
+        assert_eq!(lower_case("ABC"), "abc");
+        assert_eq!(lower_case("НЕ ДОСТАВЛЕНО À ÖÄ"), "не доставлено à öä");
+        for odd in ["İx", "ẞX", "\u{212a}X", "ȺX", "信X"] {
+            assert_eq!(lower_case(odd).len(), odd.len(), "{odd}");
+        }
+        assert_eq!(one_spaced(" Не\n ДОСТАВЛЕНО "), "не доставлено");
     }
 
     #[test]

@@ -213,13 +213,22 @@ fn normalised(said: &str) -> String {
         if !text.is_empty() && !text.ends_with(' ') {
             text.push(' ');
         }
-        // Its name is no word of the server either: `host mx.antivirus.example[192.0.2.1] said:`.
-        let is_host = text.ends_with("host ") && word.contains('.') && word.contains('[');
+        // Its name is no word of the server either.
+        let is_host = is_located(word) || text.ends_with("talking to ") && word.contains('.');
         let word =
             if is_host { String::new() } else { without_addresses(word).to_lowercase().replace('’', "'") };
         text.push_str(if word == "doesn't" { "does not" } else { &word });
     }
     text
+}
+
+/// A host with its address, as Postfix and Exim name it: `mx.antivirus.example[192.0.2.1]:25`.
+fn is_located(word: &str) -> bool {
+    word.split_once('[').is_some_and(|(name, address)| {
+        name.contains('.')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+            && address.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':')
+    })
 }
 
 /// A word without the addresses in it; what stands around them is kept.
@@ -255,7 +264,10 @@ mod tests {
             ("recipient full@example.org denied", "recipient denied"),
             ("to full@example.org.", "to ."),
             ("host mx.virus.example[192.0.2.1] said: 550 no", "host said: 550 no"),
+            ("connect to mx.policy.example[2001:db8::1]:25: refused", "connect to refused"),
+            ("... while talking to mx.virus.example.: <<< 550 no", "... while talking to <<< 550 no"),
             ("host not found", "host not found"),
+            ("filter[1], see a.b[x]", "filter[1], see a.b[x]"),
             ("<a@b.c>,<d@e.f>... Unknown", "<>,<>... unknown"),
             ("@ @@ a@", ""),
         ] {

@@ -243,6 +243,6 @@ const ABSENT: &[&str] = &[
 fn says_absent(mail: &Mail) -> bool {
     const LONGEST: usize = 1_000;
     let text = mail.content_text();
-    let text = one_spaced(prefix(&text, LONGEST)).to_lowercase();
+    let text = one_spaced(prefix(&text, LONGEST));
     ABSENT.iter().any(|words| text.contains(words))
 }
