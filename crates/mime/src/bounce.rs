@@ -98,10 +98,10 @@ impl<'a> Excerpts<'a> {
 }
 
 fn bounce(recipients: Vec<Recipient>, returned: &Returned) -> Bounce {
-    let worst = |kind| recipients.iter().any(|recipient| recipient.kind == kind);
+    let has = |kind| recipients.iter().any(|recipient| recipient.kind == kind);
     let kind = [BounceKind::Hard, BounceKind::Soft, BounceKind::Complaint, BounceKind::Delivered]
         .into_iter()
-        .find(|&kind| worst(kind))
+        .find(|&kind| has(kind))
         .unwrap_or(BounceKind::Soft);
     Bounce {
         kind,
@@ -120,17 +120,21 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let spoken = if diagnostic.is_empty() { excerpt.as_str() } else { diagnostic };
     // What the server said is nearer to the truth than what its client made of it.
     let reason = told_reason(spoken);
-    // What a refusal says of success is no status: the version of a program, or a delivery to somebody else.
+    let is_delivery =
+        matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"));
     let is_failure =
         row.action.as_deref() == Some("failed") || matches!(status::reply_code(spoken), Some(400..));
-    let fits = |status: &String| !is_failure || !status.starts_with('2');
+    // Success in the words of a notice is no status where nothing was delivered: it is the version of a program, or a
+    // delivery to somebody else.
+    let is_told = |status: &String| is_delivery || !status.starts_with('2');
+    let is_reported = |status: &String| !is_failure || !status.starts_with('2');
     let status = reason
         .and_then(|reason| status::specific(reason).or_else(|| status::enhanced(reason)))
-        .filter(fits)
-        .or_else(|| status::specific(spoken).filter(fits))
-        .or_else(|| row.status.clone().filter(fits))
-        .or_else(|| status::enhanced(spoken).filter(fits))
-        .or_else(|| status::enhanced(said.whole()).filter(fits));
+        .filter(is_told)
+        .or_else(|| status::specific(spoken).filter(is_told))
+        .or_else(|| row.status.clone().filter(is_reported))
+        .or_else(|| status::enhanced(spoken).filter(is_told))
+        .or_else(|| status::enhanced(said.whole()).filter(is_told));
     let command = said.command(&row.address, [spoken, &excerpt]);
     let domain = mail::domain(&row.address).unwrap_or_default();
     let place = format!(
@@ -140,9 +144,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         prefix(spoken, NAMES_HOST)
     )
     .to_lowercase();
-    let is_success =
-        matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"))
-            || status.as_deref().is_some_and(|status| status.starts_with("2."));
+    let is_success = is_delivery || status.as_deref().is_some_and(|status| status.starts_with("2."));
     let inner = reason.unwrap_or_else(|| quoted(spoken));
     let is_quoted = inner.len() < spoken.len();
     let evidence = |said| Evidence {
@@ -207,7 +209,8 @@ fn told_reason(spoken: &str) -> Option<&str> {
     rest.get(..end?)
 }
 
-/// The reason decides; where it is unknown the code's class does. A delay is never final, nor is a refusal for now.
+/// The reason decides; where it is unknown the class of the status does, and without one a mail that came back is given
+/// up. A delay is never final, nor is a refusal for now.
 fn kind(reason: Reason, status: Option<&str>, reply: Option<u16>, action: Option<&str>) -> BounceKind {
     let for_now = status.map_or(matches!(reply, Some(400..=499)), |status| status.starts_with('4'));
     match (reason, action) {

@@ -144,6 +144,16 @@ fn recipients_that_a_text_names_are_told_from_others() {
 }
 
 #[test]
+fn a_postmaster_whose_mail_came_back_is_the_recipient_and_one_who_helps_is_not() {
+    let named = |raw: &str| bounce(raw).recipients.into_iter().map(|r| r.address).collect::<Vec<_>>();
+    assert_eq!(named(&notice("<postmaster@example.org>:\n550 user unknown\n")), ["postmaster@example.org"]);
+    let field = "X-Failed-Recipients: postmaster@example.org\nReturn-Path";
+    assert_eq!(named(&notice("No.\n").replace("Return-Path", field)), ["postmaster@example.org"]);
+    let helps = "Not delivered to ann@example.org: user unknown. Ask postmaster@mx.example.net.\n";
+    assert_eq!(named(&notice(helps)), ["ann@example.org"]);
+}
+
+#[test]
 fn a_forwarded_address_is_told_with_the_one_that_the_mail_was_sent_to() {
     let bounce = bounce(&notice(
         "The following address(es) failed:\n\n  ann@forward.example\n    (generated from lead@example.org)\n    \
@@ -277,6 +287,13 @@ fn a_refusal_for_now_is_never_final() {
 fn a_failure_is_never_a_delivery_whatever_numbers_stand_in_it() {
     let said = "<ann@example.org>:\n550 User unknown, says Postfix 2.9.6\n";
     assert_eq!(bounce(&notice(said)).recipients[0].reason, Reason::Filtered);
+    for said in [
+        "<ann@example.org>: could not be delivered. (Postfix 2.5.1)\n",
+        "<ann@example.org>: no\n\nMailer 2.1.5\n",
+    ] {
+        let recipient = bounce(&notice(said)).recipients.remove(0);
+        assert_eq!((recipient.status, recipient.reason), (None, Reason::Undefined), "{said}");
+    }
     for (status, diagnostic) in [
         ("5.1.1", "550 User unknown, says Postfix 2.9.6"),
         ("5.1.1", "550 User unknown (Exim 4.96.2)"),

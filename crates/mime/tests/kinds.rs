@@ -85,6 +85,16 @@ fn a_machine_with_a_name_of_its_own_returns_mail_too() {
 }
 
 #[test]
+fn words_in_capitals_are_words_in_every_script() {
+    for text in
+        ["Не доставлено:\nann@example.org\n550 5.1.1 no\n", "не доставлено:\nann@example.org\n550 5.1.1 no\n"]
+    {
+        let head = "Return-Path: <>\nFrom: Robot <robot@example.org>\nSubject: x\nContent-Type: text/plain; charset=utf-8";
+        check(&format!("{head}\n\n{text}"), MessageType::Bounce);
+    }
+}
+
+#[test]
 fn automatic_answers_say_so_in_a_field() {
     for field in [
         "Auto-Submitted: auto-replied",

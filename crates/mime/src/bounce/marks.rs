@@ -151,7 +151,7 @@ pub(crate) const ADDRESSEES: &[&str] = &["to:", "an:", "à:", "para:"];
 /// Postfix write them.
 pub(crate) const ORIGINALS: &[&str] = &["generated from", "expanded from:", "expanded from"];
 
-/// Local parts of machines: never the recipient that failed.
+/// Local parts of machines: the recipient that failed only where the notice says so outright.
 pub(crate) const MACHINES: &[&str] = &["postmaster", "mailer-daemon"];
 
 /// A notice that gives no mail up.

@@ -9,7 +9,7 @@ use memchr::memmem;
 use crate::bounce::aol;
 use crate::bounce::local_users;
 use crate::bounce::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
-use crate::bounce::notice::{Notice, one_spaced, prefix};
+use crate::bounce::notice::{Notice, lower_case, mention, one_spaced, prefix};
 use crate::bounce::status;
 use crate::limits::Limits;
 use crate::mail::{Address, Mail};
@@ -17,8 +17,10 @@ use crate::mail::{Address, Mail};
 /// The recipients that the notice names: the mail's own addressees only where there is nobody else.
 pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<String> {
     let failed = mail.header("x-failed-recipients").unwrap_or_default();
-    let ours = |address: &str| {
-        mail.to.iter().chain(&mail.from).any(|other| other.address.eq_ignore_ascii_case(address))
+    let is_other = |address: &str| {
+        let is_ours =
+            mail.to.iter().chain(&mail.from).any(|other| other.address.eq_ignore_ascii_case(address));
+        !is_ours && !is_machines(address)
     };
     let named = addresses_in(failed, limits, |_| true);
     if !named.is_empty() {
@@ -39,7 +41,7 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
     // A manager of mailing lists names the list first, and then where to ask for help.
     if mail.header("x-mlserver").is_some() {
         let limits = Limits { max_recipients: 1, ..limits.clone() };
-        return addresses_in(&others, &limits, |address| !ours(address));
+        return addresses_in(&others, &limits, is_other);
     }
     let machine = mail.from.as_ref().and_then(Address::domain).unwrap_or_default();
     let texts = [
@@ -53,13 +55,14 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
         said.clone(),
         all.clone(),
     ];
-    let named = texts.iter().map(|text| addresses_in(text, limits, |address| !ours(address)));
+    let named = texts.iter().map(|text| addresses_in(text, limits, is_other));
     if let Some(named) = named.into_iter().find(|named| !named.is_empty()) {
         return named;
     }
     // The one it writes to, where nobody else is named.
     let own = notice.said.lines().filter(|line| line.starts_with('<')).collect::<Vec<_>>().join("\n");
-    let own = addresses_in(&format!("{own}\n{}", heads(listed, head)), limits, |_| true);
+    let own =
+        addresses_in(&format!("{own}\n{}", heads(listed, head)), limits, |address| !is_machines(address));
     if own.is_empty() && !machine.is_empty() {
         local_users::named(&notice.said, &machine, limits)
     } else {
@@ -70,7 +73,7 @@ pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<S
 /// The address that the mail was sent to, where the notice says that this one stands for it.
 pub(crate) fn original_of(said: &str, address: &str) -> Option<String> {
     let lower = one_spaced(said);
-    let (_, after) = lower.split_once(&address.to_ascii_lowercase()).filter(|_| !address.is_empty())?;
+    let after = lower.get(mention(&lower, &address.to_ascii_lowercase())? + address.len()..)?;
     let inside = after.trim_start_matches(['>', ':']).trim_start().strip_prefix('(')?;
     let inside = inside.trim_start_matches("ultimately ");
     let rest = ORIGINALS.iter().find_map(|words| inside.strip_prefix(words))?;
@@ -106,7 +109,7 @@ fn without_lines(said: &str, begins: &[&str]) -> String {
     let is_kept = |line: &&str| {
         let line = line.trim_start();
         let line = ["* ", "- ", "• "].iter().find_map(|bullet| line.strip_prefix(bullet)).unwrap_or(line);
-        let line = line.trim_start().to_ascii_lowercase();
+        let line = lower_case(line.trim_start());
         let names_mail = line.contains("message-id") || line.contains("message id");
         !names_mail && (!begins.iter().any(|begin| line.starts_with(begin)) || line.contains("rcpt:"))
     };
@@ -115,8 +118,7 @@ fn without_lines(said: &str, begins: &[&str]) -> String {
 
 /// The text below the first words that announce a list of recipients; empty where there are none.
 fn below_mark(said: &str) -> &str {
-    // Of the same length, so that the places are the same.
-    let lower = said.to_ascii_lowercase().replace(['\n', '\t'], " ");
+    let lower = lower_case(said).replace(['\n', '\t'], " ");
     let found = LISTED_BELOW.iter().filter_map(|words| memmem::find(lower.as_bytes(), words.as_bytes()));
     found.min().and_then(|at| said.get(at..)).unwrap_or_default()
 }
@@ -228,6 +230,12 @@ fn stops(c: char) -> bool {
         || matches!(c, '<' | '>' | '(' | ')' | '[' | ']' | ',' | ';' | '"' | '\'' | ':' | '“' | '”' | '„')
 }
 
+/// An address that machines write from: of those that a notice names in passing never the one which failed.
+fn is_machines(address: &str) -> bool {
+    let local = address.split('@').next().unwrap_or_default();
+    MACHINES.iter().any(|machine| local.eq_ignore_ascii_case(machine))
+}
+
 /// Things that look like addresses, in their order, each once.
 fn addresses_in(text: &str, limits: &Limits, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
@@ -240,12 +248,7 @@ fn addresses_in(text: &str, limits: &Limits, wanted: impl Fn(&str) -> bool) -> V
             && !local.is_empty()
             && domain.contains('.')
             && !domain.contains(['@', '=', '/', '?', '&']);
-        let is_machine = MACHINES.iter().any(|machine| local.eq_ignore_ascii_case(machine));
-        if is_address
-            && !is_machine
-            && wanted(word)
-            && !found.iter().any(|other| other.eq_ignore_ascii_case(word))
-        {
+        if is_address && wanted(word) && !found.iter().any(|other| other.eq_ignore_ascii_case(word)) {
             found.push(word.to_owned());
         }
         if found.len() >= limits.max_recipients {

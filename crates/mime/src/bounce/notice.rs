@@ -18,7 +18,7 @@ const LONGEST_FIELD: usize = 2_000;
 /// Fields and lines above the first known one.
 const MOST_FIELDS: usize = 100;
 
-/// Places of one line where an address is looked for inside longer ones.
+/// Places where an address is looked for that may stand inside longer ones.
 const MOST_MENTIONS: usize = 50;
 
 /// The text of a bounce, divided.
@@ -48,7 +48,8 @@ impl Notice {
         let (said, returned) = text.split_at(marked.into_iter().chain(header).min().unwrap_or(text.len()));
         // The mark's own line is no header field of the returned mail.
         let returned = returned.trim_start_matches('\n');
-        let returned = if header_in(&format!("\n{}", prefix(returned, LONGEST_FIELD))) == Some(0) {
+        let begin = prefix(returned, LONGEST_FIELD).to_ascii_lowercase();
+        let returned = if header_in(&format!("\n{begin}")) == Some(0) {
             returned
         } else {
             let below = returned.split_once('\n').map_or("", |(_, rest)| rest);
@@ -105,15 +106,22 @@ fn mentions(line: &str, addresses: &[String]) -> Vec<(usize, usize)> {
     if !line.contains('@') {
         return Vec::new();
     }
-    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
-    let find = |(index, address): (usize, &String)| {
-        let begins = |&at: &usize| !line.as_bytes().get(at.wrapping_sub(1)).is_some_and(is_part);
-        let at = memmem::find_iter(line.as_bytes(), address.as_bytes()).take(MOST_MENTIONS).find(begins)?;
-        (!address.is_empty()).then_some((at, index))
-    };
+    let find = |(index, address): (usize, &String)| Some((mention(line, address)?, index));
     let mut found: Vec<(usize, usize)> = addresses.iter().enumerate().filter_map(find).collect();
     found.sort_unstable();
     found
+}
+
+/// Where an address first stands in a text by itself, not inside a longer one: `a@b.co` is not named by `a@b.com`.
+pub(crate) fn mention(text: &str, address: &str) -> Option<usize> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '+');
+    let is_whole = |&at: &usize| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let behind = text.get(at + address.len()..).unwrap_or_default().trim_start_matches('.');
+        !before.is_some_and(|c| is_part(c) || c == '.') && !behind.starts_with(is_part)
+    };
+    let mut places = memmem::find_iter(text.as_bytes(), address.as_bytes()).take(MOST_MENTIONS);
+    places.find(is_whole).filter(|_| !address.is_empty())
 }
 
 /// Of recipients that are listed together above what became of them all, each has what is said of the last.
@@ -206,9 +214,22 @@ fn header_at(lower: &str, field: &str) -> Option<usize> {
     })
 }
 
+/// A text in lower case, of the same length, so that the places in it are the same: the few letters whose small ones are
+/// longer or shorter stay.
+pub(crate) fn lower_case(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let small = |c: char| {
+        let mut small = c.to_lowercase();
+        small.next().filter(|s| s.len_utf8() == c.len_utf8() && small.next().is_none()).unwrap_or(c)
+    };
+    text.chars().map(small).collect()
+}
+
 /// A text in lower case with single spaces, in which words are found however they are wrapped.
 pub(crate) fn one_spaced(text: &str) -> String {
-    text.to_ascii_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+    lower_case(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// White space as single spaces, at most `LONGEST_EXCERPT` characters.
@@ -238,5 +259,40 @@ mod tests {
         );
         assert!(divided(&["other@x"])[0].starts_with("Hi. <a@b.c>"));
         assert_eq!(notice.returned, "From: x\n");
+    }
+
+    #[test]
+    fn a_returned_header_without_a_mark_above_it_keeps_its_first_field() {
+        for header in [
+            "Message-ID: <x@y>\nFrom: a@b.c\n",
+            "From: a@b.c\nTo: d@e.f\n",
+            "X-Job: 7\nFrom: a@b.c\nTo: d@e.f\n",
+        ] {
+            let notice = Notice::new(&format!("<d@e.f>:\nuser unknown\n\n{header}\nHello\n"));
+            assert_eq!(notice.returned, format!("{header}\nHello\n"));
+        }
+    }
+
+    #[test]
+    fn letters_are_made_small_in_their_places() {
+        assert_eq!(lower_case("ABC"), "abc");
+        assert_eq!(lower_case("НЕ ДОСТАВЛЕНО À ÖÄ"), "не доставлено à öä");
+        for odd in ["İx", "ẞX", "\u{212a}X", "ȺX", "信X"] {
+            assert_eq!(lower_case(odd).len(), odd.len(), "{odd}");
+        }
+        assert_eq!(one_spaced(" Не\n ДОСТАВЛЕНО "), "не доставлено");
+    }
+
+    #[test]
+    fn an_address_is_not_named_by_a_longer_one() {
+        let notice = Notice::new("<a@b.com>: mailbox full\n<a@b.co>: user unknown\n");
+        let addresses = ["a@b.com".to_owned(), "a@b.co".to_owned()];
+        assert_eq!(notice.divide(&addresses), ["a@b.com>: mailbox full", "a@b.co>: user unknown"]);
+        let at = |text| mention(text, "a@b.co");
+        assert_eq!(
+            (at("for a@b.co."), at("a@b.co.uk"), at("x.a@b.co"), at("a@b.co-op")),
+            (Some(4), None, None, None)
+        );
+        assert_eq!(mention("text", ""), None);
     }
 }

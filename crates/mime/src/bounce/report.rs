@@ -47,22 +47,32 @@ fn skip_line(content: &[u8], at: usize) -> usize {
     memchr::memchr(b'\n', &content[at..]).map_or(content.len(), |end| at + end + 1)
 }
 
-/// Splits a block where a Final-Recipient comes again, or at the Original-Recipient right before it (RFC 3464 §2.3 has
-/// them in that order).
+/// Splits a block into recipients: where a Final-Recipient comes again, or at the Original-Recipient right before it
+/// (RFC 3464 §2.3 has them in that order), and where another Original-Recipient comes behind other fields.
 fn groups<'b, 'a>(fields: &'b [Field<'a>]) -> Vec<&'b [Field<'a>]> {
     let mut groups = Vec::new();
-    let (mut start, mut seen) = (0, false);
+    let (mut start, mut has_final, mut original) = (0, false, None);
     for (index, field) in fields.iter().enumerate() {
+        let mut begin = None;
         if field.name == "final-recipient" {
-            if seen {
-                let first = match index.checked_sub(1) {
-                    Some(before) if before > start && fields[before].name == "original-recipient" => before,
-                    _ => index,
-                };
-                groups.push(&fields[start..first]);
-                start = first;
+            let is_behind_original = index > start + 1 && fields[index - 1].name == "original-recipient";
+            if has_final {
+                begin = Some(index - usize::from(is_behind_original));
+                original = original.filter(|_| is_behind_original);
             }
-            seen = true;
+            has_final = true;
+        } else if field.name == "original-recipient" {
+            let named = address(field.raw).to_ascii_lowercase();
+            let is_another = original.as_ref().is_some_and(|other| *other != named);
+            original = Some(named);
+            if is_another {
+                begin = Some(index);
+                has_final = false;
+            }
+        }
+        if let Some(begin) = begin {
+            groups.push(&fields[start..begin]);
+            start = begin;
         }
     }
     groups.push(&fields[start..]);
@@ -227,6 +237,31 @@ mod tests {
             "Final-Recipient: rfc822; a@b\nStatus: 5.1.1\nFinal-Recipient: rfc822; c@d\nStatus: 5.2.2\n",
         );
         assert_eq!(rows.iter().map(|r| r.address.as_str()).collect::<Vec<_>>(), ["a@b", "c@d"]);
+    }
+
+    #[test]
+    fn recipients_that_only_their_original_address_names_are_told_apart_without_blank_lines() {
+        let original = |address| format!("Original-Recipient: rfc822; {address}\n");
+        let (a, b) = (original("a@b"), original("c@d"));
+        for (fields, expected) in [
+            (format!("{a}Status: 5.1.1\n{b}Status: 5.2.2\n"), vec![("a@b", "5.1.1"), ("c@d", "5.2.2")]),
+            (
+                format!("Final-Recipient: rfc822; x@y\n{a}Status: 5.1.1\n{b}Status: 5.2.2\n"),
+                vec![("x@y", "5.1.1"), ("c@d", "5.2.2")],
+            ),
+            // The other way round.
+            (
+                format!("Final-Recipient: a@x\n{a}Status: 5.1.1\nFinal-Recipient: c@x\n{b}Status: 5.2.2\n"),
+                vec![("a@x", "5.1.1"), ("c@x", "5.2.2")],
+            ),
+            // Written twice it is one recipient still.
+            (format!("{a}Status: 5.1.1\nOriginal-Recipient: RFC822;<A@b>\n"), vec![("a@b", "5.1.1")]),
+        ] {
+            let rows = rows(&fields);
+            let read: Vec<_> =
+                rows.iter().map(|r| (r.address.as_str(), r.status.as_deref().unwrap())).collect();
+            assert_eq!(read, expected, "{fields}");
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! A rule is a reason, the words that tell it, and who taught it: a mail of the corpus (`set/name`), or a server's
 //! reply in `tests/corpus/replies` ([`REPLY`]). Words stand in lower case; several match when all are there, in this
-//! order. Of a table the first rule that matches wins, so particular words stand above general ones. A new rule takes
+//! order. They begin where a word of the text does, and end anywhere: `*rbl$` may begin inside one and must end with it,
+//! as `dnsrbl`, and is not said by "garbled". Of a table the first rule that matches wins, so particular words stand above general ones. A new rule takes
 //! words that a family of servers says, not a sentence that one mail holds.
 
 pub(crate) mod codes;
@@ -61,6 +62,7 @@ tables! {
     ListedNowhere unknown::LISTED_NOWHERE,
     Refused unknown::REFUSED,
     Unwelcome mailbox::UNWELCOME,
+    Nowhere unknown::NOWHERE,
     Domain unknown::DOMAIN,
     Size content::SIZE,
     Authentication content::AUTHENTICATION,
@@ -108,8 +110,8 @@ static SEARCH: LazyLock<Option<Search>> = LazyLock::new(|| {
     let mut words: Vec<&str> = Vec::new();
     let mut rules: Vec<Vec<Entry>> = Vec::new();
     for (place, (table, rule)) in all().enumerate() {
-        let Some(first) = rule.words.first() else { continue };
-        if let Some(known) = words.iter().position(|word| word == first) {
+        let Some(first) = rule.words.first().map(|word| Word::new(word).letters) else { continue };
+        if let Some(known) = words.iter().position(|&word| word == first) {
             rules[known].push((place, table, rule));
         } else {
             words.push(first);
@@ -158,15 +160,45 @@ impl Said {
     }
 }
 
+/// Whether all of these words stand in a text, in this order.
 fn in_order(text: &str, words: &[&str]) -> bool {
-    let mut rest = text;
-    words.iter().all(|piece| match rest.split_once(piece) {
-        Some((_, after)) => {
-            rest = after;
+    let mut from = 0;
+    words.iter().all(|word| match Word::new(word).find(text, from) {
+        Some(end) => {
+            from = end;
             true
         }
         None => false,
     })
+}
+
+/// A word of a rule, without the signs that say where it may stand.
+struct Word<'a> {
+    letters: &'a str,
+    /// It may stand inside another word.
+    is_inner: bool,
+    /// No letter or digit may follow.
+    is_whole: bool,
+}
+
+impl<'a> Word<'a> {
+    fn new(word: &'a str) -> Self {
+        let (is_inner, word) = word.strip_prefix('*').map_or((false, word), |rest| (true, rest));
+        let (is_whole, letters) = word.strip_suffix('$').map_or((false, word), |rest| (true, rest));
+        let is_letter = letters.starts_with(|c: char| c.is_ascii_alphanumeric());
+        Self { letters, is_inner: is_inner || !is_letter, is_whole }
+    }
+
+    /// Where its first place in a text from there on ends.
+    fn find(&self, text: &str, from: usize) -> Option<usize> {
+        let is_part = |c: char| c.is_ascii_alphanumeric();
+        let begins = |at: usize| self.is_inner || !text.get(..at).is_some_and(|text| text.ends_with(is_part));
+        let ends =
+            |at: usize| !self.is_whole || !text.get(at..).is_some_and(|text| text.starts_with(is_part));
+        let places = text.get(from..)?.match_indices(self.letters).map(|(at, _)| from + at);
+        let mut places = places.filter(|&at| begins(at)).map(|at| at + self.letters.len());
+        places.find(|&end| ends(end))
+    }
 }
 
 #[cfg(test)]

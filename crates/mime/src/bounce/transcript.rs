@@ -165,7 +165,7 @@ fn refused(lower: &str) -> Option<Command> {
 /// Whether a quoted conversation refuses just this recipient.
 pub(crate) fn refuses(text: &str, address: &str) -> bool {
     let lower = conversation(text);
-    let sent = format!(">>> rcpt to:<{}", address.to_ascii_lowercase());
+    let sent = format!(">>> rcpt to:<{}>", address.to_ascii_lowercase());
     let answer = lower.split_once(&sent).and_then(|(_, rest)| rest.split_once("<<< "));
     answer.is_some_and(|(_, answer)| answer.starts_with(['4', '5']))
 }
@@ -182,6 +182,13 @@ fn named(line: &str) -> Option<Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conversation_refuses_the_recipient_it_names_and_none_whose_address_is_shorter() {
+        let text = ">>> RCPT To:<a@b.com>\n<<< 550 no\n>>> RCPT To:<a@b.co> NOTIFY=FAILURE\n<<< 250 ok\n";
+        assert!(refuses(text, "A@b.com"));
+        assert!(!refuses(text, "a@b.co"));
+    }
 
     #[test]
     fn the_command_that_was_answered_is_the_last_one_refused() {

@@ -34,6 +34,7 @@ pub(crate) fn by_words(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
     let found = particular(said, named)
         .or_else(|| address(said, named, evidence))
         .or_else(|| named.filter(|_| evidence.status.is_some_and(statuses::names_a_check)))
+        .or_else(|| nowhere(said, named, evidence))
         .or_else(|| general(said))
         .or_else(|| said.first(&[Table::Unreached]).filter(|_| named.is_none()))
         .or_else(|| {
@@ -126,6 +127,12 @@ fn unknown(reason: Reason, named: Option<Reason>, evidence: &Evidence<'_>) -> Re
     }
 }
 
+/// That the recipient's domain does not exist, which is final where the answer is.
+fn nowhere(said: &Said, named: Option<Reason>, evidence: &Evidence<'_>) -> Option<Reason> {
+    let is_open = matches!(named, None | Some(Reason::HostUnknown | Reason::NetworkError));
+    said.first(&[Table::Nowhere]).filter(|_| is_open && !is_temporary(evidence))
+}
+
 /// Everything else, from what is told of the host down to words that say little.
 fn general(said: &Said) -> Option<Reason> {
     said.first(&[
@@ -206,13 +213,22 @@ fn normalised(said: &str) -> String {
         if !text.is_empty() && !text.ends_with(' ') {
             text.push(' ');
         }
-        // Its name is no word of the server either: `host mx.antivirus.example[192.0.2.1] said:`.
-        let is_host = text.ends_with("host ") && word.contains('.') && word.contains('[');
+        // Its name is no word of the server either.
+        let is_host = is_located(word) || text.ends_with("talking to ") && word.contains('.');
         let word =
             if is_host { String::new() } else { without_addresses(word).to_lowercase().replace('’', "'") };
         text.push_str(if word == "doesn't" { "does not" } else { &word });
     }
     text
+}
+
+/// A host with its address, as Postfix and Exim name it: `mx.antivirus.example[192.0.2.1]:25`.
+fn is_located(word: &str) -> bool {
+    word.split_once('[').is_some_and(|(name, address)| {
+        name.contains('.')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
+            && address.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':')
+    })
 }
 
 /// A word without the addresses in it; what stands around them is kept.
@@ -248,7 +264,10 @@ mod tests {
             ("recipient full@example.org denied", "recipient denied"),
             ("to full@example.org.", "to ."),
             ("host mx.virus.example[192.0.2.1] said: 550 no", "host said: 550 no"),
+            ("connect to mx.policy.example[2001:db8::1]:25: refused", "connect to refused"),
+            ("... while talking to mx.virus.example.: <<< 550 no", "... while talking to <<< 550 no"),
             ("host not found", "host not found"),
+            ("filter[1], see a.b[x]", "filter[1], see a.b[x]"),
             ("<a@b.c>,<d@e.f>... Unknown", "<>,<>... unknown"),
             ("@ @@ a@", ""),
         ] {
@@ -277,6 +296,29 @@ mod tests {
             let evidence = Evidence { said: text, command: Some(command), ..Evidence::default() };
             assert_eq!(by_words(&said(text), &evidence), Some(reason));
         }
+    }
+
+    #[test]
+    fn a_domain_that_does_not_exist_is_dead_where_the_answer_is_final() {
+        let judged = |text, status| {
+            let evidence = Evidence { said: text, status: Some(status), ..Evidence::default() };
+            by_words(&said(text), &evidence)
+        };
+        let text = "lookup of example.org: NXDOMAIN";
+        for (status, reason) in [
+            ("5.1.2", Reason::HostUnknown),
+            ("5.4.4", Reason::HostUnknown),
+            ("5.0.0", Reason::HostUnknown),
+            ("4.0.0", Reason::NetworkError),
+            ("4.4.3", Reason::NetworkError),
+        ] {
+            assert_eq!(judged(text, status), Some(reason), "{status}");
+        }
+        assert_eq!(judged("550 5.7.1 sender domain: NXDOMAIN", "5.7.1"), Some(Reason::Rejected));
+        assert_eq!(
+            judged("550 5.1.2 Domain name not found: example.org", "5.0.0"),
+            Some(Reason::HostUnknown)
+        );
     }
 
     #[test]

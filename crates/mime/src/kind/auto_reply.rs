@@ -242,7 +242,6 @@ const ABSENT: &[&str] = &[
 
 fn says_absent(mail: &Mail) -> bool {
     const LONGEST: usize = 1_000;
-    let text = mail.shown_text();
-    let text = one_spaced(prefix(text, LONGEST)).to_lowercase();
+    let text = one_spaced(prefix(mail.shown_text(), LONGEST));
     ABSENT.iter().any(|words| text.contains(words))
 }

@@ -110,7 +110,7 @@ pub(crate) const CODES: &[Rule] = &[
     rule(OnHold, &["(000b09b6)"], REPLY),
     // Exchange from 2007 on: what stopped the mail, in front of the words.
     rule(SystemError, &["resolver.adr.badprimary"], REPLY),
-    rule(TooManyConn, &["resolver.adr.recip", "limit;"], REPLY),
+    rule(TooManyConn, &["resolver.adr.recip", "*limit;"], REPLY),
     rule(SystemError, &["resolver.adr.invalidinsmtp"], REPLY),
     rule(SystemError, &["resolver.adr.ambiguous"], REPLY),
     rule(Rejected, &["resolver.rst.notauthorized"], REPLY),

@@ -37,7 +37,7 @@ pub(crate) const SIZE: &[Rule] = &[
 /// Who wrote it could not be proven.
 pub(crate) const AUTHENTICATION: &[Rule] = &[
     rule(AuthFailure, &["bad spf"], "sisimai/lhost-exim-29"),
-    rule(AuthFailure, &["spf", "t pass"], "sisimai/rhost-google-04"),
+    rule(AuthFailure, &["spf", "*t pass"], "sisimai/rhost-google-04"),
     rule(AuthFailure, &["spf", "fail"], "sisimai/lhost-exim-29"),
     rule(AuthFailure, &["fail", "spf"], "sisimai/lhost-exim-29"),
     rule(AuthFailure, &["spf", "not allowed"], "sisimai/lhost-office365-03"),
@@ -53,7 +53,7 @@ pub(crate) const AUTHENTICATION: &[Rule] = &[
     rule(AuthFailure, &["sender policy framework"], REPLY),
     rule(AuthFailure, &["dmarc"], "sisimai/lhost-dragonfly-01"),
     rule(AuthFailure, &["dkim", "fail"], REPLY),
-    rule(AuthFailure, &["dkim", "t pass"], "sisimai/rhost-google-04"),
+    rule(AuthFailure, &["dkim", "*t pass"], "sisimai/rhost-google-04"),
     rule(AuthFailure, &["bad dkim"], REPLY),
     rule(AuthFailure, &["dkim signature"], REPLY),
     rule(AuthFailure, &["spf or dkim"], "sisimai/rhost-google-04"),
@@ -106,7 +106,7 @@ pub(crate) const FORM: &[Rule] = &[
 pub(crate) const SPAM: &[Rule] = &[
     rule(PolicyViolation, &["header error"], "sisimai/lhost-gmail-03"),
     rule(PolicyViolation, &["reject, id=", "banned"], REPLY),
-    rule(SpamDetected, &["spam"], "cpython/msg_43"),
+    rule(SpamDetected, &["*spam"], "cpython/msg_43"),
     rule(SpamDetected, &["unsolicited"], REPLY),
     rule(SpamDetected, &["bulk mail"], REPLY),
     rule(SpamDetected, &["bulk email"], REPLY),
@@ -148,7 +148,8 @@ pub(crate) const POLICY: &[Rule] = &[
     rule(PolicyViolation, &["low priority"], REPLY),
     rule(PolicyViolation, &["mass mailer"], REPLY),
     rule(PolicyViolation, &["not accepting mail with"], REPLY),
-    rule(PolicyViolation, &["polic"], "sisimai/lhost-dragonfly-03"),
+    rule(PolicyViolation, &["*policy$"], "sisimai/lhost-dragonfly-03"),
+    rule(PolicyViolation, &["policies"], REPLY),
     rule(PolicyViolation, &["prohibited"], REPLY),
     rule(PolicyViolation, &["violation"], REPLY),
     rule(PolicyViolation, &["not accept messages", "attachments"], REPLY),
@@ -157,5 +158,5 @@ pub(crate) const POLICY: &[Rule] = &[
 /// Words that say little.
 pub(crate) const VAGUE: &[Rule] = &[
     rule(SystemError, &["transaction failed"], "sisimai/lhost-postfix-47"),
-    rule(Filtered, &["filter"], "sisimai/lhost-mfilter-03"),
+    rule(Filtered, &["*filter"], "sisimai/lhost-mfilter-03"),
 ];

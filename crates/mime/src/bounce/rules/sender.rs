@@ -44,7 +44,7 @@ pub(crate) const ADDRESS: &[Rule] = &[
     rule(SecurityError, &["sender address rejected: not logged in"], REPLY),
     // A host, not an address.
     rule(Blocked, &["sender ip", "rejected"], REPLY),
-    rule(Blocked, &["your ip", "list"], REPLY),
+    rule(Blocked, &["your ip", "*list"], REPLY),
     rule(Blocked, &["excessive unknown recipients"], REPLY),
     rule(Blocked, &["helo command rejected"], REPLY),
     rule(Rejected, &["purported responsible address"], "sisimai/lhost-courier-03"),

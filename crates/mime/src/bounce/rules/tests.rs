@@ -132,9 +132,44 @@ fn words_are_written_as_they_are_compared() {
 }
 
 #[test]
+fn words_are_met_where_words_of_the_text_begin_and_end_as_their_rule_wants_it() {
+    let met = |text, word| in_order(text, &[word]);
+    for (text, word) in [
+        ("550 policy", "policy$"),
+        ("policy-based", "policy$"),
+        ("550-spamming", "spam"),
+        ("listed in rbl.example", "*rbl$"),
+        ("554rtrbl", "*rbl$"),
+        ("a garbled rbl", "*rbl$"),
+        ("antispam", "*spam"),
+        ("邮箱已满", "已满"),
+        ("rcpt_not_exist", "_not_exist"),
+        ("starttls", "*tls"),
+    ] {
+        assert!(met(text, word), "{word} in {text}");
+    }
+    for (text, word) in [
+        ("policyholder", "policy$"),
+        ("antispam", "spam"),
+        ("garbled", "*rbl$"),
+        ("garbled", "rbl"),
+        ("1553 does", "553"),
+        ("", "spam"),
+    ] {
+        assert!(!met(text, word), "{word} in {text}");
+    }
+    assert!(in_order("no spam, no mailbox", &["no", "mailbox"]));
+    assert!(!in_order("mailbox of no one", &["no", "mailbox"]), "the order counts");
+    for said in ["the text was garbled beyond reading", "call the police", "ann is no policyholder of ours"] {
+        assert_eq!(Said::new(said).met, [], "{said}");
+    }
+}
+
+#[test]
 fn no_rule_is_hidden_by_one_above_it() {
     for (place, (table, rule)) in all().enumerate() {
-        let text = rule.words.join(" ");
+        let letters: Vec<&str> = rule.words.iter().map(|word| Word::new(word).letters).collect();
+        let text = letters.join(" ");
         let above = all().take(place).find(|(other, rule)| *other == table && in_order(&text, rule.words));
         assert!(above.is_none(), "{rule:?} is hidden by {above:?}");
     }

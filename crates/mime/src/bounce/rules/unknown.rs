@@ -30,8 +30,8 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["not our customer"], REPLY),
     rule(UserUnknown, &["user", "not found"], "flanker/bounce__office365"),
     rule(UserUnknown, &["user", "not known"], "flufl-bounce/simple_23"),
-    rule(UserUnknown, &["user", "not exist"], "sisimai/rfc3464-63"),
-    rule(UserUnknown, &["address", "not recognized"], REPLY),
+    rule(UserUnknown, &["user", "not exist"], REPLY),
+    rule(UserUnknown, &["*address", "not recognized"], REPLY),
     rule(UserUnknown, &["user", "not ok"], REPLY),
     rule(UserUnknown, &["user path no exist"], REPLY),
     rule(UserUnknown, &["user not a member of domain"], REPLY),
@@ -79,12 +79,12 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["envelope recipient has been denied"], REPLY),
     rule(UserUnknown, &["recipient denied"], REPLY),
     rule(UserUnknown, &["recipient address rejected: invalid"], REPLY),
-    rule(UserUnknown, &["address", "not exist"], "sisimai/rfc3464-63"),
+    rule(UserUnknown, &["*address", "not exist"], "sisimai/rfc3464-63"),
     rule(UserUnknown, &["address no longer exists"], REPLY),
-    rule(UserUnknown, &["address", "could not be found"], REPLY),
-    rule(UserUnknown, &["address", "couldn't be found"], "sisimai/rfc3464-63"),
+    rule(UserUnknown, &["*address", "could not be found"], REPLY),
+    rule(UserUnknown, &["*address", "couldn't be found"], "sisimai/rfc3464-63"),
     rule(UserUnknown, &["address was not found"], REPLY),
-    rule(UserUnknown, &["address", "wasn't found"], "flanker/bounce__office365"),
+    rule(UserUnknown, &["*address", "wasn't found"], "flanker/bounce__office365"),
     rule(UserUnknown, &["address not present in directory"], REPLY),
     rule(UserUnknown, &["address is not known"], REPLY),
     rule(UserUnknown, &["address unknown"], REPLY),
@@ -187,6 +187,10 @@ pub(crate) const REFUSED: &[Rule] = &[
     rule(UserUnknown, &["non esiste"], REPLY),
 ];
 
+/// That the domain name system knows no such domain: where the answer is final, and no code speaks of something else. A
+/// host that says so for now doubts it.
+pub(crate) const NOWHERE: &[Rule] = &[rule(HostUnknown, &["nxdomain"], REPLY)];
+
 /// The domain of the recipient.
 pub(crate) const DOMAIN: &[Rule] = &[
     rule(HostUnknown, &["domain is not reachable"], "sisimai/lhost-outlook-03"),
@@ -203,6 +207,7 @@ pub(crate) const DOMAIN: &[Rule] = &[
     rule(HostUnknown, &["illegal host/domain"], "sisimai/lhost-messagingserver-05"),
     rule(HostUnknown, &["domain", "does not exist"], "flufl-bounce/dsn_18"),
     rule(HostUnknown, &["domain not found"], REPLY),
+    rule(HostUnknown, &["domain name not found"], REPLY),
     rule(HostUnknown, &["domain must exist"], REPLY),
     rule(HostUnknown, &["no such domain"], "sisimai/lhost-courier-04"),
     rule(HostUnknown, &["no such host"], REPLY),

@@ -203,17 +203,28 @@ pub(crate) fn find(
     command: Option<Command>,
     place: &str,
 ) -> Option<Reason> {
-    let text = said.text();
-    let is_unknown = || text.contains("unknown user") && place.contains("docomo.ne.jp");
-    match (command, status) {
-        // NTT DOCOMO says this of addresses that exist, to senders whom the recipient does not want.
-        (Some(Command::Data), Some("5.0.0")) if is_unknown() => return Some(Rejected),
-        _ => {}
+    // NTT DOCOMO says this of addresses that exist, to senders whom the recipient does not want.
+    let is_unwelcome = command == Some(Command::Data)
+        && status == Some("5.0.0")
+        && said.text().contains("unknown user")
+        && names(place, "docomo.ne.jp");
+    if is_unwelcome {
+        return Some(Rejected);
     }
     codes::find(said, status).or_else(|| {
-        let here = |hosts: &[&str]| hosts.iter().any(|host| place.contains(host));
-        let here = PROVIDERS.iter().enumerate().filter(|(_, (hosts, _))| here(hosts));
-        here.into_iter().find_map(|(number, _)| said.first(&[Table::Provider(number)]))
+        let here = |hosts: &[&str]| hosts.iter().any(|host| names(place, host));
+        let mut here = PROVIDERS.iter().enumerate().filter(|(_, (hosts, _))| here(hosts));
+        here.find_map(|(number, _)| said.first(&[Table::Provider(number)]))
+    })
+}
+
+/// Whether a provider's domain, or a host of it, is named: `mx1.me.com`, and neither `acme.com` nor `me.company`.
+fn names(place: &str, domain: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    place.match_indices(domain).any(|(at, _)| {
+        let before = place.get(..at).unwrap_or_default();
+        let behind = place.get(at + domain.len()..).unwrap_or_default();
+        !before.ends_with(is_part) && !behind.trim_start_matches('.').starts_with(is_part)
     })
 }
 
@@ -242,5 +253,20 @@ mod tests {
     fn words_of_a_provider_count_at_its_hosts_alone() {
         assert_eq!(find(&Said::new("550 : user unknown"), None, None, "lsean.ezweb.ne.jp"), Some(Filtered));
         assert_eq!(find(&Said::new("550 : user unknown"), None, None, "mx.example.jp"), None);
+    }
+
+    #[test]
+    fn a_domain_that_ends_or_begins_as_a_providers_is_not_the_providers() {
+        for place in ["mx1.me.com acme.org", "mx.example ann@me.com", "x-com.me.com.", "at me.com[192.0.2.1]"]
+        {
+            assert!(names(place, "me.com"), "{place}");
+        }
+        for place in
+            ["acme.com", "mx.some-me.com", "me.company", "me.com.example", "me.com-x", "émme.com", ""]
+        {
+            assert!(!names(place, "me.com"), "{place}");
+        }
+        let said = Said::new("550 account is disabled");
+        assert_eq!(find(&said, None, None, "mx.example plateau.com"), None);
     }
 }
