@@ -20,7 +20,6 @@ pub(crate) const CODES: &[Rule] = &[
     rule(MesgTooBig, &["int-p2"], REPLY),
     rule(UserUnknown, &["int-p3"], REPLY),
     rule(UserUnknown, &["int-p4"], REPLY),
-    rule(SystemError, &["int-p5"], REPLY),
     rule(SpamDetected, &["pol-p6"], REPLY),
     rule(AuthFailure, &["pol-p7"], REPLY),
     rule(VirusDetected, &["pol-p5"], REPLY),

@@ -65,7 +65,6 @@ pub(crate) const LISTED: &[Rule] = &[
     rule(Blocked, &["ip is rejected"], REPLY),
     rule(Blocked, &["ip is hangup"], REPLY),
     rule(Blocked, &["invalid ip"], "sisimai/lhost-yahoo-14"),
-    rule(Blocked, &["no access for this ip"], REPLY),
     rule(Blocked, &["refused due to abuse"], REPLY),
     rule(Blocked, &["spamblock."], REPLY),
     rule(Blocked, &["denyip"], REPLY),

@@ -57,7 +57,7 @@ pub(crate) const FULL: &[Rule] = &[
     rule(MailboxFull, &["boite du destinataire pleine"], REPLY),
     rule(MailboxFull, &["zuviele mails auf dem server"], REPLY),
     rule(MailboxFull, &["speichervolumen ueberschritten"], REPLY),
-    rule(MailboxFull, &["邮箱空间不足"], REPLY),
+    rule(MailboxFull, &["空间不足"], REPLY),
     rule(MailboxFull, &["邮箱已满"], REPLY),
 ];
 

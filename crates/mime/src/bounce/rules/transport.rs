@@ -94,7 +94,6 @@ pub(crate) const PROGRAM: &[Rule] = &[
 pub(crate) const BROKEN: &[Rule] = &[
     rule(MailerError, &["local delivery failed"], REPLY),
     rule(SystemError, &["mx record points to local host"], REPLY),
-    rule(SystemError, &["file system error"], REPLY),
     rule(SystemError, &["several matches found in"], REPLY),
     rule(MailerError, &["mailer error"], "sisimai/lhost-dragonfly-13"),
     rule(SystemError, &["loops back to"], REPLY),
