@@ -2,10 +2,11 @@
 //! the mail they return, and of whom else they speak.
 //!
 //! All stand in lower case, with single spaces: they are looked for in text made so, and may be wrapped there. The
-//! layouts that hold them are in `tests/layouts`. What a refusal means is not told here: that is `rules`.
+//! layouts that hold them are in `tests/layouts`, and the mail that needs each row in `tests/corpus/rows`. What a refusal
+//! means is not told here: that is `rules`.
 
 /// Below these the returned mail begins.
-pub(crate) const RETURNED_BELOW: &[&str] = &[
+pub(crate) static RETURNED_BELOW: &[&str] = &[
     // Exim and its kin.
     "this is a copy of the message",
     "this is a copy of your message",
@@ -44,10 +45,10 @@ pub(crate) const RETURNED_BELOW: &[&str] = &[
 ];
 
 /// Fields that begin a returned header.
-pub(crate) const FIELDS: &[&str] = &["received:", "return-path:", "from:", "message-id:"];
+pub(crate) static FIELDS: &[&str] = &["received:", "return-path:", "from:", "message-id:"];
 
 /// Above the recipients that failed.
-pub(crate) const LISTED_BELOW: &[&str] = &[
+pub(crate) static LISTED_BELOW: &[&str] = &[
     "following recipient",
     "following address",
     "following destination",
@@ -60,7 +61,6 @@ pub(crate) const LISTED_BELOW: &[&str] = &[
     "list of recipients",
     "recipients of this delivery",
     "addresses had",
-    "failed addresses follow",
     "failed recipient",
     "failed address",
     "address to which the message has not yet been delivered",
@@ -122,7 +122,7 @@ pub(crate) const LISTED_BELOW: &[&str] = &[
 ];
 
 /// How lines begin that name others than the recipients that failed.
-pub(crate) const OTHERS: &[&str] = &[
+pub(crate) static OTHERS: &[&str] = &[
     "from:",
     "mail from:",
     ">>> mail from:",
@@ -145,17 +145,17 @@ pub(crate) const OTHERS: &[&str] = &[
 ];
 
 /// Lines of the mail's own header, which name its addressees: they count where nobody else is named.
-pub(crate) const ADDRESSEES: &[&str] = &["to:", "an:", "à:", "para:"];
+pub(crate) static ADDRESSEES: &[&str] = &["to:", "an:", "à:", "para:"];
 
 /// Before the address that the mail was sent to and that stands for the one which failed; as Exim, sendmail and
 /// Postfix write them.
-pub(crate) const ORIGINALS: &[&str] = &["generated from", "expanded from:", "expanded from"];
+pub(crate) static ORIGINALS: &[&str] = &["generated from", "expanded from"];
 
 /// Local parts of machines: never the recipient that failed.
-pub(crate) const MACHINES: &[&str] = &["postmaster", "mailer-daemon"];
+pub(crate) static MACHINES: &[&str] = &["postmaster", "mailer-daemon"];
 
 /// A notice that gives no mail up.
-pub(crate) const LATE: &[&str] = &[
+pub(crate) static LATE: &[&str] = &[
     "will be retried",
     "will keep trying",
     "will continue trying",
@@ -173,7 +173,7 @@ pub(crate) const LATE: &[&str] = &[
 ];
 
 /// A notice that a mail was delivered, as its sender wished to be told.
-pub(crate) const DELIVERED: &[&str] = &[
+pub(crate) static DELIVERED: &[&str] = &[
     "was successfully delivered",
     "has been successfully delivered",
     "had successful delivery notifications",
@@ -183,7 +183,7 @@ pub(crate) const DELIVERED: &[&str] = &[
 ];
 
 /// A notice that a mail was not delivered, in its text.
-pub(crate) const UNDELIVERED: &[&str] = &[
+pub(crate) static UNDELIVERED: &[&str] = &[
     "could not be delivered",
     "was not delivered",
     "wasn't delivered",

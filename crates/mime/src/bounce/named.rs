@@ -13,6 +13,7 @@ use crate::bounce::notice::{Notice, one_spaced, prefix};
 use crate::bounce::status;
 use crate::limits::Limits;
 use crate::mail::{Address, Mail};
+use crate::table::rows;
 
 /// The recipients that the notice names: the mail's own addressees only where there is nobody else.
 pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<String> {
@@ -73,7 +74,7 @@ pub(crate) fn original_of(said: &str, address: &str) -> Option<String> {
     let (_, after) = lower.split_once(&address.to_ascii_lowercase()).filter(|_| !address.is_empty())?;
     let inside = after.trim_start_matches(['>', ':']).trim_start().strip_prefix('(')?;
     let inside = inside.trim_start_matches("ultimately ");
-    let rest = ORIGINALS.iter().find_map(|words| inside.strip_prefix(words))?;
+    let rest = rows(ORIGINALS).find_map(|words| inside.strip_prefix(words))?;
     let (original, _) = rest.split_once(')')?;
     let limits = Limits { max_recipients: 1, ..Limits::default() };
     addresses_in(original, &limits, |_| true).pop().filter(|original| !original.eq_ignore_ascii_case(address))
@@ -102,13 +103,13 @@ fn begun(said: &str, limits: &Limits) -> Vec<String> {
 }
 
 /// The text without lines that begin so, and without those that name mails.
-fn without_lines(said: &str, begins: &[&str]) -> String {
+fn without_lines(said: &str, begins: &'static [&'static str]) -> String {
     let is_kept = |line: &&str| {
         let line = line.trim_start();
         let line = ["* ", "- ", "• "].iter().find_map(|bullet| line.strip_prefix(bullet)).unwrap_or(line);
         let line = line.trim_start().to_ascii_lowercase();
         let names_mail = line.contains("message-id") || line.contains("message id");
-        !names_mail && (!begins.iter().any(|begin| line.starts_with(begin)) || line.contains("rcpt:"))
+        !names_mail && (!rows(begins).any(|begin| line.starts_with(begin)) || line.contains("rcpt:"))
     };
     said.lines().filter(is_kept).collect::<Vec<_>>().join("\n")
 }
@@ -117,7 +118,7 @@ fn without_lines(said: &str, begins: &[&str]) -> String {
 fn below_mark(said: &str) -> &str {
     // Of the same length, so that the places are the same.
     let lower = said.to_ascii_lowercase().replace(['\n', '\t'], " ");
-    let found = LISTED_BELOW.iter().filter_map(|words| memmem::find(lower.as_bytes(), words.as_bytes()));
+    let found = rows(LISTED_BELOW).filter_map(|words| memmem::find(lower.as_bytes(), words.as_bytes()));
     found.min().and_then(|at| said.get(at..)).unwrap_or_default()
 }
 
@@ -208,7 +209,7 @@ fn without_originals(said: &str) -> String {
     let marks = lower.match_indices('(').filter(|(at, _)| {
         let inside = lower.get(*at + 1..).unwrap_or_default();
         let inside = inside.trim_start_matches("ultimately ");
-        ORIGINALS.iter().any(|words| inside.starts_with(words))
+        rows(ORIGINALS).any(|words| inside.starts_with(words))
     });
     for (at, _) in marks {
         // A bracket inside one that was left out.
@@ -240,7 +241,7 @@ fn addresses_in(text: &str, limits: &Limits, wanted: impl Fn(&str) -> bool) -> V
             && !local.is_empty()
             && domain.contains('.')
             && !domain.contains(['@', '=', '/', '?', '&']);
-        let is_machine = MACHINES.iter().any(|machine| local.eq_ignore_ascii_case(machine));
+        let is_machine = rows(MACHINES).any(|machine| local.eq_ignore_ascii_case(machine));
         if is_address
             && !is_machine
             && wanted(word)

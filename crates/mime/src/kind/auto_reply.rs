@@ -4,10 +4,11 @@ use crate::bounce::notice::{one_spaced, prefix};
 use crate::kind::author::{is_daemon, is_mailer_daemon};
 use crate::kind::subject::{has_bounce_subject, is_answer, lowered};
 use crate::mail::Mail;
+use crate::table::rows;
 
 /// Fields that an automatic answer carries: the name, and words one of which must stand in its value (none: the
 /// field alone says it).
-const FIELDS: &[(&str, &[&str])] = &[
+pub(crate) static FIELDS: &[(&str, &[&str])] = &[
     ("auto-submitted", &["auto-replied"]),
     ("x-autoreply", &[]),
     ("x-autoreply-from", &[]),
@@ -27,7 +28,7 @@ const FIELDS: &[(&str, &[&str])] = &[
 
 /// How the subjects of automatic answers begin, in lower case, as mail programs write them in their languages. A letter
 /// may not follow; a colon in the words must.
-const SUBJECTS: &[&str] = &[
+pub(crate) static SUBJECTS: &[&str] = &[
     "automatic reply",
     "automatic response",
     "automated reply",
@@ -150,19 +151,19 @@ pub(crate) fn says_auto_reply(mail: &Mail) -> bool {
 
 fn by_field(mail: &Mail) -> bool {
     const LONGEST_FIELD: usize = 1_000;
-    let has = |name: &str, words: &[&str]| {
+    let has = |name: &str, words: &'static [&'static str]| {
         mail.headers.iter().filter(|(field, _)| field == name).any(|(_, value)| {
             let value = prefix(value.trim(), LONGEST_FIELD).to_lowercase();
             let is_said = !matches!(value.as_str(), "no" | "none" | "false" | "0");
             // Of a mailbox whose name holds such a word everything is delivered to it.
             let is_address = name == "delivered-to" && value.contains('@');
-            words.is_empty() && is_said || !is_address && words.iter().any(|word| value.contains(word))
+            words.is_empty() && is_said || !is_address && rows(words).any(|word| value.contains(word))
         })
     };
     // Exchange calls its answers generated; what its rules pass on bears the first field too, and not the second.
     let by_exchange =
         has("x-ms-exchange-inbox-rules-loop", &[]) && has("auto-submitted", &["auto-generated"]);
-    by_exchange || FIELDS.iter().any(|(name, words)| has(name, words))
+    by_exchange || rows(FIELDS).any(|(name, words)| has(name, words))
 }
 
 /// The subject begins with such words; where it goes on as people's sentences do, or the words are no more than "auto", a
@@ -170,18 +171,20 @@ fn by_field(mail: &Mail) -> bool {
 fn by_subject(mail: &Mail, subject: &str) -> bool {
     let subject =
         subject.trim_start_matches(['[', '(', ' ', '<', '*', '"']).replace(" :", ":").replace('：', ":");
-    SUBJECTS.iter().any(|begin| {
+    rows(SUBJECTS).any(|begin| {
         let Some(rest) = subject.strip_prefix(begin) else { return false };
         let is_word = begin.ends_with(':') || !rest.starts_with(|c: char| c.is_ascii_alphabetic());
         let is_closed =
             !rest.trim_start().starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | ','));
-        let is_certain = is_closed && !AMBIGUOUS.contains(begin) || begin.starts_with(|c: char| c > 'ʯ');
+        let is_certain = is_closed && !rows(AMBIGUOUS).any(|ambiguous| ambiguous == begin)
+            || begin.starts_with(|c: char| c > 'ʯ');
         is_word && (is_certain || is_by_machine(mail) || says_absent(mail))
     })
 }
 
 /// Words that begin subjects of people too, whatever stands behind them.
-const AMBIGUOUS: &[&str] = &["auto:", "vacation:", "on vacation", "i am away", "i am out of", "i'm out of"];
+pub(crate) static AMBIGUOUS: &[&str] =
+    &["auto:", "vacation:", "on vacation", "i am away", "i am out of", "i'm out of"];
 
 /// Nobody shall answer, or this is an answer: a machine's, since a person's begins with "Re".
 fn is_by_machine(mail: &Mail) -> bool {
@@ -193,7 +196,7 @@ fn is_by_machine(mail: &Mail) -> bool {
 }
 
 /// Words, in lower case, by which people who are away say so, in the languages of [`SUBJECTS`].
-const ABSENT: &[&str] = &[
+pub(crate) static ABSENT: &[&str] = &[
     "out of office",
     "out of the office",
     "i am away",
@@ -244,5 +247,5 @@ fn says_absent(mail: &Mail) -> bool {
     const LONGEST: usize = 1_000;
     let text = mail.content_text();
     let text = one_spaced(prefix(&text, LONGEST)).to_lowercase();
-    ABSENT.iter().any(|words| text.contains(words))
+    rows(ABSENT).any(|words| text.contains(words))
 }

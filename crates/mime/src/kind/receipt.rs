@@ -3,9 +3,10 @@
 use crate::bounce::notice::{one_spaced, prefix};
 use crate::kind::subject::lowered;
 use crate::mail::Mail;
+use crate::table::rows;
 
 /// How Outlook and Exchange begin the subject of a receipt in their languages, in lower case, and what stands in its text.
-const READ: &[(&str, &[&str])] = &[
+pub(crate) static READ: &[(&str, &[&str])] = &[
     ("read:", &["was read on", "message has been read", "mail has been read"]),
     ("not read:", &["was deleted without being read"]),
     ("deleted:", &["was deleted without being read"]),
@@ -35,13 +36,13 @@ const READ: &[(&str, &[&str])] = &[
 pub(crate) fn is_read(mail: &Mail) -> bool {
     const LONGEST: usize = 2_000;
     let subject = lowered(mail).replace(" :", ":").replace('：', ":");
-    let Some((_, words)) = READ.iter().find(|(begin, _)| subject.starts_with(begin)) else { return false };
+    let Some((_, words)) = rows(READ).find(|(begin, _)| subject.starts_with(begin)) else { return false };
     let text = one_spaced(prefix(&mail.content_text(), LONGEST));
-    words.iter().any(|words| text.contains(words))
+    rows(words).any(|words| text.contains(words))
 }
 
 /// Providers that complain without a feedback part: the sender, and how the subject begins, in lower case.
-const COMPLAINTS: &[(&str, &str)] = &[
+pub(crate) static COMPLAINTS: &[(&str, &str)] = &[
     ("staff@hotmail.com", "complaint about message from"),
     ("complaints@email-abuse.amazonses.com", "complaint about message from"),
 ];
@@ -50,7 +51,7 @@ const COMPLAINTS: &[(&str, &str)] = &[
 pub(crate) fn is_complaint(mail: &Mail) -> bool {
     let from = mail.from.as_ref().map(|from| from.address.to_ascii_lowercase()).unwrap_or_default();
     let subject = mail.subject.trim().to_ascii_lowercase();
-    COMPLAINTS.iter().any(|(sender, begin)| from == *sender && subject.starts_with(begin))
+    rows(COMPLAINTS).any(|(sender, begin)| from == *sender && subject.starts_with(begin))
 }
 
 /// The field of the mail complained about by which Hotmail names its user.

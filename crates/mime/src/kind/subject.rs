@@ -2,9 +2,10 @@
 
 use crate::bounce::notice::prefix;
 use crate::mail::Mail;
+use crate::table::rows;
 
 /// Words in the subject of a notice that a mail was not delivered, in lower case.
-const SUBJECTS: &[&str] = &[
+pub(crate) static SUBJECTS: &[&str] = &[
     "undeliver",
     "delivery status",
     "delivery failure",
@@ -23,13 +24,9 @@ const SUBJECTS: &[&str] = &[
     "failure notification",
     "failed mail",
     "failed delivery",
-    "mail delivery failed",
     "mail system error",
     "mail failure",
     "mail error",
-    "mail could not be delivered",
-    "message could not be delivered",
-    "message not delivered",
     "message you sent blocked",
     "message frozen",
     "has been frozen",
@@ -44,14 +41,12 @@ const SUBJECTS: &[&str] = &[
     "could not be delivered",
     "could not deliver",
     "cannot deliver",
-    "delivery delayed",
     "delivery delay",
     "delayed mail",
     "bounced mail",
     "mail bounced",
     "returned email",
     "returned message",
-    "permanent delivery failure",
     "permanent failure",
     "postmaster notify",
     "still being retried",
@@ -133,11 +128,11 @@ pub(crate) fn lowered(mail: &Mail) -> String {
 }
 
 pub(crate) fn has_bounce_subject(subject: &str) -> bool {
-    SUBJECTS.iter().any(|words| subject.contains(words))
+    rows(SUBJECTS).any(|words| subject.contains(words))
 }
 
 /// How the subjects of answers and of forwarded mails begin, in lower case.
-const ANSWERS: &[&str] = &[
+pub(crate) static ANSWERS: &[&str] = &[
     "re", "aw", "sv", "vs", "antw", "odp", "ynt", "r", "rif", "res", "ref", "fwd", "fw", "wg", "tr", "rv",
     "i", "enc", "doorst", "vb", "vl", "vid", "pd", "ilt", "atb", "回复", "答复", "转发", "回覆", "轉寄",
     "返信", "転送",
@@ -168,7 +163,8 @@ fn answered(subject: &str) -> Option<&str> {
     let mark = mark
         .trim()
         .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | '^'));
-    ANSWERS.contains(&mark.trim_end()).then_some(rest)
+    let mark = mark.trim_end();
+    rows(ANSWERS).any(|known| *known == mark).then_some(rest)
 }
 
 /// Marks of answers that are looked behind.
