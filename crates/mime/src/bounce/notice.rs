@@ -49,12 +49,13 @@ impl Notice {
         let (said, returned) = text.split_at(marked.into_iter().chain(header).min().unwrap_or(text.len()));
         // The mark's own line is no header field of the returned mail.
         let returned = returned.trim_start_matches('\n');
-        let returned = if header_in(&format!("\n{}", prefix(returned, LONGEST_FIELD))) == Some(0) {
-            returned
-        } else {
-            let below = returned.split_once('\n').map_or("", |(_, rest)| rest);
-            below_remarks(below.trim_start())
-        };
+        let returned =
+            if header_in(&format!("\n{}", prefix(returned, LONGEST_FIELD).to_ascii_lowercase())) == Some(0) {
+                returned
+            } else {
+                let below = returned.split_once('\n').map_or("", |(_, rest)| rest);
+                below_remarks(below.trim_start())
+            };
         let returned = if returned.trim().is_empty() { told_header(said) } else { Some(returned.to_owned()) };
         Self { said: said.to_owned(), returned: returned.unwrap_or_default() }
     }
@@ -239,5 +240,12 @@ mod tests {
         );
         assert!(divided(&["other@x"])[0].starts_with("Hi. <a@b.c>"));
         assert_eq!(notice.returned, "From: x\n");
+    }
+
+    #[test]
+    fn the_first_field_of_a_returned_header_is_kept() {
+        for header in ["From: x\nSubject: y\n", "Received: from x\n\tby y\nSubject: z\n"] {
+            assert_eq!(Notice::new(&format!("Not delivered: a@b.c\n\n{header}")).returned, header);
+        }
     }
 }
