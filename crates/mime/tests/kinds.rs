@@ -166,7 +166,7 @@ fn automatic_answers_say_so_in_their_subject_in_many_languages() {
         "自動回覆: 你好",
         "자동 회신: 안녕",
         "부재 중: 안녕",
-        "תגובה אוטומטית: שלום",
+        "תשובה אוטומטית: שלום",
         "رد تلقائي: مرحبا",
     ] {
         check(

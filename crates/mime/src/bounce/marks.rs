@@ -227,6 +227,7 @@ pub(crate) static UNDELIVERED: &[&str] = &[
     "no se pudo entregar",
     "não foi entregue",
     "non è stato recapitato",
+    "kan niet worden bezorgd",
     "kon niet worden bezorgd",
     "не доставлено",
     "не может быть доставлено",

@@ -107,7 +107,8 @@ fn without_lines(said: &str, begins: &'static [&'static str]) -> String {
     let is_kept = |line: &&str| {
         let line = line.trim_start();
         let line = ["* ", "- ", "• "].iter().find_map(|bullet| line.strip_prefix(bullet)).unwrap_or(line);
-        let line = line.trim_start().to_ascii_lowercase();
+        // The French write a space before the colon.
+        let line = line.trim_start().to_lowercase().replacen(" :", ":", 1);
         let names_mail = line.contains("message-id") || line.contains("message id");
         !names_mail && (!rows(begins).any(|begin| line.starts_with(begin)) || line.contains("rcpt:"))
     };

@@ -116,7 +116,7 @@ pub(crate) static SUBJECTS: &[&str] = &[
     // Turkish, Greek, Hebrew, Arabic.
     "otomatik yanıt",
     "αυτόματη απάντηση",
-    "תגובה אוטומטית",
+    "תשובה אוטומטית",
     "رد تلقائي",
     // Russian, Ukrainian, Bulgarian.
     "автоответ",
