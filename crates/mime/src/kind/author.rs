@@ -29,9 +29,6 @@ pub(crate) static TITLES: &[&str] = &[
     "microsoft outlook",
     "system administrator",
     "systemadministrator",
-    "administrateur système",
-    "administrador del sistema",
-    "amministratore di sistema",
 ];
 
 /// Nobody else writes under this name.
@@ -125,7 +122,6 @@ pub(crate) static SENT: &[&str] = &[
     "gesendet:",
     "envoyé",
     "enviado",
-    "enviada",
     "inviato:",
     "verzonden:",
     "skickat:",
