@@ -15,8 +15,14 @@ pub(crate) fn row<T>(table: &'static [T], number: usize) -> Option<&'static T> {
     table.get(number)
 }
 
+/// Whether a row is in its table: for those that are found by a search through several tables.
+#[cfg(not(test))]
+pub(crate) const fn is_there<T>(_: &'static T) -> bool {
+    true
+}
+
 #[cfg(test)]
-pub(crate) use taken_out::{row, rows};
+pub(crate) use taken_out::{is_there, row, rows};
 
 #[cfg(test)]
 pub(crate) mod taken_out {
@@ -29,12 +35,17 @@ pub(crate) mod taken_out {
 
     /// The rows of a table, but for the one that is taken out.
     pub(crate) fn rows<T>(table: &'static [T]) -> impl Iterator<Item = &'static T> {
-        table.iter().filter(|row| place(*row) != ROW.get())
+        table.iter().filter(|row| is_there(*row))
     }
 
     /// The row of this number, but for the one that is taken out.
     pub(crate) fn row<T>(table: &'static [T], number: usize) -> Option<&'static T> {
-        table.get(number).filter(|row| place(*row) != ROW.get())
+        table.get(number).filter(|row| is_there(*row))
+    }
+
+    /// Whether a row is none that is taken out.
+    pub(crate) fn is_there<T>(row: &'static T) -> bool {
+        place(row) != ROW.get()
     }
 
     /// Where a row stands.

@@ -10,7 +10,7 @@ use crate::bounce::reason::Reason::{
 use crate::table::rows;
 
 /// Codes that nobody else writes.
-pub(crate) const CODES: &[Rule] = &[
+pub(crate) static CODES: &[Rule] = &[
     // Facebook.
     rule(UserUnknown, &["rcp-p1"], "sisimai/rhost-facebook-04"),
     rule(Filtered, &["rcp-p2"], "sisimai/rhost-facebook-03"),
@@ -66,7 +66,6 @@ pub(crate) const CODES: &[Rule] = &[
     rule(SecurityError, &["aup#cxmj"], REPLY),
     rule(SpamDetected, &["aup#urlbl"], REPLY),
     rule(Blocked, &["aup#cxbl"], REPLY),
-    rule(Blocked, &["aup#cdrbl"], "sisimai/rhost-cox-01"),
     rule(Blocked, &["aup#ipbl"], REPLY),
     // i.ua: the number of its help page.
     rule(NoRelaying, &["i.ua/err/1/"], REPLY),
@@ -130,7 +129,6 @@ pub(crate) const CODES: &[Rule] = &[
     rule(Blocked, &["hl:mep"], REPLY),
     rule(Blocked, &["hl:ihu"], REPLY),
     rule(Blocked, &["hl:ipb"], REPLY),
-    rule(Blocked, &["dt:rbl"], REPLY),
     rule(Blocked, &["wm:bli"], REPLY),
     rule(Rejected, &["wm:blu"], REPLY),
     rule(Rejected, &["mi:spb"], REPLY),
