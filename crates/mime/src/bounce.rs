@@ -23,6 +23,7 @@ use crate::bounce::transcript::Command;
 use crate::bounce::verdict::Evidence;
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
+use crate::table::rows;
 
 /// Judges the rows of a report (RFC 3464), the notice to people standing in where a row says too little.
 pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {
@@ -40,7 +41,7 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     }
     let said = Excerpts::new(mail, notice, &addresses);
     let text = one_spaced(&notice.said);
-    let says = |marks: &[&str]| marks.iter().any(|words| text.contains(words));
+    let says = |marks: &'static [&'static str]| rows(marks).any(|words| text.contains(words));
     let action = if says(LATE) {
         Some("delayed")
     } else if says(DELIVERED) && status::reply_code(&text).is_none() {

@@ -50,6 +50,7 @@ mod peek;
 mod smime;
 mod stray;
 mod structure;
+mod table;
 mod tnef;
 mod transfer;
 mod uuencode;

@@ -13,6 +13,7 @@ use crate::bounce::notice::{Notice, lower_case, mention, one_spaced, prefix};
 use crate::bounce::status;
 use crate::limits::Limits;
 use crate::mail::{Address, Mail};
+use crate::table::rows;
 
 /// The recipients that the notice names: the mail's own addressees only where there is nobody else.
 pub(crate) fn recipients(notice: &Notice, mail: &Mail, limits: &Limits) -> Vec<String> {
@@ -76,7 +77,7 @@ pub(crate) fn original_of(said: &str, address: &str) -> Option<String> {
     let after = lower.get(mention(&lower, &address.to_ascii_lowercase())? + address.len()..)?;
     let inside = after.trim_start_matches(['>', ':']).trim_start().strip_prefix('(')?;
     let inside = inside.trim_start_matches("ultimately ");
-    let rest = ORIGINALS.iter().find_map(|words| inside.strip_prefix(words))?;
+    let rest = rows(ORIGINALS).find_map(|words| inside.strip_prefix(words))?;
     let (original, _) = rest.split_once(')')?;
     let limits = Limits { max_recipients: 1, ..Limits::default() };
     addresses_in(original, &limits, |_| true).pop().filter(|original| !original.eq_ignore_ascii_case(address))
@@ -105,13 +106,14 @@ fn begun(said: &str, limits: &Limits) -> Vec<String> {
 }
 
 /// The text without lines that begin so, and without those that name mails.
-fn without_lines(said: &str, begins: &[&str]) -> String {
+fn without_lines(said: &str, begins: &'static [&'static str]) -> String {
     let is_kept = |line: &&str| {
         let line = line.trim_start();
         let line = ["* ", "- ", "• "].iter().find_map(|bullet| line.strip_prefix(bullet)).unwrap_or(line);
-        let line = lower_case(line.trim_start());
+        // The French write a space before the colon.
+        let line = lower_case(line.trim_start()).replacen(" :", ":", 1);
         let names_mail = line.contains("message-id") || line.contains("message id");
-        !names_mail && (!begins.iter().any(|begin| line.starts_with(begin)) || line.contains("rcpt:"))
+        !names_mail && (!rows(begins).any(|begin| line.starts_with(begin)) || line.contains("rcpt:"))
     };
     said.lines().filter(is_kept).collect::<Vec<_>>().join("\n")
 }
@@ -119,7 +121,7 @@ fn without_lines(said: &str, begins: &[&str]) -> String {
 /// The text below the first words that announce a list of recipients; empty where there are none.
 fn below_mark(said: &str) -> &str {
     let lower = lower_case(said).replace(['\n', '\t'], " ");
-    let found = LISTED_BELOW.iter().filter_map(|words| memmem::find(lower.as_bytes(), words.as_bytes()));
+    let found = rows(LISTED_BELOW).filter_map(|words| memmem::find(lower.as_bytes(), words.as_bytes()));
     found.min().and_then(|at| said.get(at..)).unwrap_or_default()
 }
 
@@ -210,7 +212,7 @@ fn without_originals(said: &str) -> String {
     let marks = lower.match_indices('(').filter(|(at, _)| {
         let inside = lower.get(*at + 1..).unwrap_or_default();
         let inside = inside.trim_start_matches("ultimately ");
-        ORIGINALS.iter().any(|words| inside.starts_with(words))
+        rows(ORIGINALS).any(|words| inside.starts_with(words))
     });
     for (at, _) in marks {
         // A bracket inside one that was left out.
@@ -233,7 +235,7 @@ fn stops(c: char) -> bool {
 /// An address that machines write from: of those that a notice names in passing never the one which failed.
 fn is_machines(address: &str) -> bool {
     let local = address.split('@').next().unwrap_or_default();
-    MACHINES.iter().any(|machine| local.eq_ignore_ascii_case(machine))
+    rows(MACHINES).any(|machine| local.eq_ignore_ascii_case(machine))
 }
 
 /// Things that look like addresses, in their order, each once.

@@ -5,6 +5,7 @@
 use memchr::memmem;
 
 use crate::bounce::marks::{FIELDS, LISTED_BELOW, RETURNED_BELOW, UNDELIVERED};
+use crate::table::rows;
 
 /// Text of a bounce that is searched.
 const LONGEST_TEXT: usize = 16 * 1024;
@@ -35,7 +36,7 @@ impl Notice {
         let text = prefix(text, LONGEST_TEXT);
         let lower = text.to_ascii_lowercase();
         // A field at the very top belongs to nothing that could be returned.
-        let marked = RETURNED_BELOW.iter().filter_map(|mark| memmem::find(lower.as_bytes(), mark.as_bytes()));
+        let marked = rows(RETURNED_BELOW).filter_map(|mark| memmem::find(lower.as_bytes(), mark.as_bytes()));
         let header = header_in(&lower);
         let marked = marked.min();
         if let Some(at) = header.filter(|&at| marked.is_none_or(|mark| at < mark))
@@ -164,7 +165,7 @@ fn below_remarks(returned: &str) -> &str {
 
 /// Where a header begins in a text in lower case: the line break before its first field.
 fn header_in(lower: &str) -> Option<usize> {
-    let known = FIELDS.iter().filter_map(|field| header_at(lower, field)).min()?;
+    let known = rows(FIELDS).filter_map(|field| header_at(lower, field)).min()?;
     // Fields of other names may stand above the first that is known.
     let (mut begin, mut at) = (known, known);
     for line in lower.get(..known)?.rsplit('\n').take(MOST_FIELDS) {
@@ -183,7 +184,7 @@ fn header_in(lower: &str) -> Option<usize> {
 fn told_below(lower: &str, at: usize) -> Option<usize> {
     let says = |text: &str| {
         let text = one_spaced(text);
-        LISTED_BELOW.iter().chain(UNDELIVERED).any(|words| text.contains(words))
+        rows(LISTED_BELOW).chain(rows(UNDELIVERED)).any(|words| text.contains(words))
     };
     let end = lower.get(at + 1..)?.find("\n\n").map(|end| at + 1 + end)?;
     let above = lower.get(..at)?;

@@ -2,9 +2,10 @@
 
 use crate::bounce::notice::Notice;
 use crate::bounce::report::Returned;
+use crate::table::rows;
 
 /// Local parts, in lower case, of those who help or watch.
-const HELPERS: &[&str] = &[
+pub(crate) static HELPERS: &[&str] = &[
     "abuse",
     "admin",
     "administrator",
@@ -54,7 +55,7 @@ pub(crate) fn remove(addresses: &mut Vec<String>, notice: &Notice, returned: &Re
     };
     let helps = |address: &str| {
         let local = address.split('@').next().unwrap_or_default().to_lowercase();
-        HELPERS.contains(&local.as_str())
+        rows(HELPERS).any(|helper| *helper == local)
     };
     let is_known = addresses.iter().any(|address| is_sent_to(address));
     addresses.retain(|address| {

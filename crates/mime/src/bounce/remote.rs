@@ -1,9 +1,10 @@
 //! Which host refused, in the words of a notice.
 
 use crate::bounce::notice::prefix;
+use crate::table::rows;
 
 /// What stands before the name of the host, in lower case, by who writes it.
-const BEFORE: &[&str] = &[
+pub(crate) static BEFORE: &[&str] = &[
     // Sendmail.
     "while talking to ",
     // Postfix and Exim: `host mx.example.org[192.0.2.1] said`.
@@ -17,7 +18,6 @@ const BEFORE: &[&str] = &[
     "remote server at ",
     // iPlanet.
     "remote system: dns;",
-    "remote system: dns; ",
     // Others.
     "smtp server <",
     "remote-mta: dns; ",
@@ -31,7 +31,7 @@ const LONGEST: usize = 1_000;
 /// The host that answered: the name that stands nearest to the top behind such words.
 pub(crate) fn host(said: &str) -> Option<String> {
     let lower = prefix(said, LONGEST).to_ascii_lowercase();
-    let found = BEFORE.iter().flat_map(|words| {
+    let found = rows(BEFORE).flat_map(|words| {
         lower.match_indices(words).filter_map(|(at, words)| {
             let begins = !lower.get(..at)?.ends_with(|c: char| c.is_ascii_alphanumeric());
             Some((at, name(lower.get(at + words.len()..)?)?)).filter(|_| begins)

@@ -8,6 +8,7 @@ use crate::header::{self, Field};
 use crate::limits::Limits;
 use crate::mail::Original;
 use crate::message_id;
+use crate::table::rows;
 use crate::words::{self, Decoder};
 
 /// What a delivery-status part says of one recipient, before it is judged.
@@ -155,13 +156,13 @@ fn unescaped(address: &str) -> String {
 }
 
 /// Fields that name them: RFC 5965, and the draft before it, for wishes to be removed.
-const RECIPIENTS: &[&str] = &["original-rcpt-to", "removal-recipient"];
+pub(crate) static RECIPIENTS: &[&str] = &["original-rcpt-to", "removal-recipient"];
 
 /// The recipients a feedback report complains for.
 pub(crate) fn feedback(content: &[u8], limits: &Limits) -> Vec<String> {
     let block = header::read(content, 0, limits, &mut Found::default(), |_| false);
     let mut addresses: Vec<String> = Vec::new();
-    for field in block.fields.iter().filter(|field| RECIPIENTS.contains(&field.name.as_str())) {
+    for field in block.fields.iter().filter(|field| rows(RECIPIENTS).any(|name| *name == field.name)) {
         let address = address(field.raw);
         if !address.is_empty() && !addresses.contains(&address) && addresses.len() < limits.max_recipients {
             addresses.push(address);

@@ -21,12 +21,13 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 
 use crate::bounce::reason::Reason;
+use crate::table::is_there;
 
 /// Words and what they mean.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Rule {
     pub(crate) reason: Reason,
-    words: &'static [&'static str],
+    pub(crate) words: &'static [&'static str],
     /// The mail of the corpus, or the document, that taught it. Read by tests alone.
     #[cfg_attr(not(test), allow(dead_code, reason = "the origin is for people and for tests"))]
     taught_by: &'static str,
@@ -51,7 +52,9 @@ macro_rules! tables {
         }
 
         /// All tables but those of providers.
-        const TABLES: &[(Table, &[Rule])] = &[$((Table::$variant, $rules),)*];
+        fn tables() -> impl Iterator<Item = (Table, &'static [Rule])> {
+            [$((Table::$variant, $rules),)*].into_iter()
+        }
     };
 }
 
@@ -92,7 +95,7 @@ tables! {
 /// All rules with their tables, in the order of each table.
 fn all() -> impl Iterator<Item = (Table, &'static Rule)> {
     let providers = vendors::PROVIDERS.iter().enumerate().map(|(n, (_, rules))| (Table::Provider(n), *rules));
-    let tables = TABLES.iter().copied().chain(providers);
+    let tables = tables().chain(providers);
     tables.flat_map(|(table, rules)| rules.iter().map(move |rule| (table, rule)))
 }
 
@@ -155,7 +158,8 @@ impl Said {
     /// The reason of the first rule of the tables, in their order, that is met.
     pub(crate) fn first(&self, tables: &[Table]) -> Option<Reason> {
         tables.iter().find_map(|wanted| {
-            self.met.iter().find(|(_, table, _)| table == wanted).map(|(_, _, rule)| rule.reason)
+            let mut met = self.met.iter().filter(|(_, table, rule)| table == wanted && is_there(*rule));
+            met.next().map(|(_, _, rule)| rule.reason)
         })
     }
 }

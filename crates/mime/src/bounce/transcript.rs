@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 
 use crate::bounce::notice::{one_spaced, prefix};
+use crate::table::{row, rows};
 
 /// Text that is searched.
 const LONGEST: usize = 16 * 1024;
@@ -24,7 +25,7 @@ pub(crate) enum Command {
 }
 
 /// Words, in lower case, that name the command which was answered, by who writes them.
-const WORDS: &[(&str, Command)] = &[
+pub(crate) static WORDS: &[(&str, Command)] = &[
     // Postfix.
     ("in reply to end of data", Command::Data),
     ("in reply to data", Command::Data),
@@ -60,14 +61,12 @@ const WORDS: &[(&str, Command)] = &[
     ("after data command", Command::Data),
     // qmail and its kin.
     ("does not like recipient", Command::Rcpt),
-    ("sender was rejected", Command::Mail),
     ("failed after i sent the message", Command::Data),
     ("failed on data command", Command::Data),
     ("greeting failed", Command::Connect),
     ("my name was rejected", Command::Connect),
     ("most progress was rcpt to", Command::Rcpt),
     ("most progress was mail from", Command::Mail),
-    ("most progress was initial connection", Command::Connect),
     // DragonFly.
     ("did not like our rcpt", Command::Rcpt),
     ("did not like our mail", Command::Mail),
@@ -78,11 +77,6 @@ const WORDS: &[(&str, Command)] = &[
     // Yahoo.
     ("[rcpt_to]", Command::Rcpt),
     ("[mail_from]", Command::Mail),
-    ("[end of data]", Command::Data),
-    ("[data]", Command::Data),
-    ("[helo]", Command::Connect),
-    ("[ehlo]", Command::Connect),
-    ("[connection]", Command::Connect),
     // James, by the errors of its library.
     ("smtpaddressfailedexception", Command::Rcpt),
     ("smtpsenderfailedexception", Command::Mail),
@@ -90,7 +84,6 @@ const WORDS: &[(&str, Command)] = &[
     ("smtp:rcpt", Command::Rcpt),
     ("smtp:mail", Command::Mail),
     ("smtp:data", Command::Data),
-    ("smtp:conn", Command::Connect),
     ("smtp command rcpt", Command::Rcpt),
     ("smtp command data", Command::Data),
     ("smtp command mail", Command::Mail),
@@ -101,9 +94,6 @@ const WORDS: &[(&str, Command)] = &[
     ("send: rcpt to", Command::Rcpt),
     ("sent: mail from", Command::Mail),
     ("send: mail from", Command::Mail),
-    ("response to rcpt to", Command::Rcpt),
-    ("response to mail from", Command::Mail),
-    ("response to data", Command::Data),
     ("rcpt to generated following response", Command::Rcpt),
     // Gmail numbers its states. Those up to 12 are encryption and authentication: no command of the mail.
     ("(state 13)", Command::Mail),
@@ -120,12 +110,12 @@ pub(crate) fn command(text: &str) -> Option<Command> {
         return Some(command);
     }
     let found = SEARCH.as_ref()?.find_overlapping_iter(&lower);
-    let last = found.max_by_key(aho_corasick::Match::start)?;
-    WORDS.get(last.pattern().as_usize()).map(|(_, command)| *command)
+    let found = found.filter_map(|found| Some((found.start(), row(WORDS, found.pattern().as_usize())?)));
+    found.max_by_key(|(start, _)| *start).map(|(_, (_, command))| *command)
 }
 
 /// How conversations are quoted by others than sendmail and its kin: what it is here.
-const ARROWS: &[(&str, &str)] = &[
+pub(crate) static ARROWS: &[(&str, &str)] = &[
     // InterScan, the wrong way round.
     ("sent <<< ", ">>> "),
     ("received >>> ", "<<< "),
@@ -137,7 +127,7 @@ const ARROWS: &[(&str, &str)] = &[
 /// A text in lower case with single spaces, its quoted conversation as sendmail writes it.
 fn conversation(text: &str) -> String {
     let lower = one_spaced(prefix(text, LONGEST));
-    ARROWS.iter().fold(lower, |text, (theirs, ours)| text.replace(theirs, ours))
+    rows(ARROWS).fold(lower, |text, (theirs, ours)| text.replace(theirs, ours))
 }
 
 /// Finds all words in one pass. They are few and short, which is all that can make this fail.
@@ -170,13 +160,19 @@ pub(crate) fn refuses(text: &str, address: &str) -> bool {
     answer.is_some_and(|(_, answer)| answer.starts_with(['4', '5']))
 }
 
+/// How a line begins that a client sends, in lower case (RFC 5321 section 4.1.1).
+pub(crate) static COMMANDS: &[(&str, Command)] = &[
+    ("mail from", Command::Mail),
+    ("rcpt to", Command::Rcpt),
+    ("data", Command::Data),
+    (".", Command::Data),
+    ("ehlo", Command::Connect),
+    ("helo", Command::Connect),
+];
+
 fn named(line: &str) -> Option<Command> {
     let starts = |word: &str| line.starts_with(word);
-    [("mail from", Command::Mail), ("rcpt to", Command::Rcpt), ("data", Command::Data), (".", Command::Data)]
-        .into_iter()
-        .chain([("ehlo", Command::Connect), ("helo", Command::Connect)])
-        .find(|(word, _)| starts(word))
-        .map(|(_, command)| command)
+    rows(COMMANDS).find(|(word, _)| starts(word)).map(|(_, command)| *command)
 }
 
 #[cfg(test)]

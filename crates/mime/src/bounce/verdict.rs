@@ -9,6 +9,7 @@ use crate::bounce::reason::Reason;
 use crate::bounce::rules::{Said, Table, statuses, vendors};
 use crate::bounce::status;
 use crate::bounce::transcript::Command;
+use crate::table::rows;
 
 /// Text that is compared with the rules.
 const LONGEST: usize = 4_000;
@@ -157,7 +158,7 @@ fn general(said: &Said) -> Option<Reason> {
 
 /// The reason that PowerMTA's own category gives (`X-PowerMTA-BounceCategory`).
 pub(crate) fn by_category(category: &str) -> Option<Reason> {
-    vendors::POWERMTA.iter().find(|(word, _)| category.eq_ignore_ascii_case(word)).map(|(_, reason)| *reason)
+    rows(vendors::POWERMTA).find(|(word, _)| category.eq_ignore_ascii_case(word)).map(|(_, reason)| *reason)
 }
 
 /// The reason where words are silent: by status, kind of program, reply code, action, command.

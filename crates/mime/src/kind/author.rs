@@ -5,33 +5,30 @@ use crate::header;
 use crate::mail::Mail;
 use crate::peek::is_null_path;
 use crate::structure::Part;
+use crate::table::rows;
 
 /// Local parts of machines that return mail.
-const DAEMONS: &[&str] =
+pub(crate) static DAEMONS: &[&str] =
     &["mailer-daemon", "postmaster", "post_master", "mail-daemon", "mailerdaemon", "mdaemon", "bounce"];
 
 /// Parts of the names under which they write, in lower case.
-const DAEMON_NAMES: &[&str] = &[
+pub(crate) static DAEMON_NAMES: &[&str] = &[
     "mail delivery",
     "mail deliver system",
     "mailer-daemon",
     "mailer daemon",
     "postmaster",
     "mail system",
-    "internet mail delivery",
     "message router",
 ];
 
 /// Names under which they write too, in lower case, which people bear behind their own as their title.
-const TITLES: &[&str] = &[
+pub(crate) static TITLES: &[&str] = &[
     "mail server",
     "microsoft exchange",
     "microsoft outlook",
     "system administrator",
     "systemadministrator",
-    "administrateur système",
-    "administrador del sistema",
-    "amministratore di sistema",
 ];
 
 /// Nobody else writes under this name.
@@ -41,7 +38,10 @@ pub(crate) fn is_mailer_daemon(mail: &Mail) -> bool {
 
 /// The address is that of a machine which returns mail.
 pub(crate) fn is_daemon(mail: &Mail) -> bool {
-    mail.from.as_ref().is_some_and(|from| DAEMONS.contains(&local(&from.address).to_lowercase().as_str()))
+    mail.from.as_ref().is_some_and(|from| {
+        let local = local(&from.address).to_lowercase();
+        rows(DAEMONS).any(|daemon| *daemon == local)
+    })
 }
 
 /// Of the daemons the one that people write as, too.
@@ -60,8 +60,7 @@ pub(crate) fn has_no_author(mail: &Mail) -> bool {
 
 pub(crate) fn is_named_daemon(mail: &Mail) -> bool {
     let name = mail.from.as_ref().and_then(|from| from.name.as_deref()).unwrap_or_default().to_lowercase();
-    DAEMON_NAMES.iter().any(|words| name.contains(words))
-        || TITLES.iter().any(|words| name.starts_with(words))
+    rows(DAEMON_NAMES).any(|words| name.contains(words)) || rows(TITLES).any(|words| name.starts_with(words))
 }
 
 /// `Return-Path: <MAILER-DAEMON>`, which some servers write for an empty one.
@@ -80,7 +79,7 @@ pub(crate) fn has_null_path(parts: &[Part<'_>]) -> bool {
 }
 
 /// Programs by which people write, as they name themselves in lower case.
-const PROGRAMS: &[&str] = &[
+pub(crate) static PROGRAMS: &[&str] = &[
     "thunderbird",
     "mozilla",
     "outlook",
@@ -95,8 +94,7 @@ const PROGRAMS: &[&str] = &[
     "the bat",
     "eudora",
     "airmail",
-    "em client",
-    "emclient",
+    "em_client",
     "k-9 mail",
     "claws mail",
     "sylpheed",
@@ -111,19 +109,19 @@ const PROGRAMS: &[&str] = &[
 ];
 
 /// How people begin, in lower case.
-const GREETINGS: &[&str] =
+pub(crate) static GREETINGS: &[&str] =
     &["hi ", "hi,", "hello ", "hello,", "hey ", "dear ", "hallo ", "liebe", "bonjour", "hola", "ciao"];
 
 /// Above what people forward, in lower case.
-const FORWARDED: &[&str] = &["-----original message-----", "-- forwarded message", "begin forwarded message"];
+pub(crate) static FORWARDED: &[&str] =
+    &["-----original message-----", "-- forwarded message", "begin forwarded message"];
 
 /// Fields of a mail as Outlook and its kin quote it, in lower case: no header has them.
-const SENT: &[&str] = &[
+pub(crate) static SENT: &[&str] = &[
     "sent:",
     "gesendet:",
     "envoyé",
     "enviado",
-    "enviada",
     "inviato:",
     "verzonden:",
     "skickat:",
@@ -132,7 +130,7 @@ const SENT: &[&str] = &[
     "wysłano:",
     "odesláno:",
     "elküldve:",
-    "gönderildi:",
+    "gönderilen:",
     "отправлено:",
     "发送时间",
     "寄件日期",
@@ -147,13 +145,13 @@ pub(crate) fn is_by_person(mail: &Mail) -> bool {
     let text = mail.shown_text();
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let first = prefix(first.trim(), LONGEST).to_lowercase();
-    PROGRAMS.iter().any(|words| program.contains(words))
-        || GREETINGS.iter().any(|words| first.starts_with(words))
+    rows(PROGRAMS).any(|words| program.contains(words))
+        || rows(GREETINGS).any(|words| first.starts_with(words))
         || text
             .lines()
             .take(40)
             .map(|line| prefix(line, LONGEST).to_lowercase())
-            .any(|line| line.starts_with("> ") || FORWARDED.iter().any(|words| line.contains(words)))
+            .any(|line| line.starts_with("> ") || rows(FORWARDED).any(|words| line.contains(words)))
         || quotes_mail(text)
 }
 
@@ -170,6 +168,6 @@ fn quotes_mail(text: &str) -> bool {
             let is_field = prefix(above, FIELD).contains(':');
             above = line;
             let begin = prefix(line, FIELD).to_lowercase();
-            is_field && begin.contains([':', '：']) && SENT.iter().any(|words| begin.starts_with(words))
+            is_field && begin.contains([':', '：']) && rows(SENT).any(|words| begin.starts_with(words))
         })
 }

@@ -7,17 +7,20 @@ use crate::content_type::Parameterised;
 use crate::header;
 use crate::mail::{Mail, MessageType, TextSource};
 use crate::structure::Part;
+use crate::table::rows;
 
 /// Methods by which calendars talk to each other (RFC 5546 section 1.4). `publish` only tells of a date, and counts where
 /// there is nothing else.
-const METHODS: &[&str] = &["request", "reply", "add", "cancel", "refresh", "counter", "declinecounter"];
+pub(crate) static METHODS: &[&str] =
+    &["request", "reply", "add", "cancel", "refresh", "counter", "declinecounter"];
 
 /// Subjects that mean to be left alone, alone or with a token behind them; mail programs write the first two themselves
 /// from a List-Unsubscribe field.
-const SUBJECTS: &[&str] = &["unsubscribe", "remove", "opt-out", "optout", "opt out", "list-unsubscribe"];
+pub(crate) static SUBJECTS: &[&str] =
+    &["unsubscribe", "remove", "opt-out", "optout", "opt out", "list-unsubscribe"];
 
 /// All that somebody writes who wants to be left alone, in lower case, without punctuation.
-const WORDS: &[&str] = &[
+pub(crate) static WORDS: &[&str] = &[
     "unsubscribe",
     "unsubscribe me",
     "please unsubscribe",
@@ -69,10 +72,10 @@ const WORDS: &[&str] = &[
 ];
 
 /// How lines begin that somebody else wrote, or nobody: quotes, signatures.
-const BEHIND: &[&str] = &[">", "--", "__", "from:", "von:", "de :", "de:", "sent from"];
+pub(crate) static BEHIND: &[&str] = &[">", "--", "__", "from:", "von:", "de :", "de:", "sent from"];
 
 /// How the sentence begins that leads in to a quote, and ends with a colon; other sentences begin so too.
-const LEADS_IN: &[&str] = &["on ", "am ", "le ", "el ", "il ", "op ", "em "];
+pub(crate) static LEADS_IN: &[&str] = &["on ", "am ", "le ", "el ", "il ", "op ", "em "];
 
 /// The kind of a mail that is neither a report nor an automatic answer.
 pub(crate) fn read(mail: &Mail, parts: &[Part<'_>]) -> MessageType {
@@ -99,7 +102,7 @@ fn is_invitation(index: usize, part: &Part<'_>, parts: &[Part<'_>]) -> bool {
         .and_then(|parent| parts.get(parent))
         .is_some_and(|parent| parent.mime_type == "multipart/alternative");
     let method = part.ctype.token("method").unwrap_or_default();
-    (alternative || !attached) && METHODS.iter().any(|known| method.eq_ignore_ascii_case(known))
+    (alternative || !attached) && rows(METHODS).any(|known| method.eq_ignore_ascii_case(known))
 }
 
 /// Sent to many: whoever wants to be left alone writes to one.
@@ -114,7 +117,7 @@ fn subject_says(mail: &Mail) -> bool {
         return false;
     }
     let subject = mail.subject.trim().to_lowercase();
-    SUBJECTS.iter().any(|words| {
+    rows(SUBJECTS).any(|words| {
         let Some(token) = subject.strip_prefix(words) else { return false };
         let token = token.trim_matches(['.', '!', ' ', '"']);
         // A token, not a sentence: `unsubscribe:3f2a`, `unsubscribe a@b.org`; `unsubscribed members` is neither, nor is
@@ -146,7 +149,7 @@ fn says_little(mail: &Mail) -> bool {
 /// A line that somebody else wrote, or nobody.
 fn is_behind(line: &str) -> bool {
     let line: String = line.chars().take(20).collect::<String>().to_lowercase();
-    BEHIND.iter().any(|begin| line.starts_with(begin))
+    rows(BEHIND).any(|begin| line.starts_with(begin))
 }
 
 /// The first line that somebody wrote is such a word, and the only one.
@@ -162,7 +165,8 @@ fn text_says(mail: &Mail) -> bool {
     let Some(first) = lines.next().filter(|line| line.len() <= LONGEST) else { return false };
     let words: String =
         first.to_lowercase().chars().filter(|&c| c.is_alphanumeric() || c.is_whitespace()).collect();
-    if !WORDS.contains(&words.trim()) {
+    let words = words.trim();
+    if !rows(WORDS).any(|known| *known == words) {
         return false;
     }
     let Some(next) = lines.next() else { return true };
@@ -170,7 +174,7 @@ fn text_says(mail: &Mail) -> bool {
     // Long names and addresses wrap it.
     let ends = |line: &str| line.ends_with([':', '：']);
     is_behind(next)
-        || LEADS_IN.iter().any(|words| begin.starts_with(words)) && (ends(next) || lines.take(2).any(ends))
+        || rows(LEADS_IN).any(|words| begin.starts_with(words)) && (ends(next) || lines.take(2).any(ends))
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use crate::bounce::notice::prefix;
 use crate::mail::Mail;
+use crate::table::rows;
 
 /// Words in the subject of a notice that a mail was not delivered, in lower case.
-const SUBJECTS: &[&str] = &[
+pub(crate) static SUBJECTS: &[&str] = &[
     "undeliver",
     "delivery status",
     "delivery failure",
@@ -23,13 +24,9 @@ const SUBJECTS: &[&str] = &[
     "failure notification",
     "failed mail",
     "failed delivery",
-    "mail delivery failed",
     "mail system error",
     "mail failure",
     "mail error",
-    "mail could not be delivered",
-    "message could not be delivered",
-    "message not delivered",
     "message you sent blocked",
     "message frozen",
     "has been frozen",
@@ -44,14 +41,11 @@ const SUBJECTS: &[&str] = &[
     "could not be delivered",
     "could not deliver",
     "cannot deliver",
-    "delivery delayed",
     "delivery delay",
     "delayed mail",
     "bounced mail",
     "mail bounced",
-    "returned email",
     "returned message",
-    "permanent delivery failure",
     "permanent failure",
     "postmaster notify",
     "still being retried",
@@ -68,60 +62,48 @@ const SUBJECTS: &[&str] = &[
     "fehler bei der zustellung",
     // French.
     "non remis",
-    "non distribu",
     "echec de distribution",
     "échec de la remise",
-    "échec de la distribution",
     // Spanish, Portuguese, Italian.
     "no se puede entregar",
     "no se pudo entregar",
     "no entregado",
-    "error de entrega",
-    "fallo de entrega",
-    "falha na entrega",
-    "errore di consegna",
+    "no se ha podido entregar",
     "error en la entrega",
     "não é possível entregar",
     "não entregue",
     "non recapitabile",
-    "mancato recapito",
+    "impossibile recapitare",
     "mancata consegna",
     // Dutch and Scandinavian languages, Finnish.
     "onbestelbaar",
     "niet bezorgd",
     "bezorging mislukt",
-    "leveransfel",
-    "leveringsfejl",
     "olevererbart",
-    "kan inte levereras",
     "kan ikke leveres",
-    "ikke leveret",
-    "ei voi toimittaa",
+    "ei voitu toimittaa",
+    "ekki hægt að afhenda",
     // Polish, Czech, Hungarian, Turkish, Russian.
     "niedostarczalne",
     "nie można dostarczyć",
     "nedoručitelné",
+    "nelze doručit",
     "kézbesíthetetlen",
+    "nem kézbesíthető",
     "teslim edilemedi",
     "не доставлено",
     "недоставленное",
     "не удается доставить",
-    "недоставлено",
     // Japanese, Chinese, Korean.
     "メールエラー通知",
-    "配信エラー",
     "配信不能",
-    "配信不可",
-    "配達不能",
     "送信できません",
     "配信できません",
     "退信",
-    "无法传递",
     "无法送达",
     "未送达",
     "无法投递",
-    "傳送失敗",
-    "無法傳遞",
+    "投递失败",
     "배달되지 않음",
     "반송",
 ];
@@ -133,14 +115,41 @@ pub(crate) fn lowered(mail: &Mail) -> String {
 }
 
 pub(crate) fn has_bounce_subject(subject: &str) -> bool {
-    SUBJECTS.iter().any(|words| subject.contains(words))
+    rows(SUBJECTS).any(|words| subject.contains(words))
 }
 
-/// How the subjects of answers and of forwarded mails begin, in lower case.
-const ANSWERS: &[&str] = &[
-    "re", "aw", "sv", "vs", "antw", "odp", "ynt", "r", "rif", "res", "ref", "fwd", "fw", "wg", "tr", "rv",
-    "i", "enc", "doorst", "vb", "vl", "vid", "pd", "ilt", "atb", "回复", "答复", "转发", "回覆", "轉寄",
-    "返信", "転送",
+/// How the subjects of answers and of forwarded mails begin, in lower case, which of the Turkish `İ` is two characters.
+pub(crate) static ANSWERS: &[&str] = &[
+    "re",
+    "aw",
+    "sv",
+    "vs",
+    "antw",
+    "odp",
+    "ynt",
+    "r",
+    "rif",
+    "res",
+    "ref",
+    "fwd",
+    "fw",
+    "wg",
+    "tr",
+    "rv",
+    "i",
+    "enc",
+    "doorst",
+    "vb",
+    "vl",
+    "pd",
+    "i\u{307}lt",
+    "回复",
+    "答复",
+    "转发",
+    "回覆",
+    "轉寄",
+    "返信",
+    "転送",
 ];
 
 /// Somebody writes about a bounce: its subject stands behind the mark of an answer.
@@ -168,7 +177,8 @@ fn answered(subject: &str) -> Option<&str> {
     let mark = mark
         .trim()
         .trim_end_matches(|c: char| c.is_ascii_digit() || matches!(c, '[' | ']' | '(' | ')' | '^'));
-    ANSWERS.contains(&mark.trim_end()).then_some(rest)
+    let mark = mark.trim_end();
+    rows(ANSWERS).any(|known| *known == mark).then_some(rest)
 }
 
 /// Marks of answers that are looked behind.

@@ -15,6 +15,7 @@ use crate::kind::author::{
 use crate::kind::subject::{has_bounce_subject, is_answer, is_marked, lowered};
 use crate::mail::Mail;
 use crate::structure::Part;
+use crate::table::rows;
 
 pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let subject = lowered(mail);
@@ -55,7 +56,7 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
 fn is_strangers(mail: &Mail, parts: &[Part<'_>], told: &Told) -> bool {
     let is_list = ["list-unsubscribe", "list-id"].iter().any(|name| mail.header(name).is_some());
     let is_dated = parts.iter().any(|part| part.mime_type == "text/calendar");
-    let encloses = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
+    let encloses = parts.iter().any(|part| rows(RETURNED).any(|kind| *kind == part.mime_type));
     told.undelivered
         && (encloses || !is_list && (told.named || !is_marked(&lowered(mail)) && told.returns))
         && !is_dated
@@ -89,10 +90,10 @@ impl Told {
         let own = prefix(text, LONGEST).lines().filter(|line| !line.starts_with('>'));
         let own_lines: Vec<&str> = own.collect();
         let said = one_spaced(&own_lines.join("\n"));
-        let has_part = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
+        let has_part = parts.iter().any(|part| rows(RETURNED).any(|kind| *kind == part.mime_type));
         Self {
-            undelivered: UNDELIVERED.iter().chain(LATE).any(|words| said.contains(words)),
-            listed: LISTED_BELOW.iter().any(|words| said.contains(words)) && said.contains('@'),
+            undelivered: rows(UNDELIVERED).chain(rows(LATE)).any(|words| said.contains(words)),
+            listed: rows(LISTED_BELOW).any(|words| said.contains(words)) && said.contains('@'),
             returns: has_part || !Notice::new(text).returned.is_empty(),
             coded: status::reply_code(&said).is_some() || status::enhanced(&said).is_some(),
             replied: status::enhanced(&said).is_some()
@@ -129,20 +130,20 @@ fn is_address(line: &str) -> bool {
 fn ends_with_recipient(line: &str) -> bool {
     let Some((says, rest)) = line.rsplit_once(": <") else { return false };
     let says = says.to_lowercase();
-    is_address(rest) && UNDELIVERED.iter().any(|words| says.contains(words))
+    is_address(rest) && rows(UNDELIVERED).any(|words| says.contains(words))
 }
 
 /// Parts that hold the mail which is returned.
-const RETURNED: &[&str] =
+pub(crate) static RETURNED: &[&str] =
     &["message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/partial"];
 
 /// A manager of mailing lists refuses a post: fml says so in the subject.
 fn is_refused_post(mail: &Mail, subject: &str) -> bool {
-    mail.header("x-mlserver").is_some() && REFUSED_POST.iter().any(|words| subject.contains(words))
+    mail.header("x-mlserver").is_some() && rows(REFUSED_POST).any(|words| subject.contains(words))
 }
 
 /// Words, in lower case, of the subjects of fml.
-const REFUSED_POST: &[&str] = &["are not member", "not a member", "rejected", "fml system error"];
+pub(crate) static REFUSED_POST: &[&str] = &["are not member", "not a member", "rejected", "fml system error"];
 
 /// Rejections by a recipient's own rules come as notifications of disposition (RFC 5429 section 2.1).
 pub(crate) fn is_rejection(mail: &Mail) -> bool {

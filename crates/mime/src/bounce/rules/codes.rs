@@ -7,9 +7,10 @@ use crate::bounce::reason::Reason::{
     MesgTooBig, NetworkError, NoRelaying, NotCompliantRfc, OnHold, PolicyViolation, RateLimited, Rejected,
     RequirePtr, SecurityError, SpamDetected, Suspend, SystemError, TooManyConn, UserUnknown, VirusDetected,
 };
+use crate::table::rows;
 
 /// Codes that nobody else writes.
-pub(crate) const CODES: &[Rule] = &[
+pub(crate) static CODES: &[Rule] = &[
     // Facebook.
     rule(UserUnknown, &["rcp-p1"], "sisimai/rhost-facebook-04"),
     rule(Filtered, &["rcp-p2"], "sisimai/rhost-facebook-03"),
@@ -64,7 +65,6 @@ pub(crate) const CODES: &[Rule] = &[
     rule(SecurityError, &["aup#cxmj"], REPLY),
     rule(SpamDetected, &["aup#urlbl"], REPLY),
     rule(Blocked, &["aup#cxbl"], REPLY),
-    rule(Blocked, &["aup#cdrbl"], "sisimai/rhost-cox-01"),
     rule(Blocked, &["aup#ipbl"], REPLY),
     // i.ua: the number of its help page.
     rule(NoRelaying, &["i.ua/err/1/"], REPLY),
@@ -128,7 +128,6 @@ pub(crate) const CODES: &[Rule] = &[
     rule(Blocked, &["hl:mep"], REPLY),
     rule(Blocked, &["hl:ihu"], REPLY),
     rule(Blocked, &["hl:ipb"], REPLY),
-    rule(Blocked, &["dt:rbl"], REPLY),
     rule(Blocked, &["wm:bli"], REPLY),
     rule(Rejected, &["wm:blu"], REPLY),
     rule(Rejected, &["mi:spb"], REPLY),
@@ -164,7 +163,7 @@ pub(crate) const CODES: &[Rule] = &[
 ];
 
 /// The last three digits of the codes of Orange and La Poste (`OFR006_102`, `LPN105_104`, `OUK_513`).
-const FRENCH: &[(&str, Reason)] = &[
+pub(crate) static FRENCH: &[(&str, Reason)] = &[
     ("101", Blocked),
     ("102", Blocked),
     ("103", Blocked),
@@ -199,7 +198,7 @@ const FRENCH: &[(&str, Reason)] = &[
 ];
 
 /// Ranges of Spectrum's `AUP#…-nnnn`.
-const SPECTRUM: &[(u16, u16, Reason)] = &[
+pub(crate) static SPECTRUM: &[(u16, u16, Reason)] = &[
     (1000, 1000, Blocked),
     (1010, 1080, Rejected),
     (1090, 1090, SystemError),
@@ -217,7 +216,7 @@ const SPECTRUM: &[(u16, u16, Reason)] = &[
 ];
 
 /// Ranges of the last number of Exchange Online's `4.7.n` and `5.7.n`.
-const EXCHANGE_ONLINE: &[(u16, u16, Reason)] = &[
+pub(crate) static EXCHANGE_ONLINE: &[(u16, u16, Reason)] = &[
     (124, 124, Rejected),
     (133, 136, Rejected),
     (321, 325, FailedStartTls),
@@ -256,7 +255,7 @@ fn french(text: &str) -> Option<Reason> {
         .filter(|word| ["ofr", "lpn", "ouk"].iter().any(|label| word.starts_with(label)))
         .find_map(|word| {
             let digits = word.get(word.len().checked_sub(3)?..)?;
-            FRENCH.iter().find(|(code, _)| *code == digits).map(|(_, reason)| *reason)
+            rows(FRENCH).find(|(code, _)| *code == digits).map(|(_, reason)| *reason)
         })
 }
 
@@ -271,7 +270,7 @@ fn exchange_online(status: Option<&str>) -> Option<Reason> {
     if matches!(class, "4" | "5") { in_range(EXCHANGE_ONLINE, detail) } else { None }
 }
 
-fn in_range(table: &[(u16, u16, Reason)], digits: &str) -> Option<Reason> {
+fn in_range(table: &'static [(u16, u16, Reason)], digits: &str) -> Option<Reason> {
     let number: u16 = digits.parse().ok()?;
-    table.iter().find(|(from, to, _)| (*from..=*to).contains(&number)).map(|(_, _, reason)| *reason)
+    rows(table).find(|(from, to, _)| (*from..=*to).contains(&number)).map(|(_, _, reason)| *reason)
 }

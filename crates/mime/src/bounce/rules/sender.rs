@@ -58,7 +58,6 @@ pub(crate) const ADDRESS: &[Rule] = &[
     rule(Rejected, &["sender email is not"], REPLY),
     rule(Rejected, &["denies the sender"], REPLY),
     rule(Rejected, &["fake sender"], REPLY),
-    rule(Rejected, &["resolver.rst.notauthorized"], REPLY),
     rule(Rejected, &["to send as this sender"], REPLY),
     rule(Rejected, &["accepting mail from this sender"], REPLY),
     rule(Rejected, &["mail from known senders"], REPLY),

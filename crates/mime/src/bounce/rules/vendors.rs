@@ -11,7 +11,7 @@ use crate::bounce::reason::Reason::{
 use crate::bounce::transcript::Command;
 
 /// The categories that PowerMTA writes into its reports. Those that say no more than the words do are left out.
-pub(crate) const POWERMTA: &[(&str, Reason)] = &[
+pub(crate) static POWERMTA: &[(&str, Reason)] = &[
     ("bad-mailbox", UserUnknown),
     ("bad-domain", HostUnknown),
     ("inactive-mailbox", Suspend),
