@@ -22,6 +22,7 @@ pub(crate) static RETURNED_BELOW: &[&str] = &[
     "below the next line is",
     "mensaje original adjunto",
     "original message follows",
+    "copy of the message follows",
     "returned message follows",
     "your message follows",
     "the text you sent follows",
@@ -40,6 +41,7 @@ pub(crate) static RETURNED_BELOW: &[&str] = &[
     "here is your returned mail",
     "- returned mail -",
     "your message reads",
+    "the message i received",
 ];
 
 /// Fields that begin a returned header.
@@ -51,6 +53,7 @@ pub(crate) static LISTED_BELOW: &[&str] = &[
     "following address",
     "following destination",
     "following user",
+    "following e-mail address",
     "following email address",
     "following message to",
     "these recipients",
@@ -78,31 +81,44 @@ pub(crate) static LISTED_BELOW: &[&str] = &[
     "folgende empfänger",
     "folgende(r) empfänger",
     "folgenden empfänger",
+    "folgende adresse",
     "zugestellt an",
     // French.
+    "destinataires suivants",
+    "destinataire suivant",
     "destinataire(s) suivant(s)",
     "ces destinataires",
     "distribué à",
     // Spanish, Portuguese, Italian.
+    "siguientes destinatarios",
     "siguientes direcciones",
     "estos destinatarios",
     "seguintes destinatários",
     "estes destinatários",
     "seguenti destinatari",
+    "recapitato a",
     // Dutch and Scandinavian languages.
     "volgende geadresseerde",
     "volgende ontvanger",
+    "deze geadresseerden",
     "följande mottagare",
     "følgende modtager",
     "følgende mottaker",
     // Polish, Russian.
+    "następujących adresatów",
     "następujących odbiorców",
     "следующим получателям",
-    // Japanese, Chinese.
+    "следующим адресатам",
+    // Japanese, Chinese, Korean.
     "次の受信者",
     "以下の受信者",
+    "次の宛先",
+    "以下の宛先",
+    "下記の宛先",
     "以下のメールアドレス",
+    "以下收件人",
     "下列收件人",
+    "다음 받는 사람",
 ];
 
 /// How lines begin that name others than the recipients that failed.
@@ -159,9 +175,11 @@ pub(crate) static LATE: &[&str] = &[
 /// A notice that a mail was delivered, as its sender wished to be told.
 pub(crate) static DELIVERED: &[&str] = &[
     "was successfully delivered",
+    "has been successfully delivered",
     "had successful delivery notifications",
     "your message has been delivered to the following recipients",
     "delivery to these recipients or groups is complete",
+    "wurde erfolgreich zugestellt",
 ];
 
 /// A notice that a mail was not delivered, in its text.
@@ -203,6 +221,7 @@ pub(crate) static UNDELIVERED: &[&str] = &[
     "error delivering your",
     "nicht zugestellt",
     "nicht erreicht",
+    "n'a pas été remis",
     "n'a pas pu être remis",
     "no pudo ser entregado",
     "no se pudo entregar",
@@ -215,6 +234,7 @@ pub(crate) static UNDELIVERED: &[&str] = &[
     "配信できません",
     "送信できません",
     "送信に失敗",
+    "届けられません",
     "无法送达",
     "无法投递",
 ];

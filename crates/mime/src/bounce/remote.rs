@@ -18,6 +18,7 @@ pub(crate) static BEFORE: &[&str] = &[
     "remote server at ",
     // iPlanet.
     "remote system: dns;",
+    "remote system: dns; ",
     // Others.
     "smtp server <",
     "remote-mta: dns; ",

@@ -67,6 +67,7 @@ pub(crate) static WORDS: &[(&str, Command)] = &[
     ("my name was rejected", Command::Connect),
     ("most progress was rcpt to", Command::Rcpt),
     ("most progress was mail from", Command::Mail),
+    ("most progress was initial connection", Command::Connect),
     // DragonFly.
     ("did not like our rcpt", Command::Rcpt),
     ("did not like our mail", Command::Mail),
@@ -77,6 +78,11 @@ pub(crate) static WORDS: &[(&str, Command)] = &[
     // Yahoo.
     ("[rcpt_to]", Command::Rcpt),
     ("[mail_from]", Command::Mail),
+    ("[end of data]", Command::Data),
+    ("[data]", Command::Data),
+    ("[helo]", Command::Connect),
+    ("[ehlo]", Command::Connect),
+    ("[connection]", Command::Connect),
     // James, by the errors of its library.
     ("smtpaddressfailedexception", Command::Rcpt),
     ("smtpsenderfailedexception", Command::Mail),
@@ -84,6 +90,7 @@ pub(crate) static WORDS: &[(&str, Command)] = &[
     ("smtp:rcpt", Command::Rcpt),
     ("smtp:mail", Command::Mail),
     ("smtp:data", Command::Data),
+    ("smtp:conn", Command::Connect),
     ("smtp command rcpt", Command::Rcpt),
     ("smtp command data", Command::Data),
     ("smtp command mail", Command::Mail),
@@ -94,6 +101,9 @@ pub(crate) static WORDS: &[(&str, Command)] = &[
     ("send: rcpt to", Command::Rcpt),
     ("sent: mail from", Command::Mail),
     ("send: mail from", Command::Mail),
+    ("response to rcpt to", Command::Rcpt),
+    ("response to mail from", Command::Mail),
+    ("response to data", Command::Data),
     ("rcpt to generated following response", Command::Rcpt),
     // Gmail numbers its states. Those up to 12 are encryption and authentication: no command of the mail.
     ("(state 13)", Command::Mail),

@@ -29,6 +29,9 @@ pub(crate) static TITLES: &[&str] = &[
     "microsoft outlook",
     "system administrator",
     "systemadministrator",
+    "administrateur système",
+    "administrador del sistema",
+    "amministratore di sistema",
 ];
 
 /// Nobody else writes under this name.
@@ -122,6 +125,7 @@ pub(crate) static SENT: &[&str] = &[
     "gesendet:",
     "envoyé",
     "enviado",
+    "enviada",
     "inviato:",
     "verzonden:",
     "skickat:",
