@@ -16,7 +16,7 @@ use crate::bounce::report::{self, Returned};
 use crate::header;
 use crate::kind::author::is_named_daemon;
 use crate::kind::auto_reply::{is_auto_reply, says_auto_reply};
-use crate::kind::undelivered::{is_passed_on, is_rejection, looks_like_bounce};
+use crate::kind::undelivered::{is_bounce_passed_on, is_passed_on, is_rejection, looks_like_bounce};
 use crate::limits::Limits;
 use crate::mail::{Attachment, Mail, MessageType};
 use crate::structure::Part;
@@ -50,15 +50,14 @@ pub(crate) fn classify(
     }
     let returned = find(assemble::RETURNED).map(|part| report::returned(&part.content, limits, decoder));
     let is_report = report_type.is_some();
-    // Read only where it is needed: an ordinary mail pays nothing for it.
-    if !rows.is_empty() && is_passed_on(mail, parts) {
-        rows.clear();
-    }
-    let is_bounce = !rows.is_empty()
-        || report_type.as_deref() == Some("delivery-status")
-        || (find(DISPOSITIONS).is_none() || is_rejection(mail))
-            && (!is_auto_reply(mail) || is_named_daemon(mail))
-            && looks_like_bounce(mail, parts);
+    // Looked at only where there is a report: an ordinary mail pays nothing for it.
+    let is_persons = !rows.is_empty() && is_bounce_passed_on(mail, parts);
+    let is_bounce = !is_persons
+        && (!rows.is_empty()
+            || report_type.as_deref() == Some("delivery-status")
+            || (find(DISPOSITIONS).is_none() || is_rejection(mail))
+                && (!is_auto_reply(mail) || is_named_daemon(mail))
+                && looks_like_bounce(mail, parts, limits));
     let notice = is_bounce.then(|| Notice::new(&mail.content_text()));
     if let Some(notice) = &notice
         && rows.is_empty()
@@ -75,7 +74,7 @@ pub(crate) fn classify(
         (rows, returned) = (inner, Some(about));
     }
     rows.truncate(limits.max_recipients);
-    let feedback = find(&["message/feedback-report"]);
+    let feedback = find(&["message/feedback-report"]).filter(|_| !is_passed_on(mail, parts));
     let is_complaint = feedback.is_some()
         || report_type.as_deref() == Some("feedback-report")
         || receipt::is_complaint(mail);

@@ -76,7 +76,20 @@ fn local(address: &str) -> &str {
 
 pub(crate) fn has_null_path(parts: &[Part<'_>]) -> bool {
     let path = parts.first().and_then(|part| header::first(&part.fields, "return-path"));
-    path.is_some_and(|path| is_null_path(path) || is_own_path(path))
+    path.is_some_and(is_machines_path)
+}
+
+/// A return path that no answer goes to.
+pub(crate) fn is_machines_path(path: &[u8]) -> bool {
+    is_null_path(path) || is_own_path(path)
+}
+
+/// A From field, as it was sent, that holds the address of a machine which returns mail.
+pub(crate) fn is_daemons(from: &[u8]) -> bool {
+    const LONGEST: usize = 1_000;
+    let from = String::from_utf8_lossy(from.get(..LONGEST).unwrap_or(from)).to_lowercase();
+    let is_mark = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '(' | ')');
+    from.split(is_mark).any(|word| DAEMONS.contains(&local(word)) && word.contains('@') || word == DAEMONS[0])
 }
 
 /// Programs by which people write, as they name themselves in lower case.

@@ -3,9 +3,11 @@
 //! A machine must speak: an empty return path, no author, or the name of one. Where neither subject nor sender is enough,
 //! the text must say that a mail was not delivered, and show which: the mail itself, a reply of a server, or a list of
 //! recipients. An address like any other is a machine's only where the subject and the text both say so, and nothing
-//! shows a person, a list or a date. What a person writes about a bounce, or forwards, is a mail of that person.
+//! shows a person, a list or a date. What a person writes about a bounce, or forwards, is a mail of that person: a machine
+//! returns the mail that failed, and only a person, or a gateway in a machine's name, encloses a bounce.
 
 use crate::bounce::marks::{LATE, LISTED_BELOW, UNDELIVERED};
+use crate::bounce::nested;
 use crate::bounce::notice::{Notice, one_spaced, prefix};
 use crate::bounce::status;
 use crate::kind::author::{
@@ -13,10 +15,11 @@ use crate::kind::author::{
     is_postmaster,
 };
 use crate::kind::subject::{has_bounce_subject, is_answer, is_marked, lowered};
+use crate::limits::Limits;
 use crate::mail::Mail;
 use crate::structure::Part;
 
-pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
+pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>], limits: &Limits) -> bool {
     let subject = lowered(mail);
     if mail.header("x-failed-recipients").is_some() || is_refused_post(mail, &subject) || is_rejection(mail) {
         return true;
@@ -39,7 +42,7 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     }
     let told = Told::new(mail, parts);
     if !is_machine {
-        return is_strangers(mail, parts, &told);
+        return is_strangers(mail, parts, &told) && !nested::is_bounce(mail, limits);
     }
     is_mailer_daemon(mail)
         || (daemon || is_plain) && null_path && told.says_something()
@@ -64,9 +67,24 @@ fn is_strangers(mail: &Mail, parts: &[Part<'_>], told: &Told) -> bool {
 
 /// A person passes a report on: it stands within another mail, which no machine sent.
 pub(crate) fn is_passed_on(mail: &Mail, parts: &[Part<'_>]) -> bool {
+    stands_within(mail, parts) && (is_answer(&lowered(mail)) || is_by_person(mail))
+}
+
+/// A person passes a bounce on, as [`is_passed_on`] says or with all its parts: a machine that adds to a bounce leaves
+/// its sender as it was.
+pub(crate) fn is_bounce_passed_on(mail: &Mail, parts: &[Part<'_>]) -> bool {
+    let encloses = || stands_within(mail, parts) && parts.iter().skip(1).any(is_report);
+    is_passed_on(mail, parts) || encloses()
+}
+
+/// The mail is no report itself, and no machine sent it.
+fn stands_within(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let is_machine = is_daemon(mail) || has_null_path(parts) || has_no_author(mail) || is_named_daemon(mail);
-    let is_within = parts.first().is_some_and(|part| part.mime_type != "multipart/report");
-    is_within && !is_machine && (is_answer(&lowered(mail)) || is_by_person(mail))
+    !is_machine && parts.first().is_some_and(|part| !is_report(part))
+}
+
+fn is_report(part: &Part<'_>) -> bool {
+    part.mime_type == "multipart/report"
 }
 
 /// What the text of a mail tells of another one.
