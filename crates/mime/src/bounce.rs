@@ -122,8 +122,8 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let reason = told_reason(spoken);
     let is_delivery =
         matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"));
-    let is_failure =
-        row.action.as_deref() == Some("failed") || matches!(status::reply_code(spoken), Some(400..));
+    let is_failure = matches!(row.action.as_deref(), Some("failed" | "delayed"))
+        || matches!(status::reply_code(spoken), Some(400..));
     // Success in the words of a notice is no status where nothing was delivered: it is the version of a program, or a
     // delivery to somebody else.
     let is_told = |status: &String| is_delivery || !status.starts_with('2');

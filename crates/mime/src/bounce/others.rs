@@ -1,6 +1,6 @@
 //! Who else is named in a notice beside the recipients that failed: the mail's sender, and who helps.
 
-use crate::bounce::notice::Notice;
+use crate::bounce::notice::{Notice, prefix};
 use crate::bounce::report::Returned;
 
 /// Local parts, in lower case, of those who help or watch.
@@ -24,6 +24,9 @@ const HELPERS: &[&str] = &[
 /// With more addresses than this a notice lists recipients, and nobody else.
 const MANY: usize = 20;
 
+/// As much of a field as names who sent the mail.
+const LONGEST: usize = 1_000;
+
 /// Removes the addresses that the returned mail shows to be others': its sender's, and in running text those that it
 /// was not sent to, where it was sent to one that is named, or where their names say that they help.
 pub(crate) fn remove(addresses: &mut Vec<String>, notice: &Notice, returned: &Returned) {
@@ -37,7 +40,7 @@ pub(crate) fn remove(addresses: &mut Vec<String>, notice: &Notice, returned: &Re
         .headers
         .iter()
         .filter(|(name, _)| matches!(name.as_str(), "from" | "sender" | "return-path"))
-        .map(|(_, value)| value.to_lowercase())
+        .map(|(_, value)| prefix(value, LONGEST).to_lowercase())
         .collect();
     let is_sender = |address: &str| {
         let address = address.to_lowercase();

@@ -74,8 +74,10 @@ fn is_temporary(evidence: &Evidence<'_>) -> bool {
 
 /// The reason that a provider's own list gives.
 pub(crate) fn by_provider(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
-    let found = vendors::find(said, evidence.status, evidence.command, evidence.place);
-    found.filter(|_| !said.text().is_empty())
+    if said.text().is_empty() {
+        return None;
+    }
+    vendors::find(said, evidence.status, evidence.command, evidence.place)
 }
 
 /// Words that hold whatever the status says.
@@ -189,8 +191,9 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
 
 /// A text as the rules compare it.
 pub(crate) fn said(text: &str) -> Said {
-    // Postfix means its own patience, not the account.
-    Said::new(normalised(text).replace("delivery temporarily suspended", ""))
+    // Postfix means its own patience, not the account; and what stands below a notice is not why the mail came back.
+    let text = normalised(text).replace("delivery temporarily suspended", "").replace("privacy policy", "");
+    Said::new(text)
 }
 
 /// Lower case, single spaces, "doesn't" written out, without the codes that multi-line replies repeat before each line
@@ -215,9 +218,19 @@ fn normalised(said: &str) -> String {
         }
         // Its name is no word of the server either.
         let is_host = is_located(word) || text.ends_with("talking to ") && word.contains('.');
-        let word =
-            if is_host { String::new() } else { without_addresses(word).to_lowercase().replace('’', "'") };
-        text.push_str(if word == "doesn't" { "does not" } else { &word });
+        if is_host {
+            continue;
+        }
+        let begin = text.len();
+        if word.is_ascii() && !word.contains('@') {
+            text.push_str(word);
+            text[begin..].make_ascii_lowercase();
+        } else {
+            text.push_str(&without_addresses(word).to_lowercase().replace('’', "'"));
+        }
+        if &text[begin..] == "doesn't" {
+            text.replace_range(begin.., "does not");
+        }
     }
     text
 }
@@ -270,6 +283,7 @@ mod tests {
             ("filter[1], see a.b[x]", "filter[1], see a.b[x]"),
             ("<a@b.c>,<d@e.f>... Unknown", "<>,<>... unknown"),
             ("@ @@ a@", ""),
+            ("It DOESN'T", "it does not"),
         ] {
             assert_eq!(normalised(said), compared);
         }

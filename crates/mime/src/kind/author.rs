@@ -49,6 +49,11 @@ pub(crate) fn is_postmaster(mail: &Mail) -> bool {
     mail.from.as_ref().is_some_and(|from| local(&from.address).to_lowercase().starts_with("post"))
 }
 
+/// Of the daemons the one that bounces are sent to, too.
+pub(crate) fn takes_bounces(mail: &Mail) -> bool {
+    mail.from.as_ref().is_some_and(|from| local(&from.address).eq_ignore_ascii_case("bounce"))
+}
+
 pub(crate) fn has_no_name(mail: &Mail) -> bool {
     mail.from.as_ref().is_none_or(|from| from.name.is_none())
 }

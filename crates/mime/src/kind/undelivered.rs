@@ -12,7 +12,7 @@ use crate::bounce::notice::{Notice, one_spaced, prefix};
 use crate::bounce::status;
 use crate::kind::author::{
     has_no_author, has_no_name, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
-    is_postmaster,
+    is_postmaster, takes_bounces,
 };
 use crate::kind::subject::{has_bounce_subject, is_answer, is_marked, lowered};
 use crate::limits::Limits;
@@ -25,7 +25,8 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>], limits: &Limits
         return true;
     }
     let null_path = has_null_path(parts);
-    let daemon = is_daemon(mail);
+    // Newsletters come from addresses that take bounces; a list that passes a daemon's mail on marks it as its own too.
+    let daemon = is_daemon(mail) && (null_path || !takes_bounces(mail) || !is_bulk(mail));
     let by_subject = has_bounce_subject(&subject);
     let is_plain = by_subject && !is_answer(&subject);
     let is_certain = is_mailer_daemon(mail) || has_no_author(mail);
@@ -53,14 +54,18 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>], limits: &Limits
         || told.shows_which() && (is_named || by_subject || told.returns || told.coded) && !is_by_person(mail)
 }
 
+/// Sent to many, and not because a mail of one of them failed.
+fn is_bulk(mail: &Mail) -> bool {
+    ["list-unsubscribe", "list-id"].iter().any(|name| mail.header(name).is_some())
+}
+
 /// Whether a mail with such a subject, from an address like any other, is a notice: it says which mail was not delivered,
 /// or to whom, and is none by a person, no newsletter and no date in a calendar.
 fn is_strangers(mail: &Mail, parts: &[Part<'_>], told: &Told) -> bool {
-    let is_list = ["list-unsubscribe", "list-id"].iter().any(|name| mail.header(name).is_some());
     let is_dated = parts.iter().any(|part| part.mime_type == "text/calendar");
     let encloses = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
     told.undelivered
-        && (encloses || !is_list && (told.named || !is_marked(&lowered(mail)) && told.returns))
+        && (encloses || !is_bulk(mail) && (told.named || !is_marked(&lowered(mail)) && told.returns))
         && !is_dated
         && !is_by_person(mail)
 }
