@@ -101,9 +101,12 @@ struct Told {
     coded: bool,
     /// A reply that is one beyond doubt: with an enhanced status, or at the beginning of a line.
     replied: bool,
-    /// An address stands alone in its line, or with an enhanced status somewhere.
+    /// An address stands alone in its line, not that of the mail's addressee, or with an enhanced status somewhere.
     named: bool,
 }
+
+/// Addressees of a mail with whom a line is compared.
+const MOST_ADDRESSEES: usize = 20;
 
 impl Told {
     fn new(mail: &Mail, parts: &[Part<'_>]) -> Self {
@@ -112,6 +115,9 @@ impl Told {
         let own = prefix(&text, LONGEST).lines().filter(|line| !line.starts_with('>'));
         let own_lines: Vec<&str> = own.collect();
         let said = one_spaced(&own_lines.join("\n"));
+        let lower = |text: &str| text.to_ascii_lowercase();
+        let ours: Vec<String> = mail.to.iter().take(MOST_ADDRESSEES).map(|to| lower(&to.address)).collect();
+        let is_ours = |line: &str| ours.contains(&lower(bare(line)));
         let has_part = parts.iter().any(|part| RETURNED.contains(&part.mime_type.as_str()));
         Self {
             undelivered: UNDELIVERED.iter().chain(LATE).any(|words| said.contains(words)),
@@ -121,7 +127,9 @@ impl Told {
             replied: status::enhanced(&said).is_some()
                 || prefix(&text, LONGEST).lines().any(|line| status::reply_line(line).is_some()),
             named: said.contains('@') && status::enhanced(&said).is_some()
-                || own_lines.iter().any(|line| is_address(line) || ends_with_recipient(line)),
+                || own_lines
+                    .iter()
+                    .any(|line| is_address(line) && !is_ours(line) || ends_with_recipient(line)),
         }
     }
 
@@ -141,9 +149,14 @@ impl Told {
     }
 }
 
+/// A line without what stands around an address in a list.
+fn bare(line: &str) -> &str {
+    line.trim().trim_matches(|c: char| matches!(c, '<' | '>' | '"' | ':' | '.'))
+}
+
 /// A line that is an address and nothing else.
 fn is_address(line: &str) -> bool {
-    let line = line.trim().trim_matches(|c: char| matches!(c, '<' | '>' | '"' | ':' | '.'));
+    let line = bare(line);
     line.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
         && !line.contains(char::is_whitespace)
 }
