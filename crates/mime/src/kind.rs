@@ -12,8 +12,8 @@ use crate::bounce;
 use crate::bounce::named;
 use crate::bounce::nested;
 use crate::bounce::notice::Notice;
-use crate::bounce::report::{self, Returned};
-use crate::header;
+use crate::bounce::report;
+use crate::bounce::returned;
 use crate::kind::author::is_named_daemon;
 use crate::kind::auto_reply::{is_auto_reply, says_auto_reply};
 use crate::kind::undelivered::{is_bounce_passed_on, is_passed_on, is_rejection, looks_like_bounce};
@@ -48,7 +48,7 @@ pub(crate) fn classify(
             rows.extend(report::delivery_status(&part.content, limits, decoder));
         }
     }
-    let returned = find(assemble::RETURNED).map(|part| report::returned(&part.content, limits, decoder));
+    let returned = find(assemble::RETURNED).map(|part| returned::read(&part.content, limits, decoder));
     let is_report = report_type.is_some();
     // Looked at only where there is a report: an ordinary mail pays nothing for it.
     let is_persons = !rows.is_empty() && is_bounce_passed_on(mail, parts);
@@ -80,9 +80,9 @@ pub(crate) fn classify(
         || receipt::is_complaint(mail);
     let is_about_another = notice.is_some() || is_complaint;
     let returned =
-        returned.or_else(|| is_about_another.then(|| mislabelled(mail, parts, limits, decoder))?);
+        returned.or_else(|| is_about_another.then(|| returned::mislabelled(mail, parts, limits, decoder))?);
     let returned = returned.or_else(|| {
-        notice.as_ref().map(|notice| report::returned(notice.returned.as_bytes(), limits, decoder))
+        notice.as_ref().map(|notice| returned::read(notice.returned.as_bytes(), limits, decoder))
     });
     let returned = returned.unwrap_or_default();
 
@@ -122,19 +122,4 @@ pub(crate) fn classify(
     } else {
         mail.message_type = intent::read(mail, parts);
     }
-}
-
-/// The returned mail where its part is not labelled as one: a header in a text file, or as the header of the part.
-fn mislabelled(mail: &Mail, parts: &[Part<'_>], limits: &Limits, decoder: &mut Decoder) -> Option<Returned> {
-    const FILES: usize = 10;
-    let is_header = |fields: &[header::Field<'_>]| {
-        ["message-id", "from", "date"].iter().all(|name| header::first(fields, name).is_some())
-    };
-    if let Some(part) = parts.iter().skip(1).find(|part| is_header(&part.fields)) {
-        return Some(report::returned_fields(&part.fields, limits, decoder));
-    }
-    let files = mail.attachments.iter().filter(|file| file.mime_type.starts_with("text/")).take(FILES);
-    files
-        .map(|file| report::returned(&file.content, limits, decoder))
-        .find(|found| found.message_id.is_some())
 }

@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use memchr::memmem;
 
 use crate::bounce::aol;
+use crate::bounce::excerpts::mention;
 use crate::bounce::local_users;
 use crate::bounce::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
-use crate::bounce::notice::{Notice, lower_case, mention, one_spaced, prefix};
+use crate::bounce::notice::{Notice, lower_case, one_spaced, prefix};
 use crate::bounce::status;
 use crate::limits::Limits;
 use crate::mail::{Address, Mail};

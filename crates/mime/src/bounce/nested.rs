@@ -3,7 +3,8 @@
 
 use memchr::memmem;
 
-use crate::bounce::report::{self, Returned, Row};
+use crate::bounce::report::{self, Row};
+use crate::bounce::returned::{self, Returned};
 use crate::defect::Found;
 use crate::header::{self, Block};
 use crate::kind::author;
@@ -34,7 +35,7 @@ pub(crate) fn report(mail: &Mail, limits: &Limits, decoder: &mut Decoder) -> Opt
             ["message/rfc822", "rfc822-headers"].iter().find_map(|kind| memmem::find(rest, kind.as_bytes()));
         let body = part.and_then(|part| Some(end + part + memmem::find(rest.get(part..)?, b"\n\n")? + 2));
         let returned =
-            body.and_then(|body| text.get(body..)).map(|body| report::returned(body, limits, decoder));
+            body.and_then(|body| text.get(body..)).map(|body| returned::read(body, limits, decoder));
         (!rows.is_empty()).then(|| (rows, returned.unwrap_or_default()))
     })
 }

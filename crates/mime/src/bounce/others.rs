@@ -1,7 +1,7 @@
 //! Who else is named in a notice beside the recipients that failed: the mail's sender, and who helps.
 
 use crate::bounce::notice::{Notice, prefix};
-use crate::bounce::report::Returned;
+use crate::bounce::returned::Returned;
 
 /// Local parts, in lower case, of those who help or watch.
 const HELPERS: &[&str] = &[

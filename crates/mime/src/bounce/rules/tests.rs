@@ -27,7 +27,7 @@ fn each_rule_stands_in_the_mail_that_taught_it() {
             text.push(' ');
         }
         text.push_str(&mail.content_text());
-        let said = crate::bounce::verdict::said(&text);
+        let said = crate::bounce::spoken::said(&text);
         assert!(said.met.iter().any(|(_, _, met)| *met == rule), "{rule:?} is not said in its mail");
         assert!(bounce.recipients.iter().any(|recipient| recipient.reason == rule.reason), "{rule:?}");
     }
@@ -100,10 +100,8 @@ fn each_reply_has_the_reason_it_states() {
 
 #[test]
 fn each_rule_without_a_mail_is_taught_by_a_reply() {
-    let said: Vec<(String, Said)> = replies()
-        .into_iter()
-        .map(|reply| (reply.reason, crate::bounce::verdict::said(&reply.text)))
-        .collect();
+    let said: Vec<(String, Said)> =
+        replies().into_iter().map(|reply| (reply.reason, crate::bounce::spoken::said(&reply.text))).collect();
     let taught = |rule: &&Rule| {
         said.iter().any(|(reason, said)| {
             reason == rule.reason.as_str() && said.met.iter().any(|(_, _, met)| *met == *rule)
