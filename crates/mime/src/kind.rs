@@ -42,20 +42,20 @@ pub(crate) fn classify(
     let top = parts.first().filter(|part| part.mime_type == "multipart/report");
     let report_type = top.and_then(|part| part.ctype.token("report-type")).map(str::to_ascii_lowercase);
     let attached = reports.iter().filter_map(|&index| mail.attachments.get(index)).collect();
-    let found = Evidence { mail, parts, attached, report_type, limits }.judge(decoder);
+    let found = Reading { mail, parts, attached, report_type, limits }.judge(decoder);
     mail.message_type = found.message_type;
     mail.bounce = found.bounce;
     mail.original_message_id = found.original_message_id;
 }
 
 /// What a mail is, and what it says of the mail that it is about.
-struct Found {
+struct Judgement {
     message_type: MessageType,
     bounce: Option<Bounce>,
     original_message_id: Option<String>,
 }
 
-impl Found {
+impl Judgement {
     const fn new(message_type: MessageType, original_message_id: Option<String>) -> Self {
         Self { message_type, bounce: None, original_message_id }
     }
@@ -67,7 +67,7 @@ impl Found {
 }
 
 /// A mail and the reports in it.
-struct Evidence<'a> {
+struct Reading<'a> {
     mail: &'a Mail,
     parts: &'a [Part<'a>],
     /// The machine-readable reports and the returned mails.
@@ -77,8 +77,8 @@ struct Evidence<'a> {
     limits: &'a Limits,
 }
 
-impl Evidence<'_> {
-    fn judge(&self, decoder: &mut Decoder) -> Found {
+impl Reading<'_> {
+    fn judge(&self, decoder: &mut Decoder) -> Judgement {
         let mail = self.mail;
         let rows = self.rows(decoder);
         let notice = self.is_bounce(&rows).then(|| Notice::new(&mail.content_text()));
@@ -88,9 +88,9 @@ impl Evidence<'_> {
         }
         if is_unsubscribed_by_apple(mail) {
             let from = mail.from.iter().map(|from| from.address.clone()).collect();
-            return Found {
+            return Judgement {
                 original_message_id: None,
-                ..Found::about(MessageType::Complaint, bounce::complaint(from, &Returned::default()))
+                ..Judgement::about(MessageType::Complaint, bounce::complaint(from, &Returned::default()))
             };
         }
         if let Some(notice) = notice {
@@ -104,9 +104,9 @@ impl Evidence<'_> {
             return self.receipt(mail.in_reply_to.first().cloned(), decoder);
         }
         if self.report_type.is_none() && (is_auto_reply(mail) || says_auto_reply(mail)) {
-            return Found::new(MessageType::AutoReply, mail.in_reply_to.first().cloned());
+            return Judgement::new(MessageType::AutoReply, mail.in_reply_to.first().cloned());
         }
-        Found::new(intent::read(mail, self.parts), None)
+        Judgement::new(intent::read(mail, self.parts), None)
     }
 
     fn find(&self, types: &[&str]) -> Option<&Attachment> {
@@ -139,7 +139,7 @@ impl Evidence<'_> {
 
     /// A bounce by its rows; where it has none by those that were flattened into its text, by those of a bounce that it
     /// encloses where it names nobody, and else by what it says.
-    fn bounce(&self, mut rows: Vec<Row>, notice: &Notice, decoder: &mut Decoder) -> Found {
+    fn bounce(&self, mut rows: Vec<Row>, notice: &Notice, decoder: &mut Decoder) -> Judgement {
         let (mail, limits) = (self.mail, self.limits);
         let mut enclosed = None;
         if rows.is_empty()
@@ -160,7 +160,7 @@ impl Evidence<'_> {
         } else {
             bounce::from_rows(mail, rows, notice, &returned)
         };
-        Found::about(MessageType::Bounce, bounce)
+        Judgement::about(MessageType::Bounce, bounce)
     }
 
     fn complaint(
@@ -168,7 +168,7 @@ impl Evidence<'_> {
         feedback: Option<&Attachment>,
         notice: Option<&Notice>,
         decoder: &mut Decoder,
-    ) -> Found {
+    ) -> Judgement {
         let returned = self.returned(notice, decoder);
         let mut addresses =
             feedback.map_or_else(Vec::new, |part| report::feedback(&part.content, self.limits));
@@ -176,13 +176,13 @@ impl Evidence<'_> {
             let named = returned.original.headers.iter().find(|(name, _)| name == receipt::COMPLAINANT);
             addresses.extend(named.map(|(_, value)| value.trim_matches(['<', '>', ' ']).to_owned()));
         }
-        Found::about(MessageType::Complaint, bounce::complaint(addresses, &returned))
+        Judgement::about(MessageType::Complaint, bounce::complaint(addresses, &returned))
     }
 
     /// A receipt of the mail that it names, or else returns.
-    fn receipt(&self, original: Option<String>, decoder: &mut Decoder) -> Found {
+    fn receipt(&self, original: Option<String>, decoder: &mut Decoder) -> Judgement {
         let original = original.or_else(|| self.labelled(decoder)?.message_id);
-        Found::new(MessageType::ReadReceipt, original)
+        Judgement::new(MessageType::ReadReceipt, original)
     }
 
     /// The mail that is returned in a part of its own, or in one that is not labelled so, or in the text.

@@ -1,5 +1,6 @@
 //! Who else is named in a notice beside the recipients that failed: the mail's sender, and who helps.
 
+use crate::bounce::excerpts::mention;
 use crate::bounce::notice::{Notice, prefix};
 use crate::bounce::returned::Returned;
 
@@ -51,8 +52,8 @@ pub(crate) fn remove(addresses: &mut Vec<String>, notice: &Notice, returned: &Re
     let begins_line = |address: &str| {
         let address = address.to_lowercase();
         said.lines().any(|line| {
-            line.trim_start_matches(|c: char| !c.is_alphanumeric()).starts_with(&address)
-                || line.trim_start_matches(|c: char| !c.is_alphabetic()).starts_with(&address)
+            mention(line.trim_start_matches(|c: char| !c.is_alphanumeric()), &address) == Some(0)
+                || mention(line.trim_start_matches(|c: char| !c.is_alphabetic()), &address) == Some(0)
         })
     };
     let helps = |address: &str| {

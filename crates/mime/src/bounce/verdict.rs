@@ -159,6 +159,12 @@ pub(crate) fn by_category(category: &str) -> Option<Reason> {
     vendors::POWERMTA.iter().find(|(word, _)| category.eq_ignore_ascii_case(word)).map(|(_, reason)| *reason)
 }
 
+/// Whether a reply begins what is said, or follows who says it: other numbers count mails.
+fn is_answer(said: &str) -> bool {
+    let pieces = said.split([':', ';', '>', '"', '\'', '(', '\n']);
+    pieces.take(20).any(|piece| status::reply_line(piece).is_some())
+}
+
 /// The reason where words are silent: by status, kind of program, reply code, action, command.
 pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason {
     let is_program = evidence.said.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("x-unix"));
@@ -177,7 +183,7 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
         (Some(521 | 556), ..) => Reason::NotAccept,
         (Some(525), ..) => Reason::Suspend,
         (Some(523 | 524 | 538), ..) => Reason::FailedStartTls,
-        (Some(500..=507), ..) => Reason::SyntaxError,
+        (Some(500..=507), ..) if is_answer(evidence.said) => Reason::SyntaxError,
         (_, Some("delayed"), _) => Reason::Expired,
         (_, _, Some(Command::Connect)) => Reason::Blocked,
         (_, _, Some(Command::Mail)) => Reason::Rejected,
@@ -190,6 +196,17 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
 mod tests {
     use super::*;
     use crate::bounce::spoken::said;
+
+    #[test]
+    fn a_number_that_counts_mails_is_no_refused_command() {
+        let judged = |said| by_codes(&Evidence { said, ..Evidence::default() }, None);
+        for said in
+            ["500 fnord", "ann@example.org>: 502 fnord", "smtp; 500 5.0.9 fnord", "fnord (#501 fnord)"]
+        {
+            assert_eq!(judged(said), Reason::SyntaxError, "{said}");
+        }
+        assert_eq!(judged("ann@example.org>: the limit of 500 mails was reached"), Reason::OnHold);
+    }
 
     #[test]
     fn vague_words_count_in_a_final_answer_alone() {
