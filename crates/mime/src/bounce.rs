@@ -1,6 +1,7 @@
 //! Judging delivery reports: each recipient's reason and how final it is.
 
 pub(crate) mod aol;
+pub(crate) mod excerpts;
 pub(crate) mod local_users;
 pub(crate) mod marks;
 pub(crate) mod named;
@@ -10,7 +11,9 @@ pub(crate) mod others;
 pub(crate) mod reason;
 pub(crate) mod remote;
 pub(crate) mod report;
+pub(crate) mod returned;
 pub(crate) mod rules;
+pub(crate) mod spoken;
 pub(crate) mod status;
 pub(crate) mod transcript;
 pub(crate) mod verdict;
@@ -18,7 +21,8 @@ pub(crate) mod verdict;
 use crate::bounce::marks::{DELIVERED, LATE};
 use crate::bounce::notice::{Notice, one_spaced, prefix};
 use crate::bounce::reason::Reason;
-use crate::bounce::report::{Returned, Row};
+use crate::bounce::report::Row;
+use crate::bounce::returned::Returned;
 use crate::bounce::transcript::Command;
 use crate::bounce::verdict::Evidence;
 use crate::limits::Limits;
@@ -76,7 +80,8 @@ struct Excerpts<'a> {
 impl<'a> Excerpts<'a> {
     fn new(mail: &Mail, notice: &'a Notice, addresses: &'a [String]) -> Self {
         let machine = mail.from.as_ref().and_then(mail::Address::domain).unwrap_or_default();
-        let said = if addresses.len() > MANY { Vec::new() } else { notice.divide(addresses) };
+        let said =
+            if addresses.len() > MANY { Vec::new() } else { excerpts::divide(&notice.said, addresses) };
         Self { notice, addresses, said, command: transcript::command(&notice.said), machine }
     }
 
@@ -123,8 +128,8 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
     let reason = told_reason(spoken);
     let is_delivery =
         matches!(row.action.as_deref(), Some("delivered" | "relayed" | "expanded" | "deliverable"));
-    let is_failure =
-        row.action.as_deref() == Some("failed") || matches!(status::reply_code(spoken), Some(400..));
+    let is_failure = matches!(row.action.as_deref(), Some("failed" | "delayed"))
+        || matches!(status::reply_code(spoken), Some(400..));
     // Success in the words of a notice is no status where nothing was delivered: it is the version of a program, or a
     // delivery to somebody else.
     let is_told = |status: &String| is_delivery || !status.starts_with('2');
@@ -159,7 +164,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         Reason::Delivered
     } else {
         // Where the report's own words say too little, the notice may quote the server.
-        let texts = [inner, excerpt.as_str(), said.whole()].map(|text| (verdict::said(text), evidence(text)));
+        let texts = [inner, excerpt.as_str(), said.whole()].map(|text| (spoken::said(text), evidence(text)));
         texts
             .iter()
             .find_map(|(text, evidence)| verdict::by_provider(text, evidence))

@@ -68,6 +68,22 @@ fn newsletters_and_dates_about_bounces_are_none() {
 }
 
 #[test]
+fn a_parcel_that_did_not_reach_the_addressee_is_no_bounce() {
+    let mail = "From: Shop <shop@example.org>\nTo: Bob <bob@example.com>\nSubject: Your parcel could not be delivered\n\n\
+                Order 12345\nThe parcel could not be delivered.\nbob@example.com\n";
+    check(mail, MessageType::Email);
+    check(&mail.replace("delivered.\nbob@", "delivered.\nann@"), MessageType::Bounce);
+}
+
+#[test]
+fn a_newsletter_from_an_address_that_takes_bounces_is_none() {
+    let mail = "From: News <bounce@news.example>\nSubject: Undelivered: ten gifts\nList-Unsubscribe: <https://news.example>\n\n                Your parcel could not be delivered. Ten gifts wait.\n";
+    check(mail, MessageType::Email);
+    check(&mail.replace("List-Unsubscribe", "X-Other"), MessageType::Bounce);
+    check(&format!("Return-Path: <>\n{mail}"), MessageType::Bounce);
+}
+
+#[test]
 fn a_postmaster_may_write_of_deliveries() {
     for subject in ["Re: Delivery report of May", "Delivery problems with your newsletter"] {
         check(

@@ -144,6 +144,14 @@ fn recipients_that_a_text_names_are_told_from_others() {
 }
 
 #[test]
+fn a_privacy_policy_is_not_why_a_mail_came_back() {
+    let said = "<ann@example.org>:\nsorry, cannot\n\nSee our privacy policy at https://example.org/privacy\n";
+    assert_eq!(bounce(&notice(said)).recipients[0].reason, Reason::Undefined);
+    let said = "<ann@example.org>:\n550 against our policy\n\nSee our Privacy\nPolicy.\n";
+    assert_eq!(bounce(&notice(said)).recipients[0].reason, Reason::PolicyViolation);
+}
+
+#[test]
 fn a_postmaster_whose_mail_came_back_is_the_recipient_and_one_who_helps_is_not() {
     let named = |raw: &str| bounce(raw).recipients.into_iter().map(|r| r.address).collect::<Vec<_>>();
     assert_eq!(named(&notice("<postmaster@example.org>:\n550 user unknown\n")), ["postmaster@example.org"]);
@@ -271,6 +279,8 @@ fn a_bounce_that_a_gateway_encloses_is_read_where_the_gateway_names_nobody() {
 
 #[test]
 fn a_refusal_for_now_is_never_final() {
+    let delayed = "Final-Recipient: rfc822; ann@example.org\nAction: delayed\nStatus: 2.0.0\n";
+    assert_eq!(bounce(&report(delayed)).recipients[0].reason, Reason::Expired);
     for said in [
         "450 Requested mail action not taken: mailbox unavailable",
         "451 4.1.1 user unknown, try later",

@@ -309,6 +309,52 @@ fn a_report_that_a_person_passes_on_is_that_persons_mail() {
 }
 
 #[test]
+fn a_mail_with_a_bounce_enclosed_is_a_persons_though_it_says_nothing_of_its_own() {
+    let report = "Content-Type: multipart/report; report-type=delivery-status; boundary=r\n\n--r\n\nNot delivered.\n--r\n\
+                  Content-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example.com\n\nFinal-Recipient: rfc822; \
+                  ann@example.org\nAction: failed\nStatus: 5.1.1\n\n--r\nContent-Type: message/rfc822\n\nFrom: bob@example.com\n\
+                  Message-ID: <sent@example.com>\nTo: ann@example.org\n\nHello\n--r--\n";
+    let mail = |from: &str, text: &str, part: &str| {
+        format!(
+            "From: {from}\nSubject: Undelivered Mail Returned to Sender\nContent-Type: multipart/mixed; boundary=b\n\n\
+             --b\n\n{text}\n--b\n{part}--b--\n"
+        )
+    };
+    let original = "From: bob@example.com\nTo: ann@example.org\nSubject: Hello\n\nHello\n";
+    let bounces = [
+        format!("From: x@mx.example.com\n{report}"),
+        format!("From: Mail Delivery System <MAILER-DAEMON@mx.example.com>\nSubject: failure\n\n{NOTICE}"),
+        format!("Return-Path: <>\nFrom: x@mx.example.com\n\n{NOTICE}"),
+        format!("X-Failed-Recipients: ann@example.org\nFrom: x@mx.example.com\n\n{NOTICE}"),
+    ];
+    let text = "This could not be delivered.";
+    for bounce in bounces {
+        let enclosed = format!("Content-Type: message/rfc822\n\n{bounce}");
+        check(&mail("Bob <bob@example.com>", text, &enclosed), MessageType::Email);
+        // A gateway tells of a bounce in its own name.
+        check(&mail("MAILER-DAEMON@gate.example.com", text, &enclosed), MessageType::Bounce);
+    }
+    check(&mail("Bob <bob@example.com>", text, report), MessageType::Email);
+    check(&mail("MAILER-DAEMON@gate.example.com", text, report), MessageType::Bounce);
+    // A machine with a name of its own returns the mail that failed.
+    let returned = format!("Content-Type: message/rfc822\n\n{original}");
+    check(&mail("Bob <robot@example.com>", text, &returned), MessageType::Bounce);
+}
+
+#[test]
+fn a_complaint_that_a_person_passes_on_is_that_persons_mail() {
+    let mail = |from: &str, text: &str| {
+        format!(
+            "From: {from}\nSubject: Complaint\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\n{text}\n--b\n\
+             Content-Type: message/feedback-report\n\nFeedback-Type: abuse\nUser-Agent: x/1\nVersion: 1\n\n--b\n\
+             Content-Type: message/rfc822\n\nFrom: bob@example.com\nTo: ann@example.org\nMessage-ID: <sent@example.com>\n\nHello\n--b--\n"
+        )
+    };
+    check(&mail("Bob <bob@example.com>", "Hi Eve,\n\nplease look at this."), MessageType::Email);
+    check(&mail("feedback@example.org", "This is a report of abuse."), MessageType::Complaint);
+}
+
+#[test]
 fn what_a_postmasters_machine_tells_else_is_no_bounce() {
     for (subject, text) in [
         (

@@ -4,12 +4,15 @@
 //! running text, in what a server replied, or in the mail's own header are other people's as often as not, and count
 //! only where nobody is named better.
 
+use std::collections::HashSet;
+
 use memchr::memmem;
 
 use crate::bounce::aol;
+use crate::bounce::excerpts::mention;
 use crate::bounce::local_users;
 use crate::bounce::marks::{ADDRESSEES, LISTED_BELOW, MACHINES, ORIGINALS, OTHERS};
-use crate::bounce::notice::{Notice, lower_case, mention, one_spaced, prefix};
+use crate::bounce::notice::{Notice, lower_case, one_spaced, prefix};
 use crate::bounce::status;
 use crate::limits::Limits;
 use crate::mail::{Address, Mail};
@@ -241,6 +244,7 @@ fn is_machines(address: &str) -> bool {
 /// Things that look like addresses, in their order, each once.
 fn addresses_in(text: &str, limits: &Limits, wanted: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
+    let mut seen: HashSet<String> = HashSet::new();
     for word in text.split(stops) {
         let word = word.trim_matches(|c: char| matches!(c, '.' | '*' | '|' | '!' | '?'));
         // A part of a name after X.400.
@@ -250,7 +254,7 @@ fn addresses_in(text: &str, limits: &Limits, wanted: impl Fn(&str) -> bool) -> V
             && !local.is_empty()
             && domain.contains('.')
             && !domain.contains(['@', '=', '/', '?', '&']);
-        if is_address && wanted(word) && !found.iter().any(|other| other.eq_ignore_ascii_case(word)) {
+        if is_address && wanted(word) && seen.insert(word.to_ascii_lowercase()) {
             found.push(word.to_owned());
         }
         if found.len() >= limits.max_recipients {

@@ -3,8 +3,11 @@
 
 use memchr::memmem;
 
-use crate::bounce::report::{self, Returned, Row};
-use crate::header;
+use crate::bounce::report::{self, Row};
+use crate::bounce::returned::{self, Returned};
+use crate::defect::Found;
+use crate::header::{self, Block};
+use crate::kind::author;
 use crate::limits::Limits;
 use crate::mail::{Attachment, Mail};
 use crate::words::Decoder;
@@ -32,14 +35,33 @@ pub(crate) fn report(mail: &Mail, limits: &Limits, decoder: &mut Decoder) -> Opt
             ["message/rfc822", "rfc822-headers"].iter().find_map(|kind| memmem::find(rest, kind.as_bytes()));
         let body = part.and_then(|part| Some(end + part + memmem::find(rest.get(part..)?, b"\n\n")? + 2));
         let returned =
-            body.and_then(|body| text.get(body..)).map(|body| report::returned(body, limits, decoder));
+            body.and_then(|body| text.get(body..)).map(|body| returned::read(body, limits, decoder));
         (!rows.is_empty()).then(|| (rows, returned.unwrap_or_default()))
     })
 }
 
+/// Whether a mail encloses a bounce: a report, or the mail of a machine that returns mail.
+pub(crate) fn is_bounce(mail: &Mail, limits: &Limits) -> bool {
+    let enclosed = mail.attachments.iter().filter(|file| file.mime_type == "message/rfc822").take(MAILS);
+    enclosed.into_iter().any(|file| {
+        let content = crate::parse::prepare(&file.content);
+        let block = top(&content, limits);
+        is_delivery_report(&block)
+            || block.first("x-failed-recipients").is_some()
+            || block.first("return-path").is_some_and(author::is_machines_path)
+            || block.first("from").is_some_and(author::is_daemons)
+    })
+}
+
 fn is_report(file: &Attachment, limits: &Limits) -> bool {
-    let content = crate::parse::prepare(&file.content);
-    let block = header::read(&content, 0, limits, &mut crate::defect::Found::default(), |_| false);
+    is_delivery_report(&top(&crate::parse::prepare(&file.content), limits))
+}
+
+fn top<'a>(content: &'a [u8], limits: &Limits) -> Block<'a> {
+    header::read(content, 0, limits, &mut Found::default(), |_| false)
+}
+
+fn is_delivery_report(block: &Block<'_>) -> bool {
     let kind = block.first("content-type").unwrap_or_default().to_ascii_lowercase();
     memmem::find(&kind, b"multipart/report").is_some() && memmem::find(&kind, b"delivery-status").is_some()
 }

@@ -1,7 +1,8 @@
 //! Who else is named in a notice beside the recipients that failed: the mail's sender, and who helps.
 
-use crate::bounce::notice::Notice;
-use crate::bounce::report::Returned;
+use crate::bounce::excerpts::mention;
+use crate::bounce::notice::{Notice, prefix};
+use crate::bounce::returned::Returned;
 use crate::table::rows;
 
 /// Local parts, in lower case, of those who help or watch.
@@ -25,6 +26,9 @@ pub(crate) static HELPERS: &[&str] = &[
 /// With more addresses than this a notice lists recipients, and nobody else.
 const MANY: usize = 20;
 
+/// As much of a field as names who sent the mail.
+const LONGEST: usize = 1_000;
+
 /// Removes the addresses that the returned mail shows to be others': its sender's, and in running text those that it
 /// was not sent to, where it was sent to one that is named, or where their names say that they help.
 pub(crate) fn remove(addresses: &mut Vec<String>, notice: &Notice, returned: &Returned) {
@@ -38,7 +42,7 @@ pub(crate) fn remove(addresses: &mut Vec<String>, notice: &Notice, returned: &Re
         .headers
         .iter()
         .filter(|(name, _)| matches!(name.as_str(), "from" | "sender" | "return-path"))
-        .map(|(_, value)| value.to_lowercase())
+        .map(|(_, value)| prefix(value, LONGEST).to_lowercase())
         .collect();
     let is_sender = |address: &str| {
         let address = address.to_lowercase();
@@ -49,8 +53,8 @@ pub(crate) fn remove(addresses: &mut Vec<String>, notice: &Notice, returned: &Re
     let begins_line = |address: &str| {
         let address = address.to_lowercase();
         said.lines().any(|line| {
-            line.trim_start_matches(|c: char| !c.is_alphanumeric()).starts_with(&address)
-                || line.trim_start_matches(|c: char| !c.is_alphabetic()).starts_with(&address)
+            mention(line.trim_start_matches(|c: char| !c.is_alphanumeric()), &address) == Some(0)
+                || mention(line.trim_start_matches(|c: char| !c.is_alphabetic()), &address) == Some(0)
         })
     };
     let helps = |address: &str| {

@@ -1,12 +1,10 @@
-//! The machine-readable parts of reports: delivery status (RFC 3464), feedback (RFC 5965), disposition (RFC 8098),
-//! and the returned mail.
+//! The machine-readable parts of reports: delivery status (RFC 3464), feedback (RFC 5965), disposition (RFC 8098).
 
 use crate::bounce::status;
 use crate::charsets;
 use crate::defect::{Defect, Found};
 use crate::header::{self, Field};
 use crate::limits::Limits;
-use crate::mail::Original;
 use crate::message_id;
 use crate::table::rows;
 use crate::words::{self, Decoder};
@@ -175,40 +173,6 @@ pub(crate) fn feedback(content: &[u8], limits: &Limits) -> Vec<String> {
 pub(crate) fn disposition_original(content: &[u8], limits: &Limits, decoder: &mut Decoder) -> Option<String> {
     let block = header::read(content, 0, limits, &mut Found::default(), |_| false);
     block.first("original-message-id").and_then(|raw| message_id::read_one(raw, decoder))
-}
-
-/// What the returned mail, whole or headers only, says of itself.
-#[derive(Debug, Default)]
-pub(crate) struct Returned {
-    pub(crate) message_id: Option<String>,
-    /// The addresses of its To field.
-    pub(crate) to: Vec<String>,
-    pub(crate) original: Original,
-}
-
-/// Reads a returned mail's top header.
-pub(crate) fn returned(content: &[u8], limits: &Limits, decoder: &mut Decoder) -> Returned {
-    let content = crate::parse::prepare(content);
-    let block = header::read(&content, 0, limits, &mut Found::default(), |_| false);
-    returned_fields(&block.fields, limits, decoder)
-}
-
-/// Reads the fields of a returned mail's top header.
-pub(crate) fn returned_fields(fields: &[Field<'_>], limits: &Limits, decoder: &mut Decoder) -> Returned {
-    let mut addresses = |name| {
-        let read =
-            header::first(fields, name).map(|raw| crate::address::read(raw, limits.max_recipients, decoder));
-        let read = read.unwrap_or_default().into_iter().map(|address| address.address);
-        read.filter(|address| address.contains('@')).collect::<Vec<_>>()
-    };
-    let (to, cc) = (addresses("to"), addresses("cc"));
-    let recipients = to.iter().chain(&cc).take(limits.max_recipients).cloned().collect();
-    let headers = fields.iter().map(|field| (field.name.clone(), decoder.text(field.raw))).collect();
-    Returned {
-        message_id: header::first(fields, "message-id").and_then(|raw| message_id::read_one(raw, decoder)),
-        to,
-        original: Original { headers, recipients },
-    }
 }
 
 #[cfg(test)]

@@ -151,6 +151,10 @@ fn refused(lower: &str) -> Option<Command> {
     let mut refused = None;
     for piece in lower.split(">>> ").flat_map(|sent| sent.split("<<< ").enumerate()) {
         match piece {
+            // Sendmail, of a greeting that refuses: nothing was sent yet.
+            (0, line) if line.trim_end().ends_with(':') && line.contains("while talking to ") => {
+                sent = Some(Command::Connect);
+            }
             (0, line) => sent = named(line),
             (_, answer) => {
                 if answer.starts_with(['4', '5']) && !answer.starts_with("503") {
@@ -194,6 +198,13 @@ mod tests {
         let text = ">>> RCPT To:<a@b.com>\n<<< 550 no\n>>> RCPT To:<a@b.co> NOTIFY=FAILURE\n<<< 250 ok\n";
         assert!(refuses(text, "A@b.com"));
         assert!(!refuses(text, "a@b.co"));
+    }
+
+    #[test]
+    fn a_greeting_that_refuses_answers_no_command() {
+        let talking = "... while talking to mx.example.org.:\n";
+        assert_eq!(command(&format!("{talking}<<< 554 go away")), Some(Command::Connect));
+        assert_eq!(command(&format!("{talking}>>> DATA\n<<< 554 go away")), Some(Command::Data));
     }
 
     #[test]

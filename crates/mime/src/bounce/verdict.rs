@@ -11,9 +11,6 @@ use crate::bounce::status;
 use crate::bounce::transcript::Command;
 use crate::table::rows;
 
-/// Text that is compared with the rules.
-const LONGEST: usize = 4_000;
-
 /// What is known of a refusal.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Evidence<'a> {
@@ -75,8 +72,10 @@ fn is_temporary(evidence: &Evidence<'_>) -> bool {
 
 /// The reason that a provider's own list gives.
 pub(crate) fn by_provider(said: &Said, evidence: &Evidence<'_>) -> Option<Reason> {
-    let found = vendors::find(said, evidence.status, evidence.command, evidence.place);
-    found.filter(|_| !said.text().is_empty())
+    if said.text().is_empty() {
+        return None;
+    }
+    vendors::find(said, evidence.status, evidence.command, evidence.place)
 }
 
 /// Words that hold whatever the status says.
@@ -161,6 +160,12 @@ pub(crate) fn by_category(category: &str) -> Option<Reason> {
     rows(vendors::POWERMTA).find(|(word, _)| category.eq_ignore_ascii_case(word)).map(|(_, reason)| *reason)
 }
 
+/// Whether a reply begins what is said, or follows who says it: other numbers count mails.
+fn is_answer(said: &str) -> bool {
+    let pieces = said.split([':', ';', '>', '"', '\'', '(', '\n']);
+    pieces.take(20).any(|piece| status::reply_line(piece).is_some())
+}
+
 /// The reason where words are silent: by status, kind of program, reply code, action, command.
 pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason {
     let is_program = evidence.said.get(..6).is_some_and(|kind| kind.eq_ignore_ascii_case("x-unix"));
@@ -179,7 +184,7 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
         (Some(521 | 556), ..) => Reason::NotAccept,
         (Some(525), ..) => Reason::Suspend,
         (Some(523 | 524 | 538), ..) => Reason::FailedStartTls,
-        (Some(500..=507), ..) => Reason::SyntaxError,
+        (Some(500..=507), ..) if is_answer(evidence.said) => Reason::SyntaxError,
         (_, Some("delayed"), _) => Reason::Expired,
         (_, _, Some(Command::Connect)) => Reason::Blocked,
         (_, _, Some(Command::Mail)) => Reason::Rejected,
@@ -188,92 +193,20 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
     }
 }
 
-/// A text as the rules compare it.
-pub(crate) fn said(text: &str) -> Said {
-    // Postfix means its own patience, not the account.
-    Said::new(normalised(text).replace("delivery temporarily suspended", ""))
-}
-
-/// Lower case, single spaces, "doesn't" written out, without the codes that multi-line replies repeat before each line
-/// (`550-5.7.1 …`), and without addresses, whose names are no words of the server.
-fn normalised(said: &str) -> String {
-    let mut text = String::new();
-    for (index, word) in said.split_whitespace().enumerate() {
-        if text.len() + word.len() > LONGEST {
-            break;
-        }
-        let is_repeated = index > 2
-            && word.split_once('-').is_some_and(|(reply, code)| {
-                reply.len() == 3
-                    && reply.bytes().all(|b| b.is_ascii_digit())
-                    && code.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-            });
-        if is_repeated {
-            continue;
-        }
-        if !text.is_empty() && !text.ends_with(' ') {
-            text.push(' ');
-        }
-        // Its name is no word of the server either.
-        let is_host = is_located(word) || text.ends_with("talking to ") && word.contains('.');
-        let word =
-            if is_host { String::new() } else { without_addresses(word).to_lowercase().replace('’', "'") };
-        text.push_str(if word == "doesn't" { "does not" } else { &word });
-    }
-    text
-}
-
-/// A host with its address, as Postfix and Exim name it: `mx.antivirus.example[192.0.2.1]:25`.
-fn is_located(word: &str) -> bool {
-    word.split_once('[').is_some_and(|(name, address)| {
-        name.contains('.')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
-            && address.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':')
-    })
-}
-
-/// A word without the addresses in it; what stands around them is kept.
-fn without_addresses(word: &str) -> String {
-    let (mut kept, mut left) = (String::new(), word);
-    while let Some((local, rest)) = left.split_once('@') {
-        let begin = local.rfind(is_mark).map_or(0, |at| at + 1).max(local.rfind("..").map_or(0, |at| at + 2));
-        let end = rest.find(|c: char| is_mark(c) || c == '@').unwrap_or(rest.len());
-        let end = rest[..end].find("..").unwrap_or(end);
-        // A full stop behind the address belongs to the sentence.
-        let end = rest[..end].trim_end_matches(['.', '!', '?']).len();
-        kept.push_str(&local[..begin]);
-        left = &rest[end..];
-    }
-    kept + left
-}
-
-/// What can stand before or behind an address, and not in it.
-fn is_mark(c: char) -> bool {
-    matches!(c, '<' | '>' | '(' | ')' | '[' | ']' | '"' | '\'' | ',' | ';' | ':')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounce::spoken::said;
 
     #[test]
-    fn an_address_is_no_word_of_the_server_and_what_stands_around_it_is() {
-        for (said, compared) in [
-            ("550 <full@example.org>: Invalid User", "550 <>: invalid user"),
-            ("550 full@example.org:user not exist", "550 :user not exist"),
-            ("not allowed...full@example.org", "not allowed..."),
-            ("recipient full@example.org denied", "recipient denied"),
-            ("to full@example.org.", "to ."),
-            ("host mx.virus.example[192.0.2.1] said: 550 no", "host said: 550 no"),
-            ("connect to mx.policy.example[2001:db8::1]:25: refused", "connect to refused"),
-            ("... while talking to mx.virus.example.: <<< 550 no", "... while talking to <<< 550 no"),
-            ("host not found", "host not found"),
-            ("filter[1], see a.b[x]", "filter[1], see a.b[x]"),
-            ("<a@b.c>,<d@e.f>... Unknown", "<>,<>... unknown"),
-            ("@ @@ a@", ""),
-        ] {
-            assert_eq!(normalised(said), compared);
+    fn a_number_that_counts_mails_is_no_refused_command() {
+        let judged = |said| by_codes(&Evidence { said, ..Evidence::default() }, None);
+        for said in
+            ["500 fnord", "ann@example.org>: 502 fnord", "smtp; 500 5.0.9 fnord", "fnord (#501 fnord)"]
+        {
+            assert_eq!(judged(said), Reason::SyntaxError, "{said}");
         }
+        assert_eq!(judged("ann@example.org>: the limit of 500 mails was reached"), Reason::OnHold);
     }
 
     #[test]
@@ -320,10 +253,5 @@ mod tests {
             judged("550 5.1.2 Domain name not found: example.org", "5.0.0"),
             Some(Reason::HostUnknown)
         );
-    }
-
-    #[test]
-    fn a_contraction_is_what_it_stands_for() {
-        assert_eq!(normalised("User doesn’t exist"), normalised("user does not exist"));
     }
 }

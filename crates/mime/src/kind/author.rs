@@ -52,6 +52,11 @@ pub(crate) fn is_postmaster(mail: &Mail) -> bool {
     mail.from.as_ref().is_some_and(|from| local(&from.address).to_lowercase().starts_with("post"))
 }
 
+/// Of the daemons the one that bounces are sent to, too.
+pub(crate) fn takes_bounces(mail: &Mail) -> bool {
+    mail.from.as_ref().is_some_and(|from| local(&from.address).eq_ignore_ascii_case("bounce"))
+}
+
 pub(crate) fn has_no_name(mail: &Mail) -> bool {
     mail.from.as_ref().is_none_or(|from| from.name.is_none())
 }
@@ -78,7 +83,20 @@ fn local(address: &str) -> &str {
 
 pub(crate) fn has_null_path(parts: &[Part<'_>]) -> bool {
     let path = parts.first().and_then(|part| header::first(&part.fields, "return-path"));
-    path.is_some_and(|path| is_null_path(path) || is_own_path(path))
+    path.is_some_and(is_machines_path)
+}
+
+/// A return path that no answer goes to.
+pub(crate) fn is_machines_path(path: &[u8]) -> bool {
+    is_null_path(path) || is_own_path(path)
+}
+
+/// A From field, as it was sent, that holds the address of a machine which returns mail.
+pub(crate) fn is_daemons(from: &[u8]) -> bool {
+    const LONGEST: usize = 1_000;
+    let from = String::from_utf8_lossy(from.get(..LONGEST).unwrap_or(from)).to_lowercase();
+    let is_mark = |c: char| c.is_whitespace() || matches!(c, '<' | '>' | '"' | '(' | ')');
+    from.split(is_mark).any(|word| DAEMONS.contains(&local(word)) && word.contains('@') || word == DAEMONS[0])
 }
 
 /// Programs by which people write, as they name themselves in lower case.

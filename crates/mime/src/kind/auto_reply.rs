@@ -176,10 +176,16 @@ fn by_subject(mail: &Mail, subject: &str) -> bool {
         let is_word = begin.ends_with(':') || !rest.starts_with(|c: char| c.is_ascii_alphabetic());
         let is_closed =
             !rest.trim_start().starts_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | ','));
-        let is_certain = is_closed && !rows(AMBIGUOUS).any(|ambiguous| ambiguous == begin)
-            || begin.starts_with(|c: char| c > 'ʯ');
+        let is_certain =
+            is_closed && !rows(AMBIGUOUS).any(|ambiguous| ambiguous == begin) || is_beyond_latin(begin);
         is_word && (is_certain || is_by_machine(mail) || says_absent(mail))
     })
+}
+
+/// Whether words are in a script whose programs' phrases begin no sentence of people.
+fn is_beyond_latin(words: &str) -> bool {
+    const LAST_LATIN: char = '\u{2af}';
+    words.starts_with(|c: char| c > LAST_LATIN)
 }
 
 /// Words that begin subjects of people too, whatever stands behind them.

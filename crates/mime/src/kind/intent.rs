@@ -152,7 +152,19 @@ fn is_behind(line: &str) -> bool {
     rows(BEHIND).any(|begin| line.starts_with(begin))
 }
 
-/// The first line that somebody wrote is such a word, and the only one.
+/// Words that nobody begins another sentence with.
+fn is_plain(words: &str) -> bool {
+    words.contains(' ') || words.starts_with("unsubscribe")
+}
+
+/// Whether all that somebody writes from this line on is a name, with or without thanks: it goes on with no sentence.
+fn is_signed<'a>(next: &'a str, rest: impl Iterator<Item = &'a str>) -> bool {
+    const WORDS: usize = 5;
+    let own = std::iter::once(next).chain(rest).take_while(|line| !is_behind(line));
+    next.starts_with(char::is_uppercase) && own.flat_map(str::split_whitespace).nth(WORDS).is_none()
+}
+
+/// The first line that somebody wrote is such a word, and the only one but for a name below it.
 fn text_says(mail: &Mail) -> bool {
     const LONGEST: usize = 80;
     let text = match mail.text_source {
@@ -170,6 +182,9 @@ fn text_says(mail: &Mail) -> bool {
         return false;
     }
     let Some(next) = lines.next() else { return true };
+    if is_plain(words.trim()) && is_signed(next, lines.clone()) {
+        return true;
+    }
     let begin: String = next.chars().take(20).collect::<String>().to_lowercase();
     // Long names and addresses wrap it.
     let ends = |line: &str| line.ends_with([':', '：']);
@@ -220,6 +235,8 @@ mod tests {
             "Please remove me!\n\n-- \nAnn",
             "STOP\n\nOn Monday, sales@b.org wrote:\n> Hello",
             "Stop\n\nOn Mon, Jan 1, 2024 at 10:00 AM Ann Bee of the sales team <sales@b.org>\nwrote:\n\nHello",
+            "Please unsubscribe me.\nAnn",
+            "Please remove me from your list\n\nThank you\nAnn Bee\n\nFrom: Sales\nTo: Ann\n\nA long offer in many words.",
             "Bitte abmelden.\n\nAm 3.4.2024 um 10:00 schrieb Sales:\n> Hallo",
             "退订\n> 您好",
         ] {
@@ -255,6 +272,9 @@ mod tests {
             "Stop\nand think about it",
             "Stop!\nOn second thought, call me next week.\nAnn",
             "Please remove me from the invoice of May",
+            "Remove me\nfrom the invoice",
+            "Stop\nAnn",
+            "Unsubscribe me\nOr let us talk about it on Monday",
             "Hello\nunsubscribe",
         ] {
             check(&format!("From: a@b.org\nSubject: Re: Offer\n\n{text}\n"), MessageType::Email);

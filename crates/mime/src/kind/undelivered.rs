@@ -3,27 +3,31 @@
 //! A machine must speak: an empty return path, no author, or the name of one. Where neither subject nor sender is enough,
 //! the text must say that a mail was not delivered, and show which: the mail itself, a reply of a server, or a list of
 //! recipients. An address like any other is a machine's only where the subject and the text both say so, and nothing
-//! shows a person, a list or a date. What a person writes about a bounce, or forwards, is a mail of that person.
+//! shows a person, a list or a date. What a person writes about a bounce, or forwards, is a mail of that person: a machine
+//! returns the mail that failed, and only a person, or a gateway in a machine's name, encloses a bounce.
 
 use crate::bounce::marks::{LATE, LISTED_BELOW, UNDELIVERED};
+use crate::bounce::nested;
 use crate::bounce::notice::{Notice, one_spaced, prefix};
 use crate::bounce::status;
 use crate::kind::author::{
     has_no_author, has_no_name, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
-    is_postmaster,
+    is_postmaster, takes_bounces,
 };
 use crate::kind::subject::{has_bounce_subject, is_answer, is_marked, lowered};
+use crate::limits::Limits;
 use crate::mail::Mail;
 use crate::structure::Part;
 use crate::table::rows;
 
-pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
+pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>], limits: &Limits) -> bool {
     let subject = lowered(mail);
     if mail.header("x-failed-recipients").is_some() || is_refused_post(mail, &subject) || is_rejection(mail) {
         return true;
     }
     let null_path = has_null_path(parts);
-    let daemon = is_daemon(mail);
+    // Newsletters come from addresses that take bounces; a list that passes a daemon's mail on marks it as its own too.
+    let daemon = is_daemon(mail) && (null_path || !takes_bounces(mail) || !is_bulk(mail));
     let by_subject = has_bounce_subject(&subject);
     let is_plain = by_subject && !is_answer(&subject);
     let is_certain = is_mailer_daemon(mail) || has_no_author(mail);
@@ -40,7 +44,7 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     }
     let told = Told::new(mail, parts);
     if !is_machine {
-        return is_strangers(mail, parts, &told);
+        return is_strangers(mail, parts, &told) && !nested::is_bounce(mail, limits);
     }
     is_mailer_daemon(mail)
         || (daemon || is_plain) && null_path && told.says_something()
@@ -51,23 +55,42 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
         || told.shows_which() && (is_named || by_subject || told.returns || told.coded) && !is_by_person(mail)
 }
 
+/// Sent to many, and not because a mail of one of them failed.
+fn is_bulk(mail: &Mail) -> bool {
+    ["list-unsubscribe", "list-id"].iter().any(|name| mail.header(name).is_some())
+}
+
 /// Whether a mail with such a subject, from an address like any other, is a notice: it says which mail was not delivered,
 /// or to whom, and is none by a person, no newsletter and no date in a calendar.
 fn is_strangers(mail: &Mail, parts: &[Part<'_>], told: &Told) -> bool {
-    let is_list = ["list-unsubscribe", "list-id"].iter().any(|name| mail.header(name).is_some());
     let is_dated = parts.iter().any(|part| part.mime_type == "text/calendar");
     let encloses = parts.iter().any(|part| rows(RETURNED).any(|kind| *kind == part.mime_type));
     told.undelivered
-        && (encloses || !is_list && (told.named || !is_marked(&lowered(mail)) && told.returns))
+        && (encloses || !is_bulk(mail) && (told.named || !is_marked(&lowered(mail)) && told.returns))
         && !is_dated
         && !is_by_person(mail)
 }
 
 /// A person passes a report on: it stands within another mail, which no machine sent.
 pub(crate) fn is_passed_on(mail: &Mail, parts: &[Part<'_>]) -> bool {
+    stands_within(mail, parts) && (is_answer(&lowered(mail)) || is_by_person(mail))
+}
+
+/// A person passes a bounce on, as [`is_passed_on`] says or with all its parts: a machine that adds to a bounce leaves
+/// its sender as it was.
+pub(crate) fn is_bounce_passed_on(mail: &Mail, parts: &[Part<'_>]) -> bool {
+    let encloses = || stands_within(mail, parts) && parts.iter().skip(1).any(is_report);
+    is_passed_on(mail, parts) || encloses()
+}
+
+/// The mail is no report itself, and no machine sent it.
+fn stands_within(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let is_machine = is_daemon(mail) || has_null_path(parts) || has_no_author(mail) || is_named_daemon(mail);
-    let is_within = parts.first().is_some_and(|part| part.mime_type != "multipart/report");
-    is_within && !is_machine && (is_answer(&lowered(mail)) || is_by_person(mail))
+    !is_machine && parts.first().is_some_and(|part| !is_report(part))
+}
+
+fn is_report(part: &Part<'_>) -> bool {
+    part.mime_type == "multipart/report"
 }
 
 /// What the text of a mail tells of another one.
@@ -79,9 +102,12 @@ struct Told {
     coded: bool,
     /// A reply that is one beyond doubt: with an enhanced status, or at the beginning of a line.
     replied: bool,
-    /// An address stands alone in its line, or with an enhanced status somewhere.
+    /// An address stands alone in its line, not that of the mail's addressee, or with an enhanced status somewhere.
     named: bool,
 }
+
+/// Addressees of a mail with whom a line is compared.
+const MOST_ADDRESSEES: usize = 20;
 
 impl Told {
     fn new(mail: &Mail, parts: &[Part<'_>]) -> Self {
@@ -90,6 +116,9 @@ impl Told {
         let own = prefix(text, LONGEST).lines().filter(|line| !line.starts_with('>'));
         let own_lines: Vec<&str> = own.collect();
         let said = one_spaced(&own_lines.join("\n"));
+        let lower = |text: &str| text.to_ascii_lowercase();
+        let ours: Vec<String> = mail.to.iter().take(MOST_ADDRESSEES).map(|to| lower(&to.address)).collect();
+        let is_ours = |line: &str| ours.contains(&lower(bare(line)));
         let has_part = parts.iter().any(|part| rows(RETURNED).any(|kind| *kind == part.mime_type));
         Self {
             undelivered: rows(UNDELIVERED).chain(rows(LATE)).any(|words| said.contains(words)),
@@ -99,7 +128,9 @@ impl Told {
             replied: status::enhanced(&said).is_some()
                 || prefix(text, LONGEST).lines().any(|line| status::reply_line(line).is_some()),
             named: said.contains('@') && status::enhanced(&said).is_some()
-                || own_lines.iter().any(|line| is_address(line) || ends_with_recipient(line)),
+                || own_lines
+                    .iter()
+                    .any(|line| is_address(line) && !is_ours(line) || ends_with_recipient(line)),
         }
     }
 
@@ -119,9 +150,14 @@ impl Told {
     }
 }
 
+/// A line without what stands around an address in a list.
+fn bare(line: &str) -> &str {
+    line.trim().trim_matches(|c: char| matches!(c, '<' | '>' | '"' | ':' | '.'))
+}
+
 /// A line that is an address and nothing else.
 fn is_address(line: &str) -> bool {
-    let line = line.trim().trim_matches(|c: char| matches!(c, '<' | '>' | '"' | ':' | '.'));
+    let line = bare(line);
     line.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
         && !line.contains(char::is_whitespace)
 }

@@ -264,6 +264,28 @@ fn a_report_of_a_hundred_thousand_recipients_is_bounded() {
 }
 
 #[test]
+fn a_bounce_that_names_the_same_recipients_without_end() {
+    let many: Vec<String> = (0..999).map(|n| format!("a{n:03}@b.cd")).collect();
+    let failed = format!("{}{}", many.join(",\n "), ",\n a998@b.cd".repeat(70_000));
+    let parsed = read(&format!(
+        "Return-Path: <>\nX-Failed-Recipients: {failed}\nFrom: Mailer-Daemon@b.cd\nSubject: failure notice\n\nNo.\n"
+    ));
+    assert_eq!(parsed.mail.bounce.unwrap().recipients.len(), 999);
+    let named = many[..19].join(" ");
+    read(&format!(
+        "From: Mailer-Daemon@b.cd\nSubject: failure notice\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nto {named}: no\n\
+         --b\nContent-Type: message/rfc822\n\nTo: x@y.zz\nFrom: {}\n\nx\n--b--\n",
+        "x, ".repeat(330_000)
+    ));
+    let rows = "Original-Recipient: rfc822; y@b.cd\nStatus: 5.1.1\n".repeat(900);
+    read(&format!(
+        "Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\nContent-Type: message/delivery-status\n\n\
+         Original-Recipient: rfc822; {}@b.cd\n{rows}\n--b--\n",
+        "x".repeat(900_000)
+    ));
+}
+
+#[test]
 fn bounce_text_without_end() {
     for piece in ["a@b.c ", "550 5.1.1 ", "user unknown ", "@", "<a@b.c>: ", "5.", "spf spf "] {
         let text = piece.repeat(1_000_000 / piece.len());

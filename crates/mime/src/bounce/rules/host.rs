@@ -40,6 +40,7 @@ pub(crate) const LISTED: &[Rule] = &[
     rule(Blocked, &["abuseat.org"], REPLY),
     rule(Blocked, &["sorbs.net"], REPLY),
     rule(Blocked, &["dnsbl"], "sisimai/lhost-postfix-38"),
+    rule(Blocked, &["rbl"], REPLY),
     rule(Blocked, &["*rbl$"], "sisimai/lhost-amazonses-14"),
     rule(Blocked, &["block list"], REPLY),
     rule(Blocked, &["blocklist"], REPLY),

@@ -54,6 +54,7 @@ pub(crate) const FULL: &[Rule] = &[
     rule(MailboxFull, &["*quota", "full"], "kumomta/rfc3464__5"),
     rule(MailboxFull, &["*quota", "exceed"], "flufl-bounce/qmail_06"),
     // In other languages.
+    rule(MailboxFull, &["postfach", "voll$"], REPLY),
     rule(MailboxFull, &["boite du destinataire pleine"], REPLY),
     rule(MailboxFull, &["zuviele mails auf dem server"], REPLY),
     rule(MailboxFull, &["speichervolumen ueberschritten"], REPLY),
