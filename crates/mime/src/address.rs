@@ -18,7 +18,8 @@ use crate::words::{self, Decoder};
 mod marks;
 mod split;
 
-use marks::{comment, japanese, quoted};
+pub(crate) use marks::japanese;
+use marks::{comment, quoted};
 use split::{bare, split_bare, split_quoted, without_apostrophes};
 
 /// Reads the addresses of a raw field value, groups flattened, each with its group's name; at most `max`.

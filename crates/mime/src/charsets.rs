@@ -57,13 +57,14 @@ pub(crate) fn decode_with(bytes: &[u8], label: &str, hint: &str, found: &mut Fou
 /// many, for one byte of any charset makes no more than one character of three.
 pub(crate) fn at_most(bytes: &[u8], label: &str) -> usize {
     let is_itself = match meaning(label) {
-        Meaning::Vague | Meaning::Unknown => !bytes.contains(&b'\x1b'),
+        Meaning::Vague | Meaning::Unknown => true,
         Meaning::Known(charset) => {
             charset.is_ascii_compatible() && (bytes.is_ascii() || charset.name() == "UTF-8")
         }
         Meaning::Page(_) => bytes.is_ascii(),
         Meaning::Shifted(_) | Meaning::Utf16 => false,
     };
+    let is_itself = is_itself && !bytes.contains(&b'\x1b');
     let is_text = || std::str::from_utf8(bytes).is_ok_and(|text| !lies::is_utf8_by_chance(text));
     if is_itself && is_text() { bytes.len() } else { bytes.len().saturating_mul(3) }
 }
@@ -114,6 +115,11 @@ fn decode_known(bytes: &[u8], charset: Charset, label: &str, hint: &str, found: 
         };
     }
     if bytes.is_ascii() && charset.is_ascii_compatible() && name != "ISO-2022-JP" {
+        // Seven-bit Japanese, Korean and Chinese say so themselves, whatever the label says.
+        if memchr::memchr(b'\x1b', bytes).is_some() && shifted::declared(bytes).is_some() {
+            found.note(Defect::BadCharset(label.to_owned()));
+            return guess(bytes).into_owned();
+        }
         return String::from_utf8_lossy(bytes).into_owned();
     }
     if name != "UTF-8" && lies::is_surely_utf8(bytes, charset) {

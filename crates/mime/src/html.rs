@@ -4,25 +4,30 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
 
 use crate::budget::{Budget, Pass};
 use crate::defect::{Defect, Found};
 use crate::limits::Limits;
 
+mod nesting;
+mod tags;
+
+use tags::Tags;
+
 /// Columns of text made from HTML; longer words and links stay whole.
 const WIDTH: usize = 100;
-
-/// Elements that never nest: they have no end tag, or their end is implied by the next one of their kind.
-const FLAT: &[&str] = &[
-    "area", "base", "body", "br", "col", "dd", "dt", "embed", "head", "hr", "html", "img", "input", "li",
-    "link", "meta", "o:p", "option", "p", "param", "source", "tbody", "td", "tfoot", "th", "thead", "title",
-    "tr", "track", "wbr",
-];
 
 /// Elements that begin a new line where tags are cut out.
 const BREAKING: &[&str] =
     &["br", "p", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "blockquote", "hr"];
+
+/// What stands within words; a comment has no name.
+const INLINE: &[&str] =
+    &["", "a", "b", "big", "em", "font", "i", "s", "small", "span", "strong", "sub", "sup", "u", "wbr"];
+
+/// Elements whose content is no text of the mail.
+const HIDDEN: &[&str] = &["style", "script", "title"];
 
 /// Text as a person would read the HTML. html2text renders it; what is too long or too deeply nested for its
 /// quadratic time, or what it gives up on, has its tags cut out.
@@ -60,59 +65,7 @@ pub(crate) fn is_renderable(html: &str, limits: &Limits) -> bool {
     {
         return false;
     }
-    let mut open = 0usize;
-    for tag in (Tags { rest: html }) {
-        if tag.closes {
-            open = open.saturating_sub(1);
-        } else if !tag.empty && !FLAT.iter().any(|flat| tag.name.eq_ignore_ascii_case(flat)) {
-            open += 1;
-        }
-        if open > limits.max_html_depth {
-            return false;
-        }
-    }
-    true
-}
-
-/// One tag, and the text before it.
-struct Tag<'a> {
-    before: &'a str,
-    name: &'a str,
-    /// `</x>`.
-    closes: bool,
-    /// `<x/>`.
-    empty: bool,
-}
-
-/// The tags of a text in one pass.
-struct Tags<'a> {
-    rest: &'a str,
-}
-
-impl<'a> Iterator for Tags<'a> {
-    type Item = Tag<'a>;
-
-    fn next(&mut self) -> Option<Tag<'a>> {
-        let mut from = 0;
-        loop {
-            let at = from + memchr(b'<', self.rest.as_bytes().get(from..)?)?;
-            let inner = self.rest.get(at + 1..)?;
-            let closes = inner.starts_with('/');
-            let word = inner.strip_prefix('/').unwrap_or(inner);
-            let end = word.find(|c: char| !c.is_ascii_alphanumeric() && c != ':').unwrap_or(word.len());
-            let name = &word[..end];
-            if name.is_empty() && !inner.starts_with(['!', '?']) {
-                from = at + 1;
-                continue;
-            }
-            let before = &self.rest[..at];
-            let length = memchr(b'>', inner.as_bytes()).unwrap_or(inner.len());
-            let empty = inner[..length].ends_with('/') || name.is_empty();
-            self.rest = inner.get(length + 1..).unwrap_or_default();
-            // `<!` and `<?` have no name; a comment may hold a `>`, which is then text: crude, and safe.
-            return Some(Tag { before, name, closes, empty });
-        }
-    }
+    nesting::is_within(html, limits.max_html_depth)
 }
 
 /// The text between the tags, in at most so many bytes, and whether that is all of it.
@@ -120,20 +73,17 @@ fn without_tags(html: &str, most: usize) -> (String, bool) {
     // Never longer than the HTML. Most are much shorter, and give the rest back.
     let most = most.min(html.len());
     let mut words = Words { text: String::with_capacity(most), most, ..Words::default() };
-    let mut hidden = false;
     let mut tags = Tags { rest: html };
-    for tag in &mut tags {
-        if !hidden {
-            words.take(tag.before);
+    while let Some(tag) = tags.next() {
+        words.take(tag.before);
+        if !tag.closes && tag.is_one_of(HIDDEN) {
+            tags.skip_raw(tag.name);
         }
-        if ["style", "script", "title"].iter().any(|name| tag.name.eq_ignore_ascii_case(name)) {
-            hidden = !tag.closes;
+        if !tag.is_one_of(INLINE) {
+            words.gap(tag.is_one_of(BREAKING));
         }
-        words.gap(BREAKING.iter().any(|name| tag.name.eq_ignore_ascii_case(name)));
     }
-    if !hidden {
-        words.take(tags.rest);
-    }
+    words.take(tags.rest);
     if words.text.len() < html.len() / 2 {
         words.text.shrink_to_fit();
     }
@@ -216,6 +166,26 @@ mod tests {
         assert_eq!(text(&html), ("deep".to_owned(), 1));
         let open = "<blockquote>".repeat(5_000) + "deep";
         assert_eq!(text(&open), ("deep".to_owned(), 1));
+    }
+
+    #[test]
+    fn what_is_cut_out_is_what_a_browser_does_not_show() {
+        let rest = "<i> and so on ".repeat(Limits::default().max_html_tags);
+        let begins = |html: &str| {
+            let (text, defects) = text(&format!("{html}{rest}"));
+            assert_eq!(defects, 1);
+            text.split_once(" and so on").map(|(begin, _)| begin.to_owned()).unwrap_or(text)
+        };
+        for (html, shown) in [
+            ("a<!-- <p>b --><!-- c > d -->e", "ae"),
+            ("a<b>b</b>c<td>d", "abc d"),
+            ("a<script>if (b<c) d()</script>e", "a e"),
+            ("a<b title=\"c>d\">e", "ae"),
+            ("<STYLE>a</style >b<title>c</title>d", "b d"),
+            ("a < b<p>c", "a < b\nc"),
+        ] {
+            assert_eq!(begins(html), shown, "{html}");
+        }
     }
 
     #[test]

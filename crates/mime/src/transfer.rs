@@ -245,8 +245,9 @@ fn quoted_printable(raw: &[u8], found: &mut Found) -> Vec<u8> {
     let mut lines = raw.split_inclusive(|&b| b == b'\n');
     for line in &mut lines {
         let ended = line.ends_with(b"\n");
-        // White space at the end of a line was added on the way (RFC 2045 section 6.7, rule 3).
-        let text = line.trim_ascii_end();
+        // White space at the end of a line was added on the way (RFC 2045 section 6.7, rule 3). A form feed was not.
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let text = &line[..line.iter().rposition(|byte| !is_blank(byte)).map_or(0, |last| last + 1)];
         let (text, soft) = match text.strip_suffix(b"=") {
             Some(text) => (text, true),
             None => (text, false),
@@ -340,6 +341,7 @@ mod tests {
     fn soft_breaks_join_lines_and_trailing_blanks_go() {
         check("Quoted-Printable (comment)", b"a=\nb  \nc= \nd", b"ab\ncd", None);
         check("Quoted-Printable (comment)", b"a=\r\nb  \r\nc= \r\nd", b"ab\r\ncd", None);
+        check("Quoted-Printable (comment)", b"a \x0c\t\r\nb", b"a \x0c\r\nb", None);
     }
 
     #[test]

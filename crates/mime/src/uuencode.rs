@@ -23,8 +23,8 @@ pub(crate) struct Taken {
     pub(crate) is_cut: bool,
 }
 
-/// Takes the files, at most `room` and of at most `most` bytes, out of a text with LF as line ends, which is closed up
-/// where it stands.
+/// Takes the files, at most `room` and of at most `most` bytes, out of a text, which is closed up where it
+/// stands.
 pub(crate) fn take_out(text: &mut Vec<u8>, room: usize, most: usize) -> Taken {
     let mut taken = Taken::default();
     // Most texts have no such line, and pay for one search only.

@@ -6,7 +6,7 @@ use memchr::memmem;
 
 /// The length of seven-bit Japanese (ISO-2022-JP) that begins here with its escape, to the escape that ends it: its bytes
 /// may look like quotes, commas and brackets.
-pub(super) fn japanese(here: &[u8]) -> Option<usize> {
+pub(crate) fn japanese(here: &[u8]) -> Option<usize> {
     const LONGEST: usize = 1_000;
     let window = &here[..here.len().min(LONGEST)];
     let end = memmem::find(window.strip_prefix(b"\x1b$")?, b"\x1b(")?;

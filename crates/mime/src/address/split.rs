@@ -76,17 +76,22 @@ pub(super) fn split_bare(phrase: &[u8]) -> (Vec<u8>, Vec<u8>) {
     if is_notes(phrase) {
         return (Vec::new(), phrase.to_vec());
     }
-    // `joe @ example . org` is one address in the obsolete syntax: glue white space around `@` and `.`.
+    // `joe @ example . org` is one address in the obsolete syntax: glue white space around `@`, and behind that around a `.`
+    // that has some before it. One that has it behind alone ends a sentence.
     let mut glued: Vec<u8> = Vec::with_capacity(phrase.len());
-    let mut gap = false;
+    let (mut gap, mut in_domain, mut is_apart) = (false, false, false);
     for &byte in phrase {
         if byte.is_ascii_whitespace() {
             gap = true;
             continue;
         }
-        if gap && !glued.is_empty() && byte != b'@' && !matches!(glued.last(), Some(b'@')) {
+        let joins = byte == b'@' || glued.last() == Some(&b'@') || in_domain && (byte == b'.' || is_apart);
+        if gap && !glued.is_empty() && !joins {
             glued.push(b' ');
+            in_domain = false;
         }
+        in_domain |= byte == b'@';
+        is_apart = byte == b'.' && gap;
         gap = false;
         glued.push(byte);
     }

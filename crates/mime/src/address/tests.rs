@@ -51,6 +51,15 @@ fn a_quoted_local_part_keeps_its_quotes() {
 }
 
 #[test]
+fn white_space_within_an_address_does_not_cut_it_off() {
+    for raw in ["joe @ example . org", "joe@example .org", "joe @example . org", "<joe @ example . org>"] {
+        one(raw, "", "joe@example.org");
+    }
+    one("joe @ example . org Joe B. Cee", "Joe B. Cee", "joe@example.org");
+    one("Joe . B. joe@example.org", "Joe . B.", "joe@example.org");
+}
+
+#[test]
 fn a_comment_within_a_name_leaves_no_gap() {
     one("Ann (Sales) Bee <a@b.org>", "Ann Bee", "a@b.org");
 }

@@ -104,6 +104,30 @@ const TRAPS: &[(&[&str], &[u8], &str)] = &[
 ];
 
 #[test]
+fn seven_bit_charsets_are_known_under_any_label() {
+    for label in ["utf-8", "iso-8859-1", "windows-1252", "gb2312", "us-ascii", ""] {
+        check(b"\x1b$BF|K\\\x1b(B", label, "\u{65e5}\u{672c}");
+        check(b"\x1b[1mbold\x1b[0m", label, "\x1b[1mbold\x1b[0m");
+    }
+    // Whatever a text becomes, it is not longer than it may.
+    for (bytes, label) in [
+        (&b"\x1b$BF|K\\\x1b(B"[..], "utf-8"),
+        (b"\x80\x80", "windows-1252"),
+        (b"\xff", "utf-8"),
+        (b"\xe9t\xe9", ""),
+        (b"+ + ", "utf-7"),
+        (b"\x1b\x1b", "iso-2022-jp"),
+        ("\u{20ac}".as_bytes(), "x-nobody"),
+        ("\u{20ac}".as_bytes(), "cp437"),
+        (b"ascii", "cp437"),
+        (b"CAF\xc9\x92s", "utf-8"),
+    ] {
+        let text = decode(bytes, label, &mut Found::default());
+        assert!(text.len() <= at_most(bytes, label), "{label}: {text}");
+    }
+}
+
+#[test]
 fn every_charset_of_mail_is_read_under_each_of_its_labels() {
     let mut wrong = Vec::new();
     for (labels, bytes, text) in TRAPS {

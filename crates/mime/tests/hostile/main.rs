@@ -224,6 +224,27 @@ fn html_nested_and_broken() {
     for piece in ["<div>", "<font>x", "<table>", "<blockquote>", "<ul><li>"] {
         read(&format!("Content-Type: text/html\n\n{}", piece.repeat(Limits::default().max_html_depth - 10)));
     }
+    // Tags that end nothing, and items that nest in those of other lists.
+    for piece in [
+        "<blockquote></x>x",
+        "<blockquote></p></td>x",
+        "<blockquote/>x",
+        "<blockquote title=\"></blockquote>\">x",
+        "<blockquote><!-- > </blockquote> -->x",
+        "<blockquote><style></blockquote></style>x",
+        "<ul><li></x>x",
+        "<dl><dd></x></x>x",
+        "<li><dd>x",
+        "<dd><li></li></dd>",
+        "<li><dd><p>x",
+        "<div><b a=1></div>x",
+    ] {
+        let most = Limits::default().max_html_tags - 10;
+        let html = piece.repeat(most / piece.matches('<').count());
+        let parsed = read(&format!("Content-Type: text/html\n\n{html}"));
+        has(&parsed, "html-not-rendered");
+        assert!(parsed.mail.html_for_display().len() < 1_000_000);
+    }
     // What never nests in HTML does within a drawing or a formula, and where it has a prefix.
     let most = Limits::default().max_html_tags - 1;
     for (within, piece) in ["", "<svg>", "<math>", "<svg><desc>", "<table>", "<select>", "<template>"]
