@@ -21,6 +21,8 @@ use crate::bounce::reason::Reason;
 use crate::bounce::report::{Returned, Row};
 use crate::bounce::transcript::Command;
 use crate::bounce::verdict::Evidence;
+use crate::kind::refused_post::is_returned_post;
+use crate::kind::undelivered::is_rejection;
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
 
@@ -35,7 +37,8 @@ pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: 
 pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limits: &Limits) -> Bounce {
     let mut addresses = named::recipients(notice, mail, limits);
     others::remove(&mut addresses, notice, returned);
-    if addresses.is_empty() {
+    // A list says where to ask, too.
+    if addresses.is_empty() || !returned.to.is_empty() && is_returned_post(mail) {
         addresses.clone_from(&returned.to);
     }
     let said = Excerpts::new(mail, notice, &addresses);
@@ -70,20 +73,45 @@ struct Excerpts<'a> {
     command: Option<Command>,
     /// The domain of the machine that writes.
     machine: String,
+    /// Who refused, where the kind of the notice tells.
+    refuser: Option<Reason>,
+}
+
+/// Who refuses by a rule of his own: what is said of it in words that no rule knows is no dead address.
+fn refuser(mail: &Mail) -> Option<Reason> {
+    let by_list = || is_returned_post(mail).then_some(Reason::Rejected);
+    is_rejection(mail).then_some(Reason::Filtered).or_else(by_list)
 }
 
 impl<'a> Excerpts<'a> {
     fn new(mail: &Mail, notice: &'a Notice, addresses: &'a [String]) -> Self {
         let machine = mail.from.as_ref().and_then(mail::Address::domain).unwrap_or_default();
         let said = if addresses.len() > MANY { Vec::new() } else { notice.divide(addresses) };
-        Self { notice, addresses, said, command: transcript::command(&notice.said), machine }
+        Self {
+            notice,
+            addresses,
+            said,
+            command: transcript::command(&notice.said),
+            machine,
+            refuser: refuser(mail),
+        }
     }
 
-    /// The command that was answered for a recipient.
+    /// The command that was answered for a recipient. Of several, what was answered last was answered to those alone of
+    /// whom a reply is told.
     fn command(&self, address: &str, nearer: [&str; 2]) -> Option<Command> {
         let refused = self.addresses.len() <= MANY && transcript::refuses(&self.notice.said, address);
         let near = nearer.into_iter().find_map(transcript::command);
-        near.or(refused.then_some(Command::Rcpt)).or(self.command)
+        let is_answered = self.addresses.len() == 1 || is_reply(nearer[0]);
+        near.or(refused.then_some(Command::Rcpt)).or(self.command.filter(|_| is_answered))
+    }
+
+    /// Whether what is said of a recipient was said of another one: some hosts write the first reply into each row.
+    fn is_about_another(&self, spoken: &str, row: &Row) -> bool {
+        let spoken = spoken.to_lowercase();
+        let names = |address: &str| spoken.contains(&format!("<{}>", address.to_lowercase()));
+        let own = names(&row.address) || row.original.as_deref().is_some_and(names);
+        self.addresses.len() <= MANY && !own && self.addresses.iter().any(|address| names(address))
     }
 
     fn about(&self, address: &str) -> &str {
@@ -131,6 +159,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         .or_else(|| row.status.clone().filter(fits))
         .or_else(|| status::enhanced(spoken).filter(fits))
         .or_else(|| status::enhanced(said.whole()).filter(fits));
+    let is_about_another = row.diagnostic.is_some() && said.is_about_another(spoken, &row);
     let command = said.command(&row.address, [spoken, &excerpt]);
     let domain = mail::domain(&row.address).unwrap_or_default();
     let place = format!(
@@ -150,7 +179,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         status: status.as_deref(),
         command,
         place: &place,
-        is_reply: status::reply_code(said).is_some() || is_quoted,
+        is_reply: is_reply(said) || is_quoted,
     };
     let reason = if is_success {
         Reason::Delivered
@@ -163,6 +192,11 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
             .or_else(|| row.category.as_deref().and_then(verdict::by_category))
             .or_else(|| texts.iter().find_map(|(text, evidence)| verdict::by_words(text, evidence)))
             .unwrap_or_else(|| verdict::by_codes(&evidence(spoken), row.action.as_deref()))
+    };
+    let reason = match (reason, said.refuser) {
+        (Reason::Undefined | Reason::OnHold, Some(refuser)) => refuser,
+        (dead, _) if is_about_another && dead.kind() == BounceKind::Hard => Reason::OnHold,
+        (reason, _) => reason,
     };
     let reply_code = status::reply_code(spoken).or_else(|| said.whole().lines().find_map(status::reply_line));
     let kind = kind(reason, status.as_deref(), reply_code, row.action.as_deref());
@@ -177,6 +211,13 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         reason,
         kind,
     }
+}
+
+/// Whether a server replied so; what the own machine says of its users may have a code as well (`unknown; 550 no`).
+fn is_reply(said: &str) -> bool {
+    const OWN: &[&str] = &["unknown;", "x-unix;"];
+    let is_own = OWN.iter().any(|kind| said.get(..kind.len()).is_some_and(|s| s.eq_ignore_ascii_case(kind)));
+    !is_own && status::reply_code(said).is_some()
 }
 
 /// The server's reply inside what a sending host makes of it: `5.1.0 - Unknown address error 550-'…' (…)`. Where that gave

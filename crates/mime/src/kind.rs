@@ -4,6 +4,7 @@ pub(crate) mod author;
 pub(crate) mod auto_reply;
 pub(crate) mod intent;
 pub(crate) mod receipt;
+pub(crate) mod refused_post;
 pub(crate) mod subject;
 pub(crate) mod undelivered;
 
@@ -60,6 +61,14 @@ pub(crate) fn classify(
             && (!is_auto_reply(mail) || is_named_daemon(mail))
             && looks_like_bounce(mail, parts);
     let notice = is_bounce.then(|| Notice::new(&mail.content_text()));
+    // Whom a rejection is by stands in its notification (RFC 8098): who else its text names is somebody's own words.
+    if is_bounce
+        && rows.is_empty()
+        && is_rejection(mail)
+        && let Some(part) = find(DISPOSITIONS)
+    {
+        rows = report::delivery_status(&part.content, limits, decoder);
+    }
     if let Some(notice) = &notice
         && rows.is_empty()
         && let Some(fields) = notice.flattened_report()
@@ -85,7 +94,13 @@ pub(crate) fn classify(
     let returned = returned.or_else(|| {
         notice.as_ref().map(|notice| report::returned(notice.returned.as_bytes(), limits, decoder))
     });
-    let returned = returned.unwrap_or_default();
+    let mut returned = returned.unwrap_or_default();
+    if is_about_another
+        && returned.message_id.is_none()
+        && let Some(part) = find(DISPOSITIONS)
+    {
+        returned.message_id = report::disposition_original(&part.content, limits, decoder);
+    }
 
     // Apple Mail writes for its user, with a field for the machine that reads it.
     let is_unsubscribe = mail.header("x-apple-unsubscribe").is_some_and(|value| value.trim() == "true");

@@ -294,3 +294,30 @@ fn a_failure_is_never_a_delivery_whatever_numbers_stand_in_it() {
         );
     }
 }
+
+#[test]
+fn what_was_said_of_one_recipient_calls_no_other_dead() {
+    let row = |address: &str| {
+        format!(
+            "Final-Recipient: rfc822; {address}\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 <ann@example.org> \
+             User unknown\n\n"
+        )
+    };
+    let rows = format!("{}{}", row("ann@example.org"), row("ben@example.org"));
+    let kinds: Vec<BounceKind> = bounce(&report(&rows)).recipients.iter().map(|r| r.kind).collect();
+    assert_eq!(kinds, [BounceKind::Hard, BounceKind::Soft]);
+    // Who it was forwarded to is no recipient of the report.
+    assert_eq!(bounce(&report(&row("ben@example.org"))).kind, BounceKind::Hard);
+}
+
+#[test]
+fn a_rejection_that_returns_nothing_names_the_mail_in_its_notification() {
+    let raw = "From: postmaster@example.org\nTo: me@example.com\nSubject: Automatically rejected mail\nAuto-Submitted: auto-replied \
+               (rejected)\nContent-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n--b\n\nNo, thanks.\n\
+               --b\nContent-Type: message/disposition-notification\n\nFinal-Recipient: rfc822; ann@example.org\n\
+               Original-Message-ID: <sent@example.com>\nDisposition: automatic-action/MDN-sent-automatically; deleted\n\n--b--\n";
+    let bounce = bounce(raw);
+    assert_eq!(bounce.original_message_id.as_deref(), Some("sent@example.com"));
+    let recipient = &bounce.recipients[0];
+    assert_eq!((recipient.address.as_str(), recipient.reason), ("ann@example.org", Reason::Filtered));
+}

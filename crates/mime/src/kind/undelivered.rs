@@ -12,13 +12,18 @@ use crate::kind::author::{
     has_no_author, has_no_name, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
     is_postmaster,
 };
+use crate::kind::refused_post::{is_refused_post, is_returned_post};
 use crate::kind::subject::{has_bounce_subject, is_answer, is_marked, lowered};
 use crate::mail::Mail;
 use crate::structure::Part;
 
 pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>]) -> bool {
     let subject = lowered(mail);
-    if mail.header("x-failed-recipients").is_some() || is_refused_post(mail, &subject) || is_rejection(mail) {
+    if mail.header("x-failed-recipients").is_some()
+        || is_rejection(mail)
+        || is_refused_post(mail, &subject)
+        || is_returned_post(mail)
+    {
         return true;
     }
     let null_path = has_null_path(parts);
@@ -135,14 +140,6 @@ fn ends_with_recipient(line: &str) -> bool {
 /// Parts that hold the mail which is returned.
 const RETURNED: &[&str] =
     &["message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/partial"];
-
-/// A manager of mailing lists refuses a post: fml says so in the subject.
-fn is_refused_post(mail: &Mail, subject: &str) -> bool {
-    mail.header("x-mlserver").is_some() && REFUSED_POST.iter().any(|words| subject.contains(words))
-}
-
-/// Words, in lower case, of the subjects of fml.
-const REFUSED_POST: &[&str] = &["are not member", "not a member", "rejected", "fml system error"];
 
 /// Rejections by a recipient's own rules come as notifications of disposition (RFC 5429 section 2.1).
 pub(crate) fn is_rejection(mail: &Mail) -> bool {

@@ -73,6 +73,8 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["exceeded", "hops"], REPLY),
     rule(NetworkError, &["network", "unreachable"], REPLY),
     rule(NetworkError, &["host is unreachable"], REPLY),
+    rule(NetworkError, &["network is down"], REPLY),
+    rule(NetworkError, &["connection shut down"], REPLY),
     rule(NetworkError, &["could not connect and send"], REPLY),
     rule(NetworkError, &["establish", "connection"], "sisimai/lhost-qmail-07"),
 ];
