@@ -15,13 +15,14 @@ pub(crate) mod status;
 pub(crate) mod transcript;
 pub(crate) mod verdict;
 
-use crate::bounce::marks::{DELIVERED, LATE};
+use crate::bounce::marks::{DELIVERED, EACH_DELIVERED, LATE, LATE_SUBJECTS};
 use crate::bounce::notice::{Notice, one_spaced, prefix};
 use crate::bounce::reason::Reason;
 use crate::bounce::report::{Returned, Row};
 use crate::bounce::transcript::Command;
 use crate::bounce::verdict::Evidence;
 use crate::kind::refused_post::is_returned_post;
+use crate::kind::subject::lowered;
 use crate::kind::undelivered::is_rejection;
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
@@ -44,7 +45,9 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     let said = Excerpts::new(mail, notice, &addresses);
     let text = one_spaced(&notice.said);
     let says = |marks: &[&str]| marks.iter().any(|words| text.contains(words));
-    let action = if says(LATE) {
+    let subject = lowered(mail);
+    let is_late = LATE_SUBJECTS.iter().any(|words| subject.starts_with(words));
+    let action = if is_late || says(LATE) {
         Some("delayed")
     } else if says(DELIVERED) && status::reply_code(&text).is_none() {
         Some("delivered")
@@ -54,7 +57,7 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
         original: if addresses.len() > MANY { None } else { named::original_of(&notice.said, address) },
-        action: action.map(str::to_owned),
+        action: if said.is_delivered(address) { Some("delivered") } else { action }.map(str::to_owned),
         ..Row::default()
     });
     bounce(rows.map(|row| recipient(row, &said)).collect(), returned)
@@ -117,6 +120,21 @@ impl<'a> Excerpts<'a> {
     fn about(&self, address: &str) -> &str {
         let index = self.addresses.iter().position(|other| other.eq_ignore_ascii_case(address));
         index.and_then(|index| self.said.get(index)).map_or("", String::as_str)
+    }
+
+    /// The host that refused, as what is said of a recipient names it, else the whole notice.
+    fn host(&self, excerpt: &str) -> Option<String> {
+        let not_own = |host: &String| *host != self.machine;
+        let told = remote::host(excerpt).filter(not_own).or_else(|| remote::with_number(excerpt));
+        told.or_else(|| remote::host(self.whole()).filter(not_own))
+    }
+
+    /// Whether the list of recipients says that the mail was delivered to this one.
+    fn is_delivered(&self, address: &str) -> bool {
+        let said = self.about(address);
+        let behind =
+            said.get(address.len()..).unwrap_or_default().trim_start_matches(['>', ' ']).to_lowercase();
+        EACH_DELIVERED.iter().any(|words| behind.starts_with(words))
     }
 
     /// The whole notice, where it can only be about one recipient.
@@ -206,7 +224,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         original: row.original,
         status,
         action: row.action,
-        remote_mta: row.remote_mta.or_else(|| remote::host(&excerpt)).or_else(|| remote::host(said.whole())),
+        remote_mta: row.remote_mta.or_else(|| said.host(&excerpt)),
         diagnostic: row.diagnostic.or(Some(excerpt).filter(|excerpt| !excerpt.is_empty())),
         reason,
         kind,

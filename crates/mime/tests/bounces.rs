@@ -321,3 +321,12 @@ fn a_rejection_that_returns_nothing_names_the_mail_in_its_notification() {
     let recipient = &bounce.recipients[0];
     assert_eq!((recipient.address.as_str(), recipient.reason), ("ann@example.org", Reason::Filtered));
 }
+
+#[test]
+fn the_machine_that_writes_is_not_the_host_that_refused() {
+    let said =
+        "This is the mail system at host mx.example.org.\n\n<ann@example.org>: unknown user: \"ann\"\n";
+    assert_eq!(bounce(&notice(said)).recipients[0].remote_mta, None);
+    let said = "<ann@example.org>:\n     mx.example.net [192.0.2.1]:\n <<< 550 5.1.1 no such user\n";
+    assert_eq!(bounce(&notice(said)).recipients[0].remote_mta.as_deref(), Some("mx.example.net"));
+}

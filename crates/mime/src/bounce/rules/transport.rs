@@ -65,6 +65,7 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["too many hops"], "cpython/msg_25"),
     rule(NetworkError, &["hop count"], REPLY),
     rule(NetworkError, &["routing loop"], REPLY),
+    rule(NetworkError, &["alias database loop"], REPLY),
     rule(NetworkError, &["mail forwarding loop"], REPLY),
     rule(NetworkError, &["message looping"], REPLY),
     rule(NetworkError, &["message is looping"], REPLY),
