@@ -117,9 +117,15 @@ impl<'a> Excerpts<'a> {
         self.addresses.len() <= MANY && !own && self.addresses.iter().any(|address| names(address))
     }
 
+    /// What is said of a recipient. Exim names an alias in a row for each address behind it: which is meant where, nobody
+    /// can tell.
     fn about(&self, address: &str) -> &str {
-        let index = self.addresses.iter().position(|other| other.eq_ignore_ascii_case(address));
-        index.and_then(|index| self.said.get(index)).map_or("", String::as_str)
+        let is_it = |(_, other): &(usize, &String)| other.eq_ignore_ascii_case(address);
+        let mut places = self.addresses.iter().enumerate().filter(is_it).map(|(index, _)| index);
+        match (places.next(), places.next()) {
+            (Some(index), None) => self.said.get(index).map_or("", String::as_str),
+            _ => "",
+        }
     }
 
     /// The host that refused, as what is said of a recipient names it, else the whole notice.

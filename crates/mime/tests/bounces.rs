@@ -330,3 +330,18 @@ fn the_machine_that_writes_is_not_the_host_that_refused() {
     let said = "<ann@example.org>:\n     mx.example.net [192.0.2.1]:\n <<< 550 5.1.1 no such user\n";
     assert_eq!(bounce(&notice(said)).recipients[0].remote_mta.as_deref(), Some("mx.example.net"));
 }
+
+#[test]
+fn of_rows_of_one_recipient_each_has_what_it_says_itself() {
+    let fields = "Final-Recipient: rfc822; l@example.org\nAction: failed\nStatus: 5.0.0\n\nFinal-Recipient: rfc822; l@example.org\n\
+                  Action: failed\nStatus: 5.0.0\nDiagnostic-Code: smtp; 552 5.2.2 mailbox full\n";
+    let text = "ann@example.net\n  (generated from l@example.org)\n  Unrouteable address\nben@example.org\n  (generated from \
+                l@example.org)\n  host mx.example.org [192.0.2.1]: 552 5.2.2 mailbox full\n";
+    let rows = bounce(&report(fields).replace("Not delivered.\n", text)).recipients;
+    assert_eq!(rows.len(), 2);
+    assert_eq!(
+        (rows[0].status.as_deref(), rows[0].reply_code, rows[0].remote_mta.as_deref()),
+        (Some("5.0.0"), None, None)
+    );
+    assert_eq!((rows[1].status.as_deref(), rows[1].reason), (Some("5.2.2"), Reason::MailboxFull));
+}

@@ -162,4 +162,6 @@ pub(crate) const POLICY: &[Rule] = &[
 pub(crate) const VAGUE: &[Rule] = &[
     rule(SystemError, &["transaction failed"], "sisimai/lhost-postfix-47"),
     rule(Filtered, &["filter"], "sisimai/lhost-mfilter-03"),
+    // Exim, of what a filter or an administrator stops without a word.
+    rule(Filtered, &["delivery cancelled"], REPLY),
 ];

@@ -118,6 +118,7 @@ pub(crate) const UNKNOWN: &[Rule] = &[
     rule(UserUnknown, &["adresse unbekannt"], REPLY),
     rule(UserUnknown, &["empfänger unbekannt"], REPLY),
     rule(UserUnknown, &["benutzer unbekannt"], REPLY),
+    rule(UserUnknown, &["benutzer", "nicht bekannt"], REPLY),
     rule(UserUnknown, &["unbekannter empfänger"], REPLY),
     rule(UserUnknown, &["unbekannter benutzer"], REPLY),
     rule(UserUnknown, &["nie ma takiego konta"], REPLY),
