@@ -45,15 +45,17 @@ impl Notice {
             let (returned, below) = rest.split_at(end - at);
             return Self { said: format!("{above}{below}"), returned: returned.trim_start().to_owned() };
         }
-        let (said, returned) = text.split_at(marked.into_iter().chain(header).min().unwrap_or(text.len()));
+        let at = marked.into_iter().chain(header).min().unwrap_or(text.len());
+        let (said, returned) = text.split_at(at + report_below(&lower[at..]));
         // The mark's own line is no header field of the returned mail.
         let returned = returned.trim_start_matches('\n');
-        let returned = if header_in(&format!("\n{}", prefix(returned, LONGEST_FIELD))) == Some(0) {
-            returned
-        } else {
-            let below = returned.split_once('\n').map_or("", |(_, rest)| rest);
-            below_remarks(below.trim_start())
-        };
+        let returned =
+            if header_in(&format!("\n{}", prefix(returned, LONGEST_FIELD).to_ascii_lowercase())) == Some(0) {
+                returned
+            } else {
+                let below = returned.split_once('\n').map_or("", |(_, rest)| rest);
+                below_remarks(below.trim_start())
+            };
         let returned = if returned.trim().is_empty() { told_header(said) } else { Some(returned.to_owned()) };
         Self { said: said.to_owned(), returned: returned.unwrap_or_default() }
     }
@@ -116,7 +118,8 @@ fn mentions(line: &str, addresses: &[String]) -> Vec<(usize, usize)> {
     found
 }
 
-/// Of recipients that are listed together above what became of them all, each has what is said of the last.
+/// Of recipients that are listed together above what became of them all, each has what is said of the last, unless that
+/// names the last again: then it is what a server replied to that one.
 fn share(said: &mut [String], addresses: &[String], whole: &str) {
     let is_silent = |text: &str, address: &str| {
         let rest = text.to_ascii_lowercase().replace(address, "");
@@ -130,7 +133,9 @@ fn share(said: &mut [String], addresses: &[String], whole: &str) {
         }
     }
     for index in (1..said.len()).rev() {
-        if silent[index - 1] {
+        let next = said[index].to_ascii_lowercase();
+        let is_replied = next.matches(addresses[index].as_str()).nth(1).is_some();
+        if silent[index - 1] && !is_replied {
             let next = said[index].clone();
             add(&mut said[index - 1], &next);
         }
@@ -180,6 +185,25 @@ fn told_below(lower: &str, at: usize) -> Option<usize> {
     let end = lower.get(at + 1..)?.find("\n\n").map(|end| at + 1 + end)?;
     let above = lower.get(..at)?;
     (!above.contains('@') && !says(above) && says(prefix(lower.get(end..)?, LONGEST_EXCERPT))).then_some(end)
+}
+
+/// How long the mark of the returned mail is with a report that was flattened between it and that mail; none where there is
+/// no such report.
+fn report_below(lower: &str) -> usize {
+    let is_report = |lines: &str| {
+        let names = ["reporting-mta:", "final-recipient:", "original-recipient:"];
+        lines.lines().any(|line| names.iter().any(|name| line.starts_with(name)))
+    };
+    let (mut at, mut end) = (0, 0);
+    for (index, lines) in lower.split("\n\n").enumerate() {
+        at += if index == 0 { 0 } else { 2 } + lines.len();
+        if index > 0 && is_report(lines) {
+            end = at;
+        } else if index > 0 && !lines.trim().is_empty() {
+            break;
+        }
+    }
+    end
 }
 
 /// A header that the notice tells in its own words, indented: "This report relates to a message with …".
@@ -238,5 +262,14 @@ mod tests {
         );
         assert!(divided(&["other@x"])[0].starts_with("Hi. <a@b.c>"));
         assert_eq!(notice.returned, "From: x\n");
+    }
+
+    #[test]
+    fn a_report_that_was_flattened_stands_above_the_returned_mail_not_in_it() {
+        let report = "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; a@b.c\nAction: failed\n";
+        let notice =
+            Notice::new(&format!("Hi.\n\nBelow is a copy of the original message:\n\n{report}\nFrom: x\n"));
+        assert_eq!(notice.returned, "From: x\n");
+        assert_eq!(notice.flattened_report().map(str::trim_end), Some(report.trim_end()));
     }
 }

@@ -46,14 +46,14 @@ pub(crate) fn host(said: &str) -> Option<String> {
     found.min_by_key(|(at, _)| *at).map(|(_, name)| name.to_owned())
 }
 
-/// The first host that is named with its number, as Courier and DragonFly do: `mx.example.org [192.0.2.1]`. In brackets it
+/// The first host that is named with its number, as Courier, DragonFly and Exim do: `mx.example.org [192.0.2.1]`. In brackets it
 /// is one that the mail came from.
 pub(crate) fn with_number(said: &str) -> Option<String> {
     let said = prefix(said, LONGEST);
     said.match_indices(" [").find_map(|(at, mark)| {
         let (number, _) = said.get(at + mark.len()..)?.split_once(']')?;
         number.parse::<IpAddr>().ok()?;
-        let word = said.get(..at)?.rsplit(char::is_whitespace).next()?;
+        let word = said.get(..at)?.rsplit(|c: char| c.is_whitespace() || c == '=').next()?;
         (name(word)?.len() == word.len()).then(|| word.to_ascii_lowercase())
     })
 }
@@ -74,6 +74,7 @@ mod tests {
         for said in [
             "a@b.c>: MX.example.org [192.0.2.1]: <<< 550 no",
             "mx.example.org [2001:db8::1] did not like our RCPT",
+            "a@b.c Delay reason: H=mx.example.org [192.0.2.1]: 450 no",
         ] {
             assert_eq!(with_number(said).as_deref(), Some("mx.example.org"), "{said}");
         }
