@@ -28,10 +28,37 @@ use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
 
 /// Judges the rows of a report (RFC 3464), the notice to people standing in where a row says too little.
-pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {
+pub(crate) fn from_rows(
+    mail: &Mail,
+    mut rows: Vec<Row>,
+    notice: &Notice,
+    returned: &Returned,
+    limits: &Limits,
+) -> Bounce {
+    if let [row] = &mut rows[..] {
+        row.original = row.original.take().or_else(|| listed_instead(row, mail, notice, returned, limits));
+    }
     let addresses: Vec<String> = rows.iter().map(|row| row.address.clone()).collect();
     let said = Excerpts::new(mail, notice, &addresses);
     bounce(rows.into_iter().map(|row| recipient(row, &said)).collect(), returned)
+}
+
+/// Whom the mail was sent to, where the report is about another and the notice lists this one alone: sendmail tells of
+/// virtual users so.
+fn listed_instead(
+    row: &Row,
+    mail: &Mail,
+    notice: &Notice,
+    returned: &Returned,
+    limits: &Limits,
+) -> Option<String> {
+    let is_sent_to =
+        |address: &str| returned.original.recipients.iter().any(|sent| sent.eq_ignore_ascii_case(address));
+    if returned.original.recipients.is_empty() || is_sent_to(&row.address) {
+        return None;
+    }
+    let mut listed = named::recipients(notice, mail, limits);
+    listed.pop().filter(|address| listed.is_empty() && is_sent_to(address))
 }
 
 /// Reads a bounce that has no machine-readable part: the recipients the notice names, with the reason it gives.

@@ -102,6 +102,8 @@ pub(crate) fn classify(
         returned.message_id = report::disposition_original(&part.content, limits, decoder);
     }
 
+    report::name_as_sent(&mut rows, &returned);
+
     // Apple Mail writes for its user, with a field for the machine that reads it.
     let is_unsubscribe = mail.header("x-apple-unsubscribe").is_some_and(|value| value.trim() == "true");
     if is_unsubscribe && !is_complaint {
@@ -122,7 +124,7 @@ pub(crate) fn classify(
         mail.bounce = Some(if rows.is_empty() {
             bounce::from_text(mail, &notice, &returned, limits)
         } else {
-            bounce::from_rows(mail, rows, &notice, &returned)
+            bounce::from_rows(mail, rows, &notice, &returned, limits)
         });
         mail.original_message_id = returned.message_id;
     } else if let Some(part) = find(DISPOSITIONS) {

@@ -345,3 +345,19 @@ fn of_rows_of_one_recipient_each_has_what_it_says_itself() {
     );
     assert_eq!((rows[1].status.as_deref(), rows[1].reason), (Some("5.2.2"), Reason::MailboxFull));
 }
+
+#[test]
+fn a_report_about_another_says_whom_its_notice_lists() {
+    let raw = |listed: &str| {
+        format!(
+            "From: MAILER-DAEMON@mx.example.org\nTo: me@example.com\nSubject: Returned mail: see transcript for details\nContent-Type: \
+             multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\n----- The following addresses had permanent fatal \
+             errors -----\n<{listed}>\n    (reason: 550 5.1.1 <cat@far.example> User unknown)\n\n--b\nContent-Type: \
+             message/delivery-status\n\nReporting-MTA: dns; mx.example.org\n\nFinal-Recipient: rfc822; cat@far.example\nAction: \
+             failed\nStatus: 5.1.1\n\n--b\nContent-Type: text/rfc822-headers\n\n{RETURNED}--b--\n"
+        )
+    };
+    let original = |listed: &str| bounce(&raw(listed)).recipients.remove(0).original;
+    assert_eq!(original("ann@example.org").as_deref(), Some("ann@example.org"));
+    assert_eq!(original("cat@far.example"), None, "it was not sent there");
+}
