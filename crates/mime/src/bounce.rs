@@ -18,35 +18,68 @@ pub(crate) mod status;
 pub(crate) mod transcript;
 pub(crate) mod verdict;
 
-use crate::bounce::marks::{DELIVERED, LATE};
+use crate::bounce::marks::{DELIVERED, EACH_DELIVERED, LATE, LATE_SUBJECTS};
 use crate::bounce::notice::{Notice, one_spaced, prefix};
 use crate::bounce::reason::Reason;
 use crate::bounce::report::Row;
 use crate::bounce::returned::Returned;
 use crate::bounce::transcript::Command;
 use crate::bounce::verdict::Evidence;
+use crate::kind::refused_post::is_returned_post;
+use crate::kind::subject::lowered;
+use crate::kind::undelivered::is_rejection;
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
 use crate::table::rows;
 
 /// Judges the rows of a report (RFC 3464), the notice to people standing in where a row says too little.
-pub(crate) fn from_rows(mail: &Mail, rows: Vec<Row>, notice: &Notice, returned: &Returned) -> Bounce {
+pub(crate) fn from_rows(
+    mail: &Mail,
+    mut rows: Vec<Row>,
+    notice: &Notice,
+    returned: &Returned,
+    limits: &Limits,
+) -> Bounce {
+    if let [row] = &mut rows[..] {
+        row.original = row.original.take().or_else(|| listed_instead(row, mail, notice, returned, limits));
+    }
     let addresses: Vec<String> = rows.iter().map(|row| row.address.clone()).collect();
     let said = Excerpts::new(mail, notice, &addresses);
     bounce(rows.into_iter().map(|row| recipient(row, &said)).collect(), returned)
+}
+
+/// Whom the mail was sent to, where the report is about another and the notice lists this one alone: sendmail tells of
+/// virtual users so.
+fn listed_instead(
+    row: &Row,
+    mail: &Mail,
+    notice: &Notice,
+    returned: &Returned,
+    limits: &Limits,
+) -> Option<String> {
+    let is_sent_to =
+        |address: &str| returned.original.recipients.iter().any(|sent| sent.eq_ignore_ascii_case(address));
+    if returned.original.recipients.is_empty() || is_sent_to(&row.address) {
+        return None;
+    }
+    let mut listed = named::recipients(notice, mail, limits);
+    listed.pop().filter(|address| listed.is_empty() && is_sent_to(address))
 }
 
 /// Reads a bounce that has no machine-readable part: the recipients the notice names, with the reason it gives.
 pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limits: &Limits) -> Bounce {
     let mut addresses = named::recipients(notice, mail, limits);
     others::remove(&mut addresses, notice, returned);
-    if addresses.is_empty() {
+    // A list says where to ask, too.
+    if addresses.is_empty() || !returned.to.is_empty() && is_returned_post(mail) {
         addresses.clone_from(&returned.to);
     }
     let said = Excerpts::new(mail, notice, &addresses);
     let text = one_spaced(&notice.said);
     let says = |marks: &'static [&'static str]| rows(marks).any(|words| text.contains(words));
-    let action = if says(LATE) {
+    let subject = lowered(mail);
+    let is_late = rows(LATE_SUBJECTS).any(|words| subject.starts_with(words));
+    let action = if is_late || says(LATE) {
         Some("delayed")
     } else if says(DELIVERED) && status::reply_code(&text).is_none() {
         Some("delivered")
@@ -56,7 +89,7 @@ pub(crate) fn from_text(mail: &Mail, notice: &Notice, returned: &Returned, limit
     let rows = addresses.iter().map(|address| Row {
         address: address.clone(),
         original: if addresses.len() > MANY { None } else { named::original_of(&notice.said, address) },
-        action: action.map(str::to_owned),
+        action: if said.is_delivered(address) { Some("delivered") } else { action }.map(str::to_owned),
         ..Row::default()
     });
     bounce(rows.map(|row| recipient(row, &said)).collect(), returned)
@@ -75,6 +108,14 @@ struct Excerpts<'a> {
     command: Option<Command>,
     /// The domain of the machine that writes.
     machine: String,
+    /// Who refused, where the kind of the notice tells.
+    refuser: Option<Reason>,
+}
+
+/// Who refuses by a rule of his own: what is said of it in words that no rule knows is no dead address.
+fn refuser(mail: &Mail) -> Option<Reason> {
+    let by_list = || is_returned_post(mail).then_some(Reason::Rejected);
+    is_rejection(mail).then_some(Reason::Filtered).or_else(by_list)
 }
 
 impl<'a> Excerpts<'a> {
@@ -82,19 +123,57 @@ impl<'a> Excerpts<'a> {
         let machine = mail.from.as_ref().and_then(mail::Address::domain).unwrap_or_default();
         let said =
             if addresses.len() > MANY { Vec::new() } else { excerpts::divide(&notice.said, addresses) };
-        Self { notice, addresses, said, command: transcript::command(&notice.said), machine }
+        Self {
+            notice,
+            addresses,
+            said,
+            command: transcript::command(&notice.said),
+            machine,
+            refuser: refuser(mail),
+        }
     }
 
-    /// The command that was answered for a recipient.
+    /// The command that was answered for a recipient. Of several, what was answered last was answered to those alone of
+    /// whom a reply is told.
     fn command(&self, address: &str, nearer: [&str; 2]) -> Option<Command> {
         let refused = self.addresses.len() <= MANY && transcript::refuses(&self.notice.said, address);
         let near = nearer.into_iter().find_map(transcript::command);
-        near.or(refused.then_some(Command::Rcpt)).or(self.command)
+        let is_answered = self.addresses.len() == 1 || is_reply(nearer[0]);
+        near.or(refused.then_some(Command::Rcpt)).or(self.command.filter(|_| is_answered))
     }
 
+    /// Whether what is said of a recipient was said of another one: some hosts write the first reply into each row.
+    fn is_about_another(&self, spoken: &str, row: &Row) -> bool {
+        let spoken = spoken.to_lowercase();
+        let names = |address: &str| spoken.contains(&format!("<{}>", address.to_lowercase()));
+        let own = names(&row.address) || row.original.as_deref().is_some_and(names);
+        self.addresses.len() <= MANY && !own && self.addresses.iter().any(|address| names(address))
+    }
+
+    /// What is said of a recipient. Exim names an alias in a row for each address behind it: which is meant where, nobody
+    /// can tell.
     fn about(&self, address: &str) -> &str {
-        let index = self.addresses.iter().position(|other| other.eq_ignore_ascii_case(address));
-        index.and_then(|index| self.said.get(index)).map_or("", String::as_str)
+        let is_it = |(_, other): &(usize, &String)| other.eq_ignore_ascii_case(address);
+        let mut places = self.addresses.iter().enumerate().filter(is_it).map(|(index, _)| index);
+        match (places.next(), places.next()) {
+            (Some(index), None) => self.said.get(index).map_or("", String::as_str),
+            _ => "",
+        }
+    }
+
+    /// The host that refused, as what is said of a recipient names it, else the whole notice.
+    fn host(&self, excerpt: &str) -> Option<String> {
+        let not_own = |host: &String| *host != self.machine;
+        let told = remote::host(excerpt).filter(not_own).or_else(|| remote::with_number(excerpt));
+        told.or_else(|| remote::host(self.whole()).filter(not_own))
+    }
+
+    /// Whether the list of recipients says that the mail was delivered to this one.
+    fn is_delivered(&self, address: &str) -> bool {
+        let said = self.about(address);
+        let behind =
+            said.get(address.len()..).unwrap_or_default().trim_start_matches(['>', ' ']).to_lowercase();
+        rows(EACH_DELIVERED).any(|words| behind.starts_with(words))
     }
 
     /// The whole notice, where it can only be about one recipient.
@@ -141,6 +220,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         .or_else(|| row.status.clone().filter(is_reported))
         .or_else(|| status::enhanced(spoken).filter(is_told))
         .or_else(|| status::enhanced(said.whole()).filter(is_told));
+    let is_about_another = row.diagnostic.is_some() && said.is_about_another(spoken, &row);
     let command = said.command(&row.address, [spoken, &excerpt]);
     let domain = mail::domain(&row.address).unwrap_or_default();
     let place = format!(
@@ -158,7 +238,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         status: status.as_deref(),
         command,
         place: &place,
-        is_reply: status::reply_code(said).is_some() || is_quoted,
+        is_reply: is_reply(said) || is_quoted,
     };
     let reason = if is_success {
         Reason::Delivered
@@ -172,6 +252,11 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
             .or_else(|| texts.iter().find_map(|(text, evidence)| verdict::by_words(text, evidence)))
             .unwrap_or_else(|| verdict::by_codes(&evidence(spoken), row.action.as_deref()))
     };
+    let reason = match (reason, said.refuser) {
+        (Reason::Undefined | Reason::OnHold, Some(refuser)) => refuser,
+        (dead, _) if is_about_another && dead.kind() == BounceKind::Hard => Reason::OnHold,
+        (reason, _) => reason,
+    };
     let reply_code = status::reply_code(spoken).or_else(|| said.whole().lines().find_map(status::reply_line));
     let kind = kind(reason, status.as_deref(), reply_code, row.action.as_deref());
     Recipient {
@@ -180,11 +265,18 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
         original: row.original,
         status,
         action: row.action,
-        remote_mta: row.remote_mta.or_else(|| remote::host(&excerpt)).or_else(|| remote::host(said.whole())),
+        remote_mta: row.remote_mta.or_else(|| said.host(&excerpt)),
         diagnostic: row.diagnostic.or(Some(excerpt).filter(|excerpt| !excerpt.is_empty())),
         reason,
         kind,
     }
+}
+
+/// Whether a server replied so; what the own machine says of its users may have a code as well (`unknown; 550 no`).
+fn is_reply(said: &str) -> bool {
+    const OWN: &[&str] = &["unknown;", "x-unix;"];
+    let is_own = OWN.iter().any(|kind| said.get(..kind.len()).is_some_and(|s| s.eq_ignore_ascii_case(kind)));
+    !is_own && status::reply_code(said).is_some()
 }
 
 /// The server's reply inside what a sending host makes of it: `5.1.0 - Unknown address error 550-'…' (…)`. Where that gave

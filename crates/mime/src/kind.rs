@@ -4,6 +4,7 @@ pub(crate) mod author;
 pub(crate) mod auto_reply;
 pub(crate) mod intent;
 pub(crate) mod receipt;
+pub(crate) mod refused_post;
 pub(crate) mod subject;
 pub(crate) mod undelivered;
 
@@ -137,11 +138,18 @@ impl Reading<'_> {
             || may_be_one() && !is_answer() && looks_like_bounce(mail, parts, self.limits)
     }
 
-    /// A bounce by its rows; where it has none by those that were flattened into its text, by those of a bounce that it
+    /// A bounce by its rows; where it has none by those of a rejection, by those that were flattened into its text, by those of a bounce that it
     /// encloses where it names nobody, and else by what it says.
     fn bounce(&self, mut rows: Vec<Row>, notice: &Notice, decoder: &mut Decoder) -> Judgement {
         let (mail, limits) = (self.mail, self.limits);
         let mut enclosed = None;
+        // Whom a rejection is by stands in its notification (RFC 8098): who else its text names is somebody's own words.
+        if rows.is_empty()
+            && is_rejection(mail)
+            && let Some(part) = self.find(DISPOSITIONS)
+        {
+            rows = report::delivery_status(&part.content, limits, decoder);
+        }
         if rows.is_empty()
             && let Some(fields) = notice.flattened_report()
         {
@@ -155,10 +163,11 @@ impl Reading<'_> {
         }
         rows.truncate(limits.max_recipients);
         let returned = enclosed.unwrap_or_else(|| self.returned(Some(notice), decoder));
+        report::name_as_sent(&mut rows, &returned);
         let bounce = if rows.is_empty() {
             bounce::from_text(mail, notice, &returned, limits)
         } else {
-            bounce::from_rows(mail, rows, notice, &returned)
+            bounce::from_rows(mail, rows, notice, &returned, limits)
         };
         Judgement::about(MessageType::Bounce, bounce)
     }
@@ -190,10 +199,17 @@ impl Reading<'_> {
         let in_text = |notice: &Notice, decoder: &mut Decoder| {
             returned::read(notice.returned.as_bytes(), self.limits, decoder)
         };
-        self.labelled(decoder)
+        let mut returned = self
+            .labelled(decoder)
             .or_else(|| returned::mislabelled(self.mail, self.parts, self.limits, decoder))
             .or_else(|| notice.map(|notice| in_text(notice, decoder)))
-            .unwrap_or_default()
+            .unwrap_or_default();
+        if returned.message_id.is_none()
+            && let Some(part) = self.find(DISPOSITIONS)
+        {
+            returned.message_id = report::disposition_original(&part.content, self.limits, decoder);
+        }
+        returned
     }
 
     fn labelled(&self, decoder: &mut Decoder) -> Option<Returned> {

@@ -321,3 +321,70 @@ fn a_failure_is_never_a_delivery_whatever_numbers_stand_in_it() {
         );
     }
 }
+
+#[test]
+fn what_was_said_of_one_recipient_calls_no_other_dead() {
+    let row = |address: &str| {
+        format!(
+            "Final-Recipient: rfc822; {address}\nAction: failed\nStatus: 5.1.1\nDiagnostic-Code: smtp; 550 5.1.1 <ann@example.org> \
+             User unknown\n\n"
+        )
+    };
+    let rows = format!("{}{}", row("ann@example.org"), row("ben@example.org"));
+    let kinds: Vec<BounceKind> = bounce(&report(&rows)).recipients.iter().map(|r| r.kind).collect();
+    assert_eq!(kinds, [BounceKind::Hard, BounceKind::Soft]);
+    // Who it was forwarded to is no recipient of the report.
+    assert_eq!(bounce(&report(&row("ben@example.org"))).kind, BounceKind::Hard);
+}
+
+#[test]
+fn a_rejection_that_returns_nothing_names_the_mail_in_its_notification() {
+    let raw = "From: postmaster@example.org\nTo: me@example.com\nSubject: Automatically rejected mail\nAuto-Submitted: auto-replied \
+               (rejected)\nContent-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n--b\n\nNo, thanks.\n\
+               --b\nContent-Type: message/disposition-notification\n\nFinal-Recipient: rfc822; ann@example.org\n\
+               Original-Message-ID: <sent@example.com>\nDisposition: automatic-action/MDN-sent-automatically; deleted\n\n--b--\n";
+    let bounce = bounce(raw);
+    assert_eq!(bounce.original_message_id.as_deref(), Some("sent@example.com"));
+    let recipient = &bounce.recipients[0];
+    assert_eq!((recipient.address.as_str(), recipient.reason), ("ann@example.org", Reason::Filtered));
+}
+
+#[test]
+fn the_machine_that_writes_is_not_the_host_that_refused() {
+    let said =
+        "This is the mail system at host mx.example.org.\n\n<ann@example.org>: unknown user: \"ann\"\n";
+    assert_eq!(bounce(&notice(said)).recipients[0].remote_mta, None);
+    let said = "<ann@example.org>:\n     mx.example.net [192.0.2.1]:\n <<< 550 5.1.1 no such user\n";
+    assert_eq!(bounce(&notice(said)).recipients[0].remote_mta.as_deref(), Some("mx.example.net"));
+}
+
+#[test]
+fn of_rows_of_one_recipient_each_has_what_it_says_itself() {
+    let fields = "Final-Recipient: rfc822; l@example.org\nAction: failed\nStatus: 5.0.0\n\nFinal-Recipient: rfc822; l@example.org\n\
+                  Action: failed\nStatus: 5.0.0\nDiagnostic-Code: smtp; 552 5.2.2 mailbox full\n";
+    let text = "ann@example.net\n  (generated from l@example.org)\n  Unrouteable address\nben@example.org\n  (generated from \
+                l@example.org)\n  host mx.example.org [192.0.2.1]: 552 5.2.2 mailbox full\n";
+    let rows = bounce(&report(fields).replace("Not delivered.\n", text)).recipients;
+    assert_eq!(rows.len(), 2);
+    assert_eq!(
+        (rows[0].status.as_deref(), rows[0].reply_code, rows[0].remote_mta.as_deref()),
+        (Some("5.0.0"), None, None)
+    );
+    assert_eq!((rows[1].status.as_deref(), rows[1].reason), (Some("5.2.2"), Reason::MailboxFull));
+}
+
+#[test]
+fn a_report_about_another_says_whom_its_notice_lists() {
+    let raw = |listed: &str| {
+        format!(
+            "From: MAILER-DAEMON@mx.example.org\nTo: me@example.com\nSubject: Returned mail: see transcript for details\nContent-Type: \
+             multipart/report; report-type=delivery-status; boundary=b\n\n--b\n\n----- The following addresses had permanent fatal \
+             errors -----\n<{listed}>\n    (reason: 550 5.1.1 <cat@far.example> User unknown)\n\n--b\nContent-Type: \
+             message/delivery-status\n\nReporting-MTA: dns; mx.example.org\n\nFinal-Recipient: rfc822; cat@far.example\nAction: \
+             failed\nStatus: 5.1.1\n\n--b\nContent-Type: text/rfc822-headers\n\n{RETURNED}--b--\n"
+        )
+    };
+    let original = |listed: &str| bounce(&raw(listed)).recipients.remove(0).original;
+    assert_eq!(original("ann@example.org").as_deref(), Some("ann@example.org"));
+    assert_eq!(original("cat@far.example"), None, "it was not sent there");
+}

@@ -380,3 +380,42 @@ fn what_a_postmasters_machine_tells_else_is_no_bounce() {
         }
     }
 }
+
+#[test]
+fn automatic_answers_of_unix_programs_are_known() {
+    for head in [
+        "Return-Path: <ann>\nSubject: away from my mail\nDelivered-By-The-Graces-Of: The Vacation program\nPrecedence: bulk\n",
+        "Return-Path: <l-bounces@example.org>\nSubject: Auto-response for your message to the \"L\" mailing list\nX-Mailer: The \
+         Mailman Replybot\nPrecedence: bulk\nList-Id: <l.example.org>\n",
+        "Return-Path: <ann@example.org>\nSubject: Re: Hello\nIn-Reply-To: <sent@example.com>\nX-Loop: ann@example.org\n\
+         Precedence: junk\n",
+    ] {
+        let raw = |head: &str| {
+            format!(
+                "From: Ann <ann@example.org>\nTo: me@example.com\n{head}\nI have got your mail, and will read it soon.\n"
+            )
+        };
+        check(&raw(head), MessageType::AutoReply);
+    }
+    let list = "From: Ann <ann@example.org>\nTo: l@example.com\nSubject: Re: Hello\nIn-Reply-To: <sent@example.com>\nX-Loop: \
+                l@example.com\nPrecedence: junk\nList-Id: <l.example.com>\n\nYes.\n";
+    check(list, MessageType::Email);
+}
+
+#[test]
+fn somebody_who_sends_a_mail_back_is_no_list_that_refuses_it() {
+    let sent = |from: &str, head: &str, text: &str| {
+        format!(
+            "From: Bob <bob@example.org>\nTo: me@example.com\n{head}Content-Type: multipart/mixed; boundary=b\n\n--b\n\n{text}\n\
+             --b\nContent-Type: message/rfc822\n\nFrom: {from}\nTo: bob@example.org\nMessage-ID: <x@example.com>\n\nHi\n--b--\n"
+        )
+    };
+    let refused = "Your offer was rejected by the board.";
+    check(&sent("me@example.com", "Subject: Fwd: Offer\n", refused), MessageType::Email);
+    check(
+        &sent("me@example.com", "Subject: Offer\nIn-Reply-To: <x@example.com>\n", refused),
+        MessageType::Email,
+    );
+    check(&sent("eve@example.com", "Subject: Offer\n", refused), MessageType::Email);
+    check(&sent("me@example.com", "Subject: Offer\n", "Here it is again."), MessageType::Email);
+}

@@ -16,7 +16,13 @@ fn hold(file: &str, null_path: bool) {
     for block in blocks {
         let (head, mail) = block.split_once('\n').unwrap();
         let fields: Vec<&str> = head.split(" | ").collect();
-        let [name, recipients, status, reply, reason] = fields[..] else { panic!("a head: {head}") };
+        let (name, recipients, status, reply, reason, kind) = match fields[..] {
+            [name, recipients, status, reply, reason] => (name, recipients, status, reply, reason, "-"),
+            [name, recipients, status, reply, reason, kind] => {
+                (name, recipients, status, reply, reason, kind)
+            }
+            _ => panic!("a head: {head}"),
+        };
         let path = if null_path { "Return-Path: <>\n" } else { "" };
         let to = if mail.contains("\nTo: post") { "" } else { "To: me@example.com\n" };
         let raw = format!("{path}{to}{}", mail.replace("{returned}", RETURNED));
@@ -27,7 +33,8 @@ fn hold(file: &str, null_path: bool) {
                 continue;
             };
             let mut found: Vec<&str> = bounce.recipients.iter().map(|r| r.address.as_str()).collect();
-            let mut wanted: Vec<&str> = recipients.split(", ").collect();
+            let listed: Vec<&str> = recipients.split(", ").collect();
+            let mut wanted = listed.clone();
             found.sort_unstable();
             wanted.sort_unstable();
             if found != wanted {
@@ -35,14 +42,19 @@ fn hold(file: &str, null_path: bool) {
             }
             for recipient in &bounce.recipients {
                 let code = recipient.reply_code.map(|code| code.to_string());
+                let place = listed.iter().position(|address| recipient.address == *address).unwrap_or(0);
                 let read = [
                     ("status", status, recipient.status.as_deref()),
                     ("reply", reply, code.as_deref()),
                     ("reason", reason, Some(recipient.reason.as_str())),
+                    ("kind", kind, Some(recipient.kind.as_str())),
                 ];
-                for (what, wanted, found) in read {
+                for (what, column, found) in read {
+                    let values: Vec<&str> = column.split(", ").collect();
+                    let wanted = if values.len() == 1 { column } else { values[place] };
                     if wanted != "-" && found != Some(wanted) {
-                        wrong.push(format!("{name}: {what} {found:?} of {:?}", recipient.diagnostic));
+                        let of = recipient.diagnostic.as_deref();
+                        wrong.push(format!("{name}: {what} {found:?} of {}, {of:?}", recipient.address));
                     }
                 }
             }
@@ -72,4 +84,10 @@ fn notices_of_groupware_are_read_in_the_languages_it_writes() {
 fn notices_of_providers_and_filters_are_read() {
     hold(include_str!("layouts/gateways.txt"), true);
     hold(include_str!("layouts/gateways.txt"), false);
+}
+
+#[test]
+fn notices_that_servers_made_of_mails_sent_through_them_are_read() {
+    hold(include_str!("layouts/made.txt"), true);
+    hold(include_str!("layouts/made.txt"), false);
 }

@@ -64,7 +64,8 @@ pub(crate) fn mention(text: &str, address: &str) -> Option<usize> {
     places.find(is_whole).filter(|_| !address.is_empty())
 }
 
-/// Of recipients that are listed together above what became of them all, each has what is said of the last.
+/// Of recipients that are listed together above what became of them all, each has what is said of the last, unless that
+/// names the last again: then it is what a server replied to that one.
 fn share(said: &mut [String], addresses: &[String], whole: &str) {
     let is_silent = |text: &str, address: &str| {
         let rest = text.to_ascii_lowercase().replace(address, "");
@@ -78,7 +79,9 @@ fn share(said: &mut [String], addresses: &[String], whole: &str) {
         }
     }
     for index in (1..said.len()).rev() {
-        if silent[index - 1] {
+        let next = said[index].to_ascii_lowercase();
+        let is_replied = next.matches(addresses[index].as_str()).nth(1).is_some();
+        if silent[index - 1] && !is_replied {
             let next = said[index].clone();
             add(&mut said[index - 1], &next);
         }

@@ -170,13 +170,31 @@ pub(crate) static LATE: &[&str] = &[
     "following recipient has been delayed",
     "still awaiting delivery",
     "do not need to resend your message",
+    "additional attempts to deliver",
+    "only a temporary failure report",
 ];
+
+/// How the subjects of such notices begin, in lower case.
+pub(crate) static LATE_SUBJECTS: &[&str] = &[
+    "delayed mail",
+    "delivery delay",
+    "delivery status notification (delay",
+    "delivery status notification: delay",
+    "warning: could not send message for",
+    "warning: delayed mail",
+];
+
+/// What stands behind a recipient in a notice that tells of deliveries too, as sendmail and Exim write it.
+pub(crate) static EACH_DELIVERED: &[&str] =
+    &["(successfully delivered", "(relayed to non-dsn", "(relayed via non dsn", "(delivered)"];
 
 /// A notice that a mail was delivered, as its sender wished to be told.
 pub(crate) static DELIVERED: &[&str] = &[
     "was successfully delivered",
     "has been successfully delivered",
     "had successful delivery notifications",
+    "message was relayed to these recipients",
+    "requested a delivery acknowledgement",
     "your message has been delivered to the following recipients",
     "delivery to these recipients or groups is complete",
     "wurde erfolgreich zugestellt",

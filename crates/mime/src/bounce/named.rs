@@ -87,15 +87,22 @@ pub(crate) fn original_of(said: &str, address: &str) -> Option<String> {
 }
 
 /// The addresses of lines that begin with one in angle brackets and go on with what became of it, as those of Postfix,
-/// qmail and many others. A quoted local part is kept as it stands.
+/// qmail, sendmail and many others. A quoted local part is kept as it stands.
 fn begun(said: &str, limits: &Limits) -> Vec<String> {
-    let address = |line| {
-        let (address, rest) = str::strip_prefix(line, '<')?.split_once('>')?;
-        (rest.starts_with(':') || rest.trim_start().starts_with('(')).then_some(address)
-    };
     let mut found: Vec<String> = Vec::new();
-    for address in said.lines().filter_map(address) {
+    let mut lines = said.lines().peekable();
+    while let Some(line) = lines.next() {
+        let begin = line.strip_prefix('<').and_then(|line| line.split_once('>'));
+        let Some((address, rest)) = begin else { continue };
+        // Sendmail tells it in the next line, in brackets.
+        let is_told = rest.starts_with(':')
+            || rest.trim_start().starts_with('(')
+            || rest.trim().is_empty() && lines.peek().is_some_and(|next| next.trim_start().starts_with('('));
         let is_quoted = address.starts_with('"') && address.contains("\"@") && address.len() <= 254;
+        // What a server replied, quoted: `<<< 550 <a@b>: no`.
+        if !is_told || address.starts_with('<') {
+            continue;
+        }
         let named =
             if is_quoted { vec![address.to_owned()] } else { addresses_in(address, limits, |_| true) };
         for address in named {

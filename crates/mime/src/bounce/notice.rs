@@ -43,7 +43,8 @@ impl Notice {
             let (returned, below) = rest.split_at(end - at);
             return Self { said: format!("{above}{below}"), returned: returned.trim_start().to_owned() };
         }
-        let (said, returned) = text.split_at(marked.into_iter().chain(header).min().unwrap_or(text.len()));
+        let at = marked.into_iter().chain(header).min().unwrap_or(text.len());
+        let (said, returned) = text.split_at(at + report_below(&lower[at..]));
         // The mark's own line is no header field of the returned mail.
         let returned = returned.trim_start_matches('\n');
         let begin = prefix(returned, LONGEST_FIELD).to_ascii_lowercase();
@@ -102,6 +103,25 @@ fn told_below(lower: &str, at: usize) -> Option<usize> {
     let end = lower.get(at + 1..)?.find("\n\n").map(|end| at + 1 + end)?;
     let above = lower.get(..at)?;
     (!above.contains('@') && !says(above) && says(prefix(lower.get(end..)?, LONGEST_EXCERPT))).then_some(end)
+}
+
+/// How long the mark of the returned mail is with a report that was flattened between it and that mail; none where there is
+/// no such report.
+fn report_below(lower: &str) -> usize {
+    let is_report = |lines: &str| {
+        let names = ["reporting-mta:", "final-recipient:", "original-recipient:"];
+        lines.lines().any(|line| names.iter().any(|name| line.starts_with(name)))
+    };
+    let (mut at, mut end) = (0, 0);
+    for (index, lines) in lower.split("\n\n").enumerate() {
+        at += if index == 0 { 0 } else { 2 } + lines.len();
+        if index > 0 && is_report(lines) {
+            end = at;
+        } else if index > 0 && !lines.trim().is_empty() {
+            break;
+        }
+    }
+    end
 }
 
 /// A header that the notice tells in its own words, indented: "This report relates to a message with …".
@@ -182,5 +202,14 @@ mod tests {
             assert_eq!(lower_case(odd).len(), odd.len(), "{odd}");
         }
         assert_eq!(one_spaced(" Не\n ДОСТАВЛЕНО "), "не доставлено");
+    }
+
+    #[test]
+    fn a_report_that_was_flattened_stands_above_the_returned_mail_not_in_it() {
+        let report = "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; a@b.c\nAction: failed\n";
+        let notice =
+            Notice::new(&format!("Hi.\n\nBelow is a copy of the original message:\n\n{report}\nFrom: x\n"));
+        assert_eq!(notice.returned, "From: x\n");
+        assert_eq!(notice.flattened_report().map(str::trim_end), Some(report.trim_end()));
     }
 }

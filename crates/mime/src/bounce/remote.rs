@@ -1,5 +1,7 @@
 //! Which host refused, in the words of a notice.
 
+use std::net::IpAddr;
+
 use crate::bounce::notice::prefix;
 use crate::table::rows;
 
@@ -10,6 +12,10 @@ pub(crate) static BEFORE: &[&str] = &[
     // Postfix and Exim: `host mx.example.org[192.0.2.1] said`.
     "host ",
     "lost connection with ",
+    // Sendmail, of a host that it could not talk to.
+    "connection refused by ",
+    "connection reset by ",
+    "connection timed out with ",
     "connect to ",
     // qmail.
     "connected to ",
@@ -41,6 +47,18 @@ pub(crate) fn host(said: &str) -> Option<String> {
     found.min_by_key(|(at, _)| *at).map(|(_, name)| name.to_owned())
 }
 
+/// The first host that is named with its number, as Courier, DragonFly and Exim do: `mx.example.org [192.0.2.1]`. In brackets it
+/// is one that the mail came from.
+pub(crate) fn with_number(said: &str) -> Option<String> {
+    let said = prefix(said, LONGEST);
+    said.match_indices(" [").find_map(|(at, mark)| {
+        let (number, _) = said.get(at + mark.len()..)?.split_once(']')?;
+        number.parse::<IpAddr>().ok()?;
+        let word = said.get(..at)?.rsplit(|c: char| c.is_whitespace() || c == '=').next()?;
+        (name(word)?.len() == word.len()).then(|| word.to_ascii_lowercase())
+    })
+}
+
 /// A name with dots, or an address of IPv4, that a text begins with.
 fn name(text: &str) -> Option<&str> {
     let end = text.find(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '_'));
@@ -50,7 +68,26 @@ fn name(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::host;
+    use super::{host, with_number};
+
+    #[test]
+    fn a_host_that_is_named_with_its_number_refused() {
+        for said in [
+            "a@b.c>: MX.example.org [192.0.2.1]: <<< 550 no",
+            "mx.example.org [2001:db8::1] did not like our RCPT",
+            "a@b.c Delay reason: H=mx.example.org [192.0.2.1]: 450 no",
+        ] {
+            assert_eq!(with_number(said).as_deref(), Some("mx.example.org"), "{said}");
+        }
+        for said in [
+            "received from pc (pc7.example.org [192.0.2.7])",
+            "mx.example.org [sic]",
+            "[192.0.2.1]",
+            "no [192.0.2.1]",
+        ] {
+            assert_eq!(with_number(said), None, "{said}");
+        }
+    }
 
     #[test]
     fn the_host_that_refused_is_read_from_what_is_said() {

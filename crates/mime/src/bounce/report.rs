@@ -1,5 +1,6 @@
 //! The machine-readable parts of reports: delivery status (RFC 3464), feedback (RFC 5965), disposition (RFC 8098).
 
+use crate::bounce::returned::Returned;
 use crate::bounce::status;
 use crate::charsets;
 use crate::defect::{Defect, Found};
@@ -151,6 +152,21 @@ fn unescaped(address: &str) -> String {
     }
     kept.push_str(left);
     kept.replace("+2B", "+")
+}
+
+/// Names recipients as they were sent to, where the report knows them by a domain of the machine's own (`ann@internal`, as
+/// Cyrus writes): one without a dot, which no mail is sent to.
+pub(crate) fn name_as_sent(rows: &mut [Row], returned: &Returned) {
+    const MANY: usize = 50;
+    for row in rows.iter_mut().take(MANY) {
+        let Some((local, domain)) = row.address.rsplit_once('@') else { continue };
+        let is_it =
+            |sent: &&String| sent.rsplit_once('@').is_some_and(|(name, _)| name.eq_ignore_ascii_case(local));
+        let mut sent_to = returned.original.recipients.iter().take(MANY).filter(is_it);
+        if let (false, Some(sent), None) = (domain.contains('.'), sent_to.next(), sent_to.next()) {
+            row.address.clone_from(sent);
+        }
+    }
 }
 
 /// Fields that name them: RFC 5965, and the draft before it, for wishes to be removed.

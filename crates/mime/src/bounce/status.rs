@@ -42,17 +42,45 @@ pub(crate) fn specific(text: &str) -> Option<String> {
     enhanced(text).filter(|found| !found.ends_with(".0.0"))
 }
 
-/// The first SMTP error reply of a text: 4xx or 5xx standing alone.
+/// The first SMTP error reply of a text: 4xx or 5xx standing alone. Those above 559 are not in RFC 5321; some servers say
+/// them all the same, but they are also the numbers of ports: they count where a text begins with one, behind who
+/// said it or of whom, or where an enhanced status follows.
 pub(crate) fn reply_code(text: &str) -> Option<u16> {
-    words(text).find_map(|word| {
-        let digits = word.trim_start_matches('#').split('-').next().filter(|digits| digits.len() == 3)?;
-        digits.parse::<u16>().ok().filter(|code| (400..560).contains(code))
-    })
+    let mut before = "";
+    let mut words = words(text).peekable();
+    while let Some(word) = words.next() {
+        match code(word) {
+            Some(code @ 400..560) => return Some(code),
+            Some(code @ 560..600) if announces(before) || words.peek().is_some_and(|next| is_final(next)) => {
+                return Some(code);
+            }
+            _ => before = word,
+        }
+    }
+    None
 }
 
 /// The reply code that a line begins with, as servers do: `550 no`, `550-no`, `#550 5.1.1 no`.
 pub(crate) fn reply_line(line: &str) -> Option<u16> {
-    reply_code(line.split_whitespace().next()?)
+    code(words(line.split_whitespace().next()?).next()?).filter(|code| (400..560).contains(code))
+}
+
+/// What stands before a reply: nothing, `smtp;`, `said:`, `reason:`, or the recipient.
+fn announces(word: &str) -> bool {
+    word.is_empty()
+        || word.contains('@')
+        || ["smtp", "said", "reason"].iter().any(|known| word.eq_ignore_ascii_case(known))
+}
+
+/// The three digits that a word is, or begins with before a hyphen.
+fn code(word: &str) -> Option<u16> {
+    let digits = word.trim_start_matches('#').split('-').next()?;
+    (digits.len() == 3 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+}
+
+/// An enhanced status that gives up.
+fn is_final(word: &str) -> bool {
+    word.starts_with("5.") && enhanced(word).is_some()
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -78,5 +106,12 @@ mod tests {
         assert_eq!(enhanced("550 no (Exim 4.96.2)"), None);
         assert_eq!(reply_code("552 too big"), Some(552));
         assert_eq!(reply_code("sent 5500 bytes, 1550"), None);
+        assert_eq!(reply_code("smtp; 571 5.7.1 not authorized"), Some(571));
+        assert_eq!(reply_code("smtp; 599 no"), Some(599));
+        assert_eq!(reply_code("a@b.c>: host mx.b.c said: 599 no"), Some(599));
+        assert_eq!(reply_code("after RCPT TO:<a@b.c>: 599 no"), Some(599));
+        assert_eq!(reply_code("host a.b said: 571 5.7.1 not authorized"), Some(571));
+        assert_eq!(reply_code("on port 587 it said 550 no"), Some(550));
+        assert_eq!((reply_code("on port 587"), reply_line("587 Main street")), (None, None));
     }
 }

@@ -176,6 +176,10 @@ pub(crate) fn by_codes(evidence: &Evidence<'_>, action: Option<&str>) -> Reason 
         (Some(Reason::SecurityError | Reason::Filtered | Reason::UserUnknown), Some(Command::Mail)) => {
             return Reason::Rejected;
         }
+        // Nobody but the host has been seen yet.
+        (Some(Reason::SecurityError | Reason::Filtered | Reason::UserUnknown), Some(Command::Connect)) => {
+            return Reason::Blocked;
+        }
         (Some(reason), _) => return reason,
         (None, _) => {}
     }

@@ -22,7 +22,8 @@ pub(crate) static FIELDS: &[(&str, &[&str])] = &[
     ("x-precedence", &["auto_reply", "auto-reply", "autoreply"]),
     ("x-apple-action", &["vacation"]),
     ("delivered-to", &["autoresponder"]),
-    ("x-mailer", &["vacation", "autorespond", "autoreply"]),
+    ("x-mailer", &["vacation", "autorespond", "autoreply", "replybot"]),
+    ("delivered-by-the-graces-of", &["vacation"]),
     ("user-agent", &["vacation"]),
 ];
 
@@ -161,9 +162,13 @@ fn by_field(mail: &Mail) -> bool {
         })
     };
     // Exchange calls its answers generated; what its rules pass on bears the first field too, and not the second.
+    // The recipe of procmail's manual: an answer that is junk, and no list's.
+    let is_list = has("list-id", &[]) || has("list-post", &[]);
+    let by_procmail =
+        has("precedence", &["junk"]) && has("x-loop", &[]) && has("in-reply-to", &[]) && !is_list;
     let by_exchange =
         has("x-ms-exchange-inbox-rules-loop", &[]) && has("auto-submitted", &["auto-generated"]);
-    by_exchange || rows(FIELDS).any(|(name, words)| has(name, words))
+    by_exchange || by_procmail || rows(FIELDS).any(|(name, words)| has(name, words))
 }
 
 /// The subject begins with such words; where it goes on as people's sentences do, or the words are no more than "auto", a

@@ -14,6 +14,7 @@ use crate::kind::author::{
     has_no_author, has_no_name, has_null_path, is_by_person, is_daemon, is_mailer_daemon, is_named_daemon,
     is_postmaster, takes_bounces,
 };
+use crate::kind::refused_post::{is_refused_post, is_returned_post};
 use crate::kind::subject::{has_bounce_subject, is_answer, is_marked, lowered};
 use crate::limits::Limits;
 use crate::mail::Mail;
@@ -22,7 +23,11 @@ use crate::table::rows;
 
 pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>], limits: &Limits) -> bool {
     let subject = lowered(mail);
-    if mail.header("x-failed-recipients").is_some() || is_refused_post(mail, &subject) || is_rejection(mail) {
+    if mail.header("x-failed-recipients").is_some()
+        || is_rejection(mail)
+        || is_refused_post(mail, &subject)
+        || is_returned_post(mail)
+    {
         return true;
     }
     let null_path = has_null_path(parts);
@@ -172,14 +177,6 @@ fn ends_with_recipient(line: &str) -> bool {
 /// Parts that hold the mail which is returned.
 pub(crate) static RETURNED: &[&str] =
     &["message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/partial"];
-
-/// A manager of mailing lists refuses a post: fml says so in the subject.
-fn is_refused_post(mail: &Mail, subject: &str) -> bool {
-    mail.header("x-mlserver").is_some() && rows(REFUSED_POST).any(|words| subject.contains(words))
-}
-
-/// Words, in lower case, of the subjects of fml.
-pub(crate) static REFUSED_POST: &[&str] = &["are not member", "not a member", "rejected", "fml system error"];
 
 /// Rejections by a recipient's own rules come as notifications of disposition (RFC 5429 section 2.1).
 pub(crate) fn is_rejection(mail: &Mail) -> bool {

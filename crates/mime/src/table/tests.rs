@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::taken_out::{place, without};
 use crate::bounce::rules::{Rule, codes, vendors};
 use crate::bounce::{marks, others, remote, report, transcript};
-use crate::kind::{author, auto_reply, intent, receipt, subject, undelivered};
+use crate::kind::{author, auto_reply, intent, receipt, refused_post, subject, undelivered};
 use crate::{Limits, Recipient, parse};
 
 /// A row of a table, as its fixtures name it, and where it stands.
@@ -93,6 +93,8 @@ tables! {
     named marks ORIGINALS,
     named marks MACHINES,
     named marks LATE,
+    named marks LATE_SUBJECTS,
+    named marks EACH_DELIVERED,
     named marks DELIVERED,
     named marks UNDELIVERED,
     named transcript WORDS,
@@ -104,7 +106,9 @@ tables! {
     named subject SUBJECTS,
     named subject ANSWERS,
     named undelivered RETURNED,
-    named undelivered REFUSED_POST,
+    named refused_post REFUSED_POST,
+    named refused_post RETURNED_POST,
+    named refused_post OWNERS,
     named author DAEMONS,
     named author DAEMON_NAMES,
     named author TITLES,

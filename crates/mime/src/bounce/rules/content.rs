@@ -85,12 +85,16 @@ pub(crate) const FORM: &[Rule] = &[
     rule(NotCompliantRfc, &["not conform to rfc"], REPLY),
     rule(NotCompliantRfc, &["missing a valid", "header"], REPLY),
     rule(NotCompliantRfc, &["header", "missing"], REPLY),
+    rule(NotCompliantRfc, &["missing", " header"], REPLY),
     rule(NotCompliantRfc, &["encoded-word syntax"], REPLY),
     rule(NotCompliantRfc, &["disallowed header"], REPLY),
     rule(NotCompliantRfc, &["rfcmessagenoncompliant"], "sisimai/rhost-google-08"),
     rule(ContentError, &["bare l"], REPLY),
     rule(ContentError, &["bare <"], REPLY),
     rule(ContentError, &["bad header"], REPLY),
+    // Addresses and headers beyond ASCII, for a host that takes none (RFC 6531).
+    rule(ContentError, &["smtputf8"], REPLY),
+    rule(ContentError, &["not support", "international"], REPLY),
     rule(ContentError, &["improper use of 8-bit data"], REPLY),
     rule(ContentError, &["header size exceeds"], REPLY),
     rule(ContentError, &["header size, or recipient list, exceeds"], REPLY),
@@ -161,4 +165,6 @@ pub(crate) const POLICY: &[Rule] = &[
 pub(crate) const VAGUE: &[Rule] = &[
     rule(SystemError, &["transaction failed"], "sisimai/lhost-postfix-47"),
     rule(Filtered, &["*filter"], "sisimai/lhost-mfilter-03"),
+    // Exim, of what a filter or an administrator stops without a word.
+    rule(Filtered, &["delivery cancelled"], REPLY),
 ];

@@ -91,6 +91,8 @@ pub(crate) const ADDRESS: &[Rule] = &[
     rule(Rejected, &["email address is not verified"], REPLY),
     rule(Rejected, &["fully qualified email address required"], REPLY),
     rule(Rejected, &["not allowed to post"], REPLY),
+    rule(Rejected, &["not a list subscriber"], REPLY),
+    rule(Rejected, &["not from a list member"], REPLY),
     rule(Rejected, &["not a member of this mailing list"], "sisimai/lhost-fml-02"),
     rule(Rejected, &["permission to post"], REPLY),
     rule(Rejected, &["groups.google.com/support"], "sisimai/lhost-googlegroups-01"),

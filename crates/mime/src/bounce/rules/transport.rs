@@ -65,6 +65,7 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["too many hops"], "cpython/msg_25"),
     rule(NetworkError, &["hop count"], REPLY),
     rule(NetworkError, &["routing loop"], REPLY),
+    rule(NetworkError, &["alias database loop"], REPLY),
     rule(NetworkError, &["mail forwarding loop"], REPLY),
     rule(NetworkError, &["message looping"], REPLY),
     rule(NetworkError, &["message is looping"], REPLY),
@@ -73,6 +74,8 @@ pub(crate) const NETWORK: &[Rule] = &[
     rule(NetworkError, &["exceeded", "hops"], REPLY),
     rule(NetworkError, &["network", "unreachable"], REPLY),
     rule(NetworkError, &["host is unreachable"], REPLY),
+    rule(NetworkError, &["network is down"], REPLY),
+    rule(NetworkError, &["connection shut down"], REPLY),
     rule(NetworkError, &["could not connect and send"], REPLY),
     rule(NetworkError, &["establish", "connection"], "sisimai/lhost-qmail-07"),
 ];
