@@ -25,6 +25,7 @@ use crate::bounce::report::Row;
 use crate::bounce::returned::Returned;
 use crate::bounce::transcript::Command;
 use crate::bounce::verdict::Evidence;
+use crate::kind::undelivered::is_rejection;
 use crate::limits::Limits;
 use crate::mail::{self, Bounce, BounceKind, Mail, Recipient};
 
@@ -74,6 +75,8 @@ struct Excerpts<'a> {
     command: Option<Command>,
     /// The domain of the machine that writes.
     machine: String,
+    /// The recipient's own rules refused the mail, which is all that is known where nothing else is said.
+    is_rejection: bool,
 }
 
 impl<'a> Excerpts<'a> {
@@ -81,7 +84,14 @@ impl<'a> Excerpts<'a> {
         let machine = mail.from.as_ref().and_then(mail::Address::domain).unwrap_or_default();
         let said =
             if addresses.len() > MANY { Vec::new() } else { excerpts::divide(&notice.said, addresses) };
-        Self { notice, addresses, said, command: transcript::command(&notice.said), machine }
+        Self {
+            notice,
+            addresses,
+            said,
+            command: transcript::command(&notice.said),
+            machine,
+            is_rejection: is_rejection(mail),
+        }
     }
 
     /// The command that was answered for a recipient.
@@ -169,6 +179,7 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
             .find_map(|(text, evidence)| verdict::by_provider(text, evidence))
             .or_else(|| row.category.as_deref().and_then(verdict::by_category))
             .or_else(|| texts.iter().find_map(|(text, evidence)| verdict::by_words(text, evidence)))
+            .or(said.is_rejection.then_some(Reason::Filtered))
             .unwrap_or_else(|| verdict::by_codes(&evidence(spoken), row.action.as_deref()))
     };
     let reply_code = status::reply_code(spoken).or_else(|| said.whole().lines().find_map(status::reply_line));
