@@ -112,7 +112,7 @@ struct Excerpts<'a> {
     refuser: Option<Reason>,
 }
 
-/// Who refuses by a rule of his own: what is said of it in words that no rule knows is no dead address.
+/// Who refuses by a rule of his own, which is all that is known where nothing else is said: no dead address.
 fn refuser(mail: &Mail) -> Option<Reason> {
     let by_list = || is_returned_post(mail).then_some(Reason::Rejected);
     is_rejection(mail).then_some(Reason::Filtered).or_else(by_list)
@@ -250,13 +250,11 @@ fn recipient(row: Row, said: &Excerpts<'_>) -> Recipient {
             .find_map(|(text, evidence)| verdict::by_provider(text, evidence))
             .or_else(|| row.category.as_deref().and_then(verdict::by_category))
             .or_else(|| texts.iter().find_map(|(text, evidence)| verdict::by_words(text, evidence)))
+            .or(said.refuser)
             .unwrap_or_else(|| verdict::by_codes(&evidence(spoken), row.action.as_deref()))
     };
-    let reason = match (reason, said.refuser) {
-        (Reason::Undefined | Reason::OnHold, Some(refuser)) => refuser,
-        (dead, _) if is_about_another && dead.kind() == BounceKind::Hard => Reason::OnHold,
-        (reason, _) => reason,
-    };
+    let is_anothers = is_about_another && reason.kind() == BounceKind::Hard;
+    let reason = if is_anothers { Reason::OnHold } else { reason };
     let reply_code = status::reply_code(spoken).or_else(|| said.whole().lines().find_map(status::reply_line));
     let kind = kind(reason, status.as_deref(), reply_code, row.action.as_deref());
     Recipient {

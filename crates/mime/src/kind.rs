@@ -161,6 +161,13 @@ impl Reading<'_> {
         {
             (rows, enclosed) = (inner, Some(about));
         }
+        // A rejection by a recipient's rules names him in the notification that it comes as.
+        if rows.is_empty()
+            && is_rejection(mail)
+            && let Some(part) = self.find(DISPOSITIONS)
+        {
+            rows = report::delivery_status(&part.content, limits, decoder);
+        }
         rows.truncate(limits.max_recipients);
         let returned = enclosed.unwrap_or_else(|| self.returned(Some(notice), decoder));
         report::name_as_sent(&mut rows, &returned);

@@ -198,6 +198,24 @@ fn a_vacation_notice_is_never_a_bounce_and_a_rejection_by_sieve_is() {
 }
 
 #[test]
+fn a_rejection_by_the_recipients_own_rules_leaves_the_address_alive() {
+    let rejection = |text: &str| {
+        let raw = format!(
+            "From: ann@example.org\nSubject: Automatically rejected mail\nAuto-Submitted: auto-replied (rejected)\n\
+             Content-Type: multipart/report; report-type=disposition-notification; boundary=b\n\n--b\n\n{text}\n\
+             --b\nContent-Type: message/disposition-notification\n\nFinal-Recipient: rfc822; ann@example.org\n\
+             Disposition: automatic-action/MDN-sent-automatically; deleted\n--b--\n"
+        );
+        let recipient = bounce(&raw).recipients.remove(0);
+        (recipient.address, recipient.reason, recipient.kind)
+    };
+    for text in ["No, thanks.", "Your message to <ann@example.org> was automatically rejected:\nNo, thanks."]
+    {
+        assert_eq!(rejection(text), ("ann@example.org".to_owned(), Reason::Filtered, BounceKind::Soft));
+    }
+}
+
+#[test]
 fn the_category_of_the_sending_host_counts_where_words_leave_it_open() {
     let fields = "Final-Recipient: rfc822; ann@example.org\nAction: failed\nStatus: 5.0.0\n\
                   Diagnostic-Code: smtp; 554 no such user\nX-PowerMTA-BounceCategory: bad-mailbox\n";
@@ -216,6 +234,15 @@ fn a_wish_to_be_removed_names_who_wishes_it() {
     );
     assert_eq!(apple.message_type, MessageType::Complaint);
     assert_eq!(apple.bounce.expect("a complaint").recipients[0].address, "ann@example.org");
+}
+
+#[test]
+fn one_recipient_who_is_named_twice_complains_once() {
+    let raw = "From: fbl@example.org\nSubject: x\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\n\n--b\n\n\
+               Abuse\n--b\nContent-Type: message/feedback-report\n\nFeedback-Type: abuse\nOriginal-Rcpt-To: <ann@example.org>\n\
+               Original-Rcpt-To: Ann@example.org\n--b--\n";
+    let recipients = read(raw).bounce.expect("a complaint").recipients;
+    assert_eq!(recipients.iter().map(|r| r.address.as_str()).collect::<Vec<_>>(), ["ann@example.org"]);
 }
 
 #[test]

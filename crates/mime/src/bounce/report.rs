@@ -178,7 +178,8 @@ pub(crate) fn feedback(content: &[u8], limits: &Limits) -> Vec<String> {
     let mut addresses: Vec<String> = Vec::new();
     for field in block.fields.iter().filter(|field| rows(RECIPIENTS).any(|name| *name == field.name)) {
         let address = address(field.raw);
-        if !address.is_empty() && !addresses.contains(&address) && addresses.len() < limits.max_recipients {
+        let is_new = !addresses.iter().any(|other| other.eq_ignore_ascii_case(&address));
+        if !address.is_empty() && is_new && addresses.len() < limits.max_recipients {
             addresses.push(address);
         }
     }

@@ -59,13 +59,13 @@ pub(crate) fn is_returned_post(mail: &Mail) -> bool {
 
 /// Whether a manager of mailing lists writes: by the address of a list's owner, or with the fields of a list.
 fn is_list_managers(mail: &Mail) -> bool {
-    let local = mail.from.iter().filter_map(|from| from.address.split('@').next()).next().unwrap_or_default();
+    let local = mail.from.iter().find_map(|from| from.address.split('@').next()).unwrap_or_default();
     let is_owners = |name: &&str| {
         let before = local.len().checked_sub(name.len() + 1);
         let end = before.and_then(|at| local.get(at..));
         end.is_some_and(|end| end.starts_with(['-', '+']) && end[1..].eq_ignore_ascii_case(name))
     };
-    rows(OWNERS).any(|name| is_owners(name)) || mail.header("list-id").is_some()
+    rows(OWNERS).any(is_owners) || mail.header("list-id").is_some()
 }
 
 /// How the local parts of those end who speak for a list, behind its name.

@@ -27,7 +27,7 @@ pub(crate) const REPUTATION: &[Rule] = &[rule(BadReputation, &["reputation"], "s
 /// Lists of hosts: above the word spam, which their names contain.
 pub(crate) const LISTED: &[Rule] = &[
     // Of a link in the text.
-    rule(SpamDetected, &["url in this email", "listed"], REPLY),
+    rule(SpamDetected, &["url in this email", "*listed"], REPLY),
     rule(Blocked, &["blocked using"], "sisimai/lhost-amazonses-14"),
     rule(Blocked, &["blocked - see"], "sisimai/lhost-postfix-38"),
     rule(Blocked, &["refused - see"], REPLY),
@@ -45,7 +45,7 @@ pub(crate) const LISTED: &[Rule] = &[
     rule(Blocked, &["block list"], REPLY),
     rule(Blocked, &["blocklist"], REPLY),
     rule(Blocked, &["not in whitelist"], REPLY),
-    rule(Blocked, &["sending ip", "listed"], REPLY),
+    rule(Blocked, &["sending ip", "*listed"], REPLY),
     rule(Blocked, &["ip address is listed"], REPLY),
     rule(Blocked, &["host", "is listed"], REPLY),
     rule(Blocked, &["rejected:", "listed at"], REPLY),
@@ -85,8 +85,8 @@ pub(crate) const LISTED: &[Rule] = &[
     rule(Blocked, &["access ip", "rejected"], REPLY),
     rule(Blocked, &["server ip", "abusive"], REPLY),
     rule(Blocked, &["ip address", "blacklist"], "sisimai/lhost-sendmail-33"),
-    rule(Blocked, &["ip address", "blocked"], REPLY),
-    rule(Blocked, &[" ip ", "blocked"], REPLY),
+    rule(Blocked, &["ip address", "*blocked"], REPLY),
+    rule(Blocked, &[" ip ", "*blocked"], REPLY),
 ];
 
 /// The host is not welcome.
@@ -119,7 +119,7 @@ pub(crate) const RATE: &[Rule] = &[
     rule(RateLimited, &["excessive volume"], REPLY),
     rule(RateLimited, &["sending limit exceeded"], REPLY),
     rule(RateLimited, &["too much mail from"], REPLY),
-    rule(RateLimited, &["submission rate", "exceed"], REPLY),
+    rule(RateLimited, &["submission rate", "*exceed"], REPLY),
     rule(RateLimited, &["relay limit exceeded"], REPLY),
     rule(RateLimited, &["try again slower"], REPLY),
     rule(RateLimited, &["throttl"], REPLY),

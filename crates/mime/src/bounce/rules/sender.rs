@@ -116,7 +116,7 @@ pub(crate) const CREDENTIALS: &[Rule] = &[
     rule(SecurityError, &["authentication is required"], REPLY),
     rule(SecurityError, &["authentification requise"], REPLY),
     rule(SecurityError, &["authentification invalide"], REPLY),
-    rule(SecurityError, &["authentication", "fail"], REPLY),
+    rule(SecurityError, &["authentication", "*fail"], REPLY),
     rule(SecurityError, &["authentication credentials invalid"], REPLY),
     rule(SecurityError, &["auth failed"], REPLY),
     rule(SecurityError, &["retrieve credentials"], REPLY),

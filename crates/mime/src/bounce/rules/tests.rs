@@ -161,6 +161,9 @@ fn words_are_met_where_words_of_the_text_begin_and_end_as_their_rule_wants_it() 
     for said in ["see rblsmtpd", "multiple rbls", "dnsrbl"] {
         assert_eq!(Said::new(said).first(&[Table::Listed]), Some(Reason::Blocked), "{said}");
     }
+    for (said, table) in [("spf softfail", Table::Authentication), ("quotaexceeded", Table::Full)] {
+        assert!(Said::new(said).first(&[table]).is_some(), "{said}");
+    }
     for said in ["the text was garbled beyond reading", "call the police", "ann is no policyholder of ours"] {
         assert_eq!(Said::new(said).met, [], "{said}");
     }

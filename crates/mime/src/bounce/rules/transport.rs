@@ -7,7 +7,7 @@ use crate::bounce::reason::Reason::{
 
 /// Encryption.
 pub(crate) const TLS: &[Rule] = &[
-    rule(FailedStartTls, &["starttls", "fail"], REPLY),
+    rule(FailedStartTls, &["starttls", "*fail"], REPLY),
     rule(FailedStartTls, &["*tls", "handshake"], REPLY),
     rule(FailedStartTls, &["must issue a starttls"], REPLY),
     rule(FailedStartTls, &["starttls is required"], REPLY),
