@@ -3,8 +3,9 @@
 //! A rule is a reason, the words that tell it, and who taught it: a mail of the corpus (`set/name`), or a server's
 //! reply in `tests/corpus/replies` ([`REPLY`]). Words stand in lower case; several match when all are there, in this
 //! order. They begin where a word of the text does, and end anywhere: `*rbl$` may begin inside one and must end with it,
-//! as `dnsrbl`, and is not said by "garbled". Of a table the first rule that matches wins, so particular words stand above general ones. A new rule takes
-//! words that a family of servers says, not a sentence that one mail holds.
+//! as `dnsrbl`, and is not said by "garbled"; behind `dns-p#` stands a digit. Of a table the first rule that matches wins,
+//! so particular words stand above general ones. A new rule takes words that a family of servers says, not a sentence that
+//! one mail holds.
 
 pub(crate) mod codes;
 pub(crate) mod content;
@@ -183,22 +184,29 @@ struct Word<'a> {
     is_inner: bool,
     /// No letter or digit may follow.
     is_whole: bool,
+    /// A digit must follow.
+    is_numbered: bool,
 }
 
 impl<'a> Word<'a> {
     fn new(word: &'a str) -> Self {
         let (is_inner, word) = word.strip_prefix('*').map_or((false, word), |rest| (true, rest));
-        let (is_whole, letters) = word.strip_suffix('$').map_or((false, word), |rest| (true, rest));
+        let (is_whole, word) = word.strip_suffix('$').map_or((false, word), |rest| (true, rest));
+        let (is_numbered, letters) = word.strip_suffix('#').map_or((false, word), |rest| (true, rest));
         let is_letter = letters.starts_with(|c: char| c.is_ascii_alphanumeric());
-        Self { letters, is_inner: is_inner || !is_letter, is_whole }
+        Self { letters, is_inner: is_inner || !is_letter, is_whole, is_numbered }
     }
 
     /// Where its first place in a text from there on ends.
     fn find(&self, text: &str, from: usize) -> Option<usize> {
-        let is_part = |c: char| c.is_ascii_alphanumeric();
+        let is_part: fn(char) -> bool = |c| c.is_ascii_alphanumeric();
         let begins = |at: usize| self.is_inner || !text.get(..at).is_some_and(|text| text.ends_with(is_part));
-        let ends =
-            |at: usize| !self.is_whole || !text.get(at..).is_some_and(|text| text.starts_with(is_part));
+        let follows =
+            |at: usize, is: fn(char) -> bool| text.get(at..).is_some_and(|text| text.starts_with(is));
+        let ends = |at: usize| {
+            (!self.is_whole || !follows(at, is_part))
+                && (!self.is_numbered || follows(at, |c| c.is_ascii_digit()))
+        };
         let places = text.get(from..)?.match_indices(self.letters).map(|(at, _)| from + at);
         let mut places = places.filter(|&at| begins(at)).map(|at| at + self.letters.len());
         places.find(|&end| ends(end))

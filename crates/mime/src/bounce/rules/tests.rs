@@ -143,6 +143,7 @@ fn words_are_met_where_words_of_the_text_begin_and_end_as_their_rule_wants_it() 
         ("邮箱已满", "已满"),
         ("rcpt_not_exist", "_not_exist"),
         ("starttls", "*tls"),
+        ("450 dns-p1", "dns-p#"),
     ] {
         assert!(met(text, word), "{word} in {text}");
     }
@@ -152,6 +153,8 @@ fn words_are_met_where_words_of_the_text_begin_and_end_as_their_rule_wants_it() 
         ("garbled", "*rbl$"),
         ("garbled", "rbl"),
         ("1553 does", "553"),
+        ("dns-primary.example", "dns-p#"),
+        ("dns-p", "dns-p#"),
         ("", "spam"),
     ] {
         assert!(!met(text, word), "{word} in {text}");
