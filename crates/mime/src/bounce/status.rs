@@ -5,8 +5,14 @@ const LONGEST: usize = 8 * 1024;
 
 /// The first enhanced status code of a text, such as `5.1.1`; one that says more than `x.0.0` is preferred.
 pub(crate) fn enhanced(text: &str) -> Option<String> {
-    let mut vague = None;
+    let (mut vague, mut before) = (None, "");
     for word in words(text) {
+        // What programs say of themselves: `Release 5.0.3`.
+        let names_program = ["release", "version"].iter().any(|name| before.eq_ignore_ascii_case(name));
+        before = word;
+        if names_program {
+            continue;
+        }
         let word = word.trim_start_matches('#').trim_end_matches('.');
         let mut pieces = word.split('.');
         let (Some(class), Some(subject), Some(detail), None) =
@@ -104,6 +110,7 @@ mod tests {
         assert_eq!(enhanced("5.0.0 (permanent) 5.2.2 full").as_deref(), Some("5.2.2"));
         assert_eq!(enhanced("host 10.2.3.4 said no"), None);
         assert_eq!(enhanced("550 no (Exim 4.96.2)"), None);
+        assert_eq!(enhanced("Domino Release 5.0.3 said 5.1.1 no").as_deref(), Some("5.1.1"));
         assert_eq!(reply_code("552 too big"), Some(552));
         assert_eq!(reply_code("sent 5500 bytes, 1550"), None);
         assert_eq!(reply_code("smtp; 571 5.7.1 not authorized"), Some(571));
