@@ -75,6 +75,7 @@ const WORDS: &[(&str, Command)] = &[
     ("did not like our final data", Command::Data),
     ("did not like our ehlo", Command::Connect),
     ("did not like our helo", Command::Connect),
+    ("did not like our connect", Command::Connect),
     // Yahoo.
     ("[rcpt_to]", Command::Rcpt),
     ("[mail_from]", Command::Mail),
@@ -83,6 +84,8 @@ const WORDS: &[(&str, Command)] = &[
     ("[helo]", Command::Connect),
     ("[ehlo]", Command::Connect),
     ("[connection]", Command::Connect),
+    // OpenSMTPD, which tells what was answered for each recipient and names no command: mostly that one.
+    ("attempting to deliver a message for the following list of recipients", Command::Rcpt),
     // James, by the errors of its library.
     ("smtpaddressfailedexception", Command::Rcpt),
     ("smtpsenderfailedexception", Command::Mail),
@@ -174,7 +177,12 @@ fn named(line: &str) -> Option<Command> {
     let starts = |word: &str| line.starts_with(word);
     [("mail from", Command::Mail), ("rcpt to", Command::Rcpt), ("data", Command::Data), (".", Command::Data)]
         .into_iter()
-        .chain([("ehlo", Command::Connect), ("helo", Command::Connect)])
+        // Courier names what comes before any command.
+        .chain([
+            ("ehlo", Command::Connect),
+            ("helo", Command::Connect),
+            ("(initial greeting", Command::Connect),
+        ])
         .find(|(word, _)| starts(word))
         .map(|(_, command)| command)
 }
@@ -193,6 +201,7 @@ mod tests {
         assert_eq!(command("550 no (in reply to MAIL FROM command)"), Some(Command::Mail));
         assert_eq!(command("550 no (in reply to RCPT TO command)"), Some(Command::Rcpt));
         assert_eq!(command("550 no"), None);
+        assert_eq!(command(">>> (initial greeting)\n<<< 554 no"), Some(Command::Connect));
         let state = |number: u8| command(&format!("The error was: 550 550 no (state {number})."));
         assert_eq!(
             [13, 14, 15, 18].map(state),
