@@ -415,3 +415,18 @@ fn a_report_about_another_says_whom_its_notice_lists() {
     assert_eq!(original("ann@example.org").as_deref(), Some("ann@example.org"));
     assert_eq!(original("cat@far.example"), None, "it was not sent there");
 }
+
+#[test]
+fn the_remote_host_is_its_name_alone() {
+    for (field, name) in [
+        ("dns; mx.example.org [192.0.2.1]", "mx.example.org"),
+        ("dns;mx.example.org (TCP|192.0.2.7|4|192.0.2.1|25)", "mx.example.org"),
+        ("dns; [192.0.2.1]", "[192.0.2.1]"),
+        ("mx.example.org", "mx.example.org"),
+    ] {
+        let fields = format!(
+            "Final-Recipient: rfc822; ann@example.org\nAction: failed\nStatus: 5.1.1\nRemote-MTA: {field}\n"
+        );
+        assert_eq!(bounce(&report(&fields)).recipients[0].remote_mta.as_deref(), Some(name), "{field}");
+    }
+}

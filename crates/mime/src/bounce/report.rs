@@ -103,7 +103,7 @@ fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
         address,
         status,
         action: action.filter(|word| !word.is_empty()),
-        remote_mta: text("remote-mta").map(|value| untyped(&value).to_owned()),
+        remote_mta: text("remote-mta").map(|value| host(untyped(&value)).to_owned()),
         category: text("x-powermta-bouncecategory"),
         diagnostic,
     })
@@ -113,6 +113,13 @@ fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
 fn untyped(value: &str) -> &str {
     let typed = value.split_once(';').filter(|(kind, _)| !kind.contains(['"', '@']));
     typed.map_or(value, |(_, rest)| rest).trim()
+}
+
+/// A host without its number or what is remarked of it: `mx.example.org [192.0.2.1]`, `mx.example.org (TCP)`.
+fn host(value: &str) -> &str {
+    let named =
+        value.split_once(char::is_whitespace).filter(|(_, rest)| rest.trim_start().starts_with(['[', '(']));
+    named.map_or(value, |(name, _)| name)
 }
 
 /// The address of a report's field. Encoded words in it are part of the address as it was sent.

@@ -75,6 +75,7 @@ pub(crate) static WORDS: &[(&str, Command)] = &[
     ("did not like our final data", Command::Data),
     ("did not like our ehlo", Command::Connect),
     ("did not like our helo", Command::Connect),
+    ("did not like our connect", Command::Connect),
     // Yahoo.
     ("[rcpt_to]", Command::Rcpt),
     ("[mail_from]", Command::Mail),
@@ -83,6 +84,8 @@ pub(crate) static WORDS: &[(&str, Command)] = &[
     ("[helo]", Command::Connect),
     ("[ehlo]", Command::Connect),
     ("[connection]", Command::Connect),
+    // OpenSMTPD, which tells what was answered for each recipient and names no command: mostly that one.
+    ("attempting to deliver a message for the following list of recipients", Command::Rcpt),
     // James, by the errors of its library.
     ("smtpaddressfailedexception", Command::Rcpt),
     ("smtpsenderfailedexception", Command::Mail),
@@ -174,7 +177,7 @@ pub(crate) fn refuses(text: &str, address: &str) -> bool {
     answer.is_some_and(|(_, answer)| answer.starts_with(['4', '5']))
 }
 
-/// How a line begins that a client sends, in lower case (RFC 5321 section 4.1.1).
+/// How a line begins that a client sends, in lower case (RFC 5321 section 4.1.1); Courier names what comes before any.
 pub(crate) static COMMANDS: &[(&str, Command)] = &[
     ("mail from", Command::Mail),
     ("rcpt to", Command::Rcpt),
@@ -182,6 +185,7 @@ pub(crate) static COMMANDS: &[(&str, Command)] = &[
     (".", Command::Data),
     ("ehlo", Command::Connect),
     ("helo", Command::Connect),
+    ("(initial greeting", Command::Connect),
 ];
 
 fn named(line: &str) -> Option<Command> {
@@ -217,6 +221,7 @@ mod tests {
         assert_eq!(command("550 no (in reply to MAIL FROM command)"), Some(Command::Mail));
         assert_eq!(command("550 no (in reply to RCPT TO command)"), Some(Command::Rcpt));
         assert_eq!(command("550 no"), None);
+        assert_eq!(command(">>> (initial greeting)\n<<< 554 no"), Some(Command::Connect));
         let state = |number: u8| command(&format!("The error was: 550 550 no (state {number})."));
         assert_eq!(
             [13, 14, 15, 18].map(state),
