@@ -114,8 +114,12 @@ pub struct OriginalReport {
 pub struct RecipientReport {
     /// The address.
     pub address: String,
+    /// The address that the sender wrote to, where it is told and another.
+    pub original: Option<String>,
     /// Enhanced status code.
     pub status: Option<String>,
+    /// Three digits of the SMTP reply.
+    pub reply_code: Option<u16>,
     /// The reason, in the shared vocabulary.
     pub reason: &'static str,
     /// `failed`, `delayed`, …
@@ -124,6 +128,8 @@ pub struct RecipientReport {
     pub kind: &'static str,
     /// What the remote server said.
     pub diagnostic: Option<String>,
+    /// The server that said so.
+    pub remote_mta: Option<String>,
 }
 
 impl Report {
@@ -207,11 +213,14 @@ fn bounce(mail: &Mail) -> Option<BounceReport> {
         let address = mail.from.as_ref().map(|from| from.address.clone()).unwrap_or_default();
         let recipient = RecipientReport {
             address,
+            original: None,
             status: None,
+            reply_code: None,
             reason: Reason::Vacation.as_str(),
             action: None,
             kind: MessageType::AutoReply.as_str(),
             diagnostic: None,
+            remote_mta: None,
         };
         return Some(BounceReport {
             kind: MessageType::AutoReply.as_str(),
@@ -227,11 +236,14 @@ fn bounce(mail: &Mail) -> Option<BounceReport> {
             .iter()
             .map(|recipient| RecipientReport {
                 address: recipient.address.clone(),
+                original: recipient.original.clone(),
                 status: recipient.status.clone(),
+                reply_code: recipient.reply_code,
                 reason: recipient.reason.as_str(),
                 action: recipient.action.clone(),
                 kind: recipient.kind.as_str(),
                 diagnostic: recipient.diagnostic.clone(),
+                remote_mta: recipient.remote_mta.clone(),
             })
             .collect(),
         original_message_id: bounce.original_message_id.clone(),
@@ -247,6 +259,25 @@ mod tests {
     use super::Report;
     use crate::{Limits, parse};
     use serde_json::{Value, json};
+
+    #[test]
+    fn all_that_is_known_of_a_recipient_is_in_the_record() {
+        let raw = "From: MAILER-DAEMON@x.org\nSubject: failure notice\n\
+                   Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n\
+                   --b\nContent-Type: message/delivery-status\n\n\
+                   Original-Recipient: rfc822; c@d.org\nFinal-Recipient: rfc822; a@b.org\nAction: failed\nStatus: 5.1.1\n\
+                   Remote-MTA: dns; mx.b.org\nDiagnostic-Code: smtp; 550 5.1.1 no such user\n\n--b--\n";
+        let line = Report::new("x", &parse(raw.as_bytes(), &Limits::default())).to_line();
+        let record: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            record["bounce"]["recipients"],
+            json!([{
+                "address": "a@b.org", "original": "c@d.org", "status": "5.1.1", "reply_code": 550,
+                "reason": "userunknown", "action": "failed", "kind": "hard",
+                "diagnostic": "smtp; 550 5.1.1 no such user", "remote_mta": "mx.b.org",
+            }])
+        );
+    }
 
     #[test]
     fn the_returned_mail_of_a_bounce_is_in_the_record() {

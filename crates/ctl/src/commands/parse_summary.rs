@@ -49,7 +49,15 @@ pub fn summary(name: &str, size: usize, parsed: &Parsed) -> String {
     for recipient in mail.bounce.iter().flat_map(|bounce| &bounce.recipients).take(ITEMS) {
         let status = recipient.status.as_deref().unwrap_or("no status");
         let said = recipient.diagnostic.as_deref().unwrap_or_default();
-        field("recipient", &format!("{} {} {status} {said}", recipient.address, recipient.kind.as_str()));
+        field(
+            "recipient",
+            &format!(
+                "{} {} {} {status} {said}",
+                recipient.address,
+                recipient.kind.as_str(),
+                recipient.reason.as_str()
+            ),
+        );
     }
     for defect in &parsed.defects {
         field("defect", &defect.to_string());
