@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::bounce::notice::prefix;
+use crate::bounce::status;
 use crate::table::rows;
 
 /// What stands before the name of the host, in lower case, by who writes it.
@@ -55,7 +56,9 @@ pub(crate) fn with_number(said: &str) -> Option<String> {
         let (number, _) = said.get(at + mark.len()..)?.split_once(']')?;
         number.parse::<IpAddr>().ok()?;
         let word = said.get(..at)?.rsplit(|c: char| c.is_whitespace() || c == '=').next()?;
-        (name(word)?.len() == word.len()).then(|| word.to_ascii_lowercase())
+        // Behind a code a server speaks, of whoever connects: `550-mx.example.org [192.0.2.1] may not`.
+        let is_told = status::reply_line(word).is_some();
+        (!is_told && name(word)?.len() == word.len()).then(|| word.to_ascii_lowercase())
     })
 }
 
@@ -84,6 +87,7 @@ mod tests {
             "mx.example.org [sic]",
             "[192.0.2.1]",
             "no [192.0.2.1]",
+            "550-mx.example.org [192.0.2.1] is not permitted",
         ] {
             assert_eq!(with_number(said), None, "{said}");
         }

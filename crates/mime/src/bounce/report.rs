@@ -98,8 +98,7 @@ fn row(fields: &[Field<'_>], decoder: &mut Decoder) -> Option<Row> {
         word.to_ascii_lowercase()
     });
     Some(Row {
-        original: original
-            .filter(|original| !original.is_empty() && !original.eq_ignore_ascii_case(&address)),
+        original: original.filter(|original| !original.is_empty() && !is_same(original, &address)),
         address,
         status,
         action: action.filter(|word| !word.is_empty()),
@@ -119,7 +118,13 @@ fn untyped(value: &str) -> &str {
 fn host(value: &str) -> &str {
     let named =
         value.split_once(char::is_whitespace).filter(|(_, rest)| rest.trim_start().starts_with(['[', '(']));
-    named.map_or(value, |(name, _)| name)
+    named.map_or(value, |(name, _)| name).trim_end_matches('.')
+}
+
+/// Whether two addresses are one, with its local part in quotes or without.
+fn is_same(one: &str, other: &str) -> bool {
+    let bare = |address: &str| address.replacen('"', "", 2);
+    bare(one).eq_ignore_ascii_case(&bare(other))
 }
 
 /// The address of a report's field. Encoded words in it are part of the address as it was sent.
@@ -260,6 +265,7 @@ mod tests {
              Original-Recipient: rfc822; ann@b\nFinal-Recipient: rfc822; Ann@B\nStatus: 5.2.2\n\
              Original-Recipient: rfc822; ben@b\nFinal-Recipient: rfc822; z@y\n\n\
              Original-Recipient: rfc822; eve@b\nStatus: 5.0.0\n\n\
+             Final-Recipient: rfc822; \"c..d\"@b\nOriginal-Recipient: rfc822; c..d@b\nRemote-MTA: dns; mx.b.\n\n\
              Final-Recipient: rfc822; u@v\nOriginal-Recipient: rfc822;\n",
         );
         let both: Vec<_> = rows.iter().map(|r| (r.address.as_str(), r.original.as_deref())).collect();
@@ -268,11 +274,13 @@ mod tests {
             ("Ann@B", None),
             ("z@y", Some("ben@b")),
             ("eve@b", None),
+            ("\"c..d\"@b", None),
             ("u@v", None),
         ];
         assert_eq!(both, expected);
         assert_eq!(rows[0].status.as_deref(), Some("5.1.1"));
         assert_eq!(rows[1].status.as_deref(), Some("5.2.2"));
+        assert_eq!(rows[4].remote_mta.as_deref(), Some("mx.b"));
     }
 
     #[test]
