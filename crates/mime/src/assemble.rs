@@ -141,7 +141,12 @@ impl Assembler<'_> {
                 return;
             }
             // Decoded again rather than kept beside its text.
-            content = encoding.decode(part.body, usize::MAX, &mut decoder.found).unwrap_or_default();
+            let Some(again) = encoding.decode(part.body, self.budget.decoded(), &mut decoder.found) else {
+                self.budget.refuse(&mut decoder.found);
+                self.body.attachments.push(opaque(part.body));
+                return;
+            };
+            content = again;
         } else if !is_attachment && part.mime_type == "text/html" {
             let label = part.ctype.token("charset").unwrap_or_default();
             let meta = meta_charset(&content).filter(|meta| charsets::is_telling(meta));
@@ -254,8 +259,10 @@ impl Assembler<'_> {
         hint: &str,
         decoder: &mut Decoder,
     ) -> Option<String> {
-        // Asked before it is there. What files decoded to is the only thing that leaves so little room.
+        // Asked before it is there. What files decoded to is the only thing that leaves so little room, and uuencoded lines
+        // that stand for more than they are: these weigh as well, until their text is read.
         let room = self.budget.decoded();
+        let room = room.saturating_sub(content.len().saturating_sub(part.body.len()));
         if content.len().saturating_mul(3) > room && charsets::at_most(&content, label) > room {
             self.budget.refuse(&mut decoder.found);
             drop(content);

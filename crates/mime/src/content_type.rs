@@ -28,6 +28,10 @@ pub(crate) struct Parameterised {
 /// Bytes of a field that are read.
 const LONGEST: usize = 16 * 1024;
 
+/// The parameters that are asked for; a field may hold thousands of others.
+const KNOWN: &[&str] =
+    &["boundary", "charset", "delsp", "filename", "format", "method", "name", "report-type"];
+
 impl Parameterised {
     /// Reads a field's raw value.
     pub(crate) fn read(raw: &[u8]) -> Self {
@@ -104,7 +108,7 @@ fn split_value(line: &[u8]) -> (Cow<'_, [u8]>, &[u8]) {
     (value, rest)
 }
 
-/// The parameters by name in lower case, as they stand, in their order.
+/// The known parameters by name in lower case, as they stand, in their order.
 fn parameters(mut rest: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut all = Vec::new();
     loop {
@@ -128,7 +132,10 @@ fn parameters(mut rest: &[u8]) -> Vec<(String, Vec<u8>)> {
         rest = after;
         // A comment before the name, or what is left of the value before it.
         let name = name.trim_ascii().rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
-        all.push((String::from_utf8_lossy(name).to_lowercase(), value));
+        let name = String::from_utf8_lossy(name).to_lowercase();
+        if KNOWN.contains(&name.split('*').next().unwrap_or_default()) {
+            all.push((name, value));
+        }
     }
 }
 

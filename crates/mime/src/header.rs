@@ -36,6 +36,19 @@ pub(crate) fn first<'a>(fields: &[Field<'a>], name: &str) -> Option<&'a [u8]> {
     fields.iter().find(|field| field.name == name).map(|field| field.raw)
 }
 
+/// Keeps the first field of each of these names (lower case), and no other.
+pub(crate) fn keep_first(fields: &mut Vec<Field<'_>>, names: &[&str]) {
+    let mut seen = Vec::new();
+    fields.retain(|field| {
+        let is_first = names.contains(&field.name.as_str()) && !seen.contains(&field.name);
+        if is_first {
+            seen.push(field.name.clone());
+        }
+        is_first
+    });
+    fields.shrink_to_fit();
+}
+
 /// The lines of `raw` from `at` on, with their offsets; a line has no line end. A bound on lines is the input's length.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines<'a> {

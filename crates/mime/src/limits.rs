@@ -15,7 +15,8 @@ pub struct Limits {
     pub max_encoded_words: usize,
     /// Bytes of one header block that are read; later fields of it are skipped. Default 1 MiB.
     pub max_header_bytes: usize,
-    /// Fields of one header block that are read; later ones are skipped. Default 2,000.
+    /// Fields of one header block that are read; later ones are skipped. Of all parts together ten times as many are read,
+    /// and beyond that only the fields that say what a part is. Default 2,000.
     pub max_headers: usize,
     /// Addresses read from one field. Default 10,000.
     pub max_addresses: usize,

@@ -12,7 +12,7 @@ use memchr::memchr_iter;
 use crate::defect::Found;
 use crate::header::{self, Lines};
 use crate::limits::Limits;
-use crate::structure::{Delimiter, Part, Role, without_line_end};
+use crate::structure::{self, Delimiter, Part, Role, without_line_end};
 
 // The bounds, at which mailparse took less than a tenth of a second in all (measured, 0.18.0, optimised build).
 
@@ -44,7 +44,7 @@ pub(crate) fn read<'a>(raw: &'a [u8], limits: &Limits) -> Option<Vec<Part<'a>>> 
 /// turn into as many fields, or too many `--`, each of which may begin a part, are not ordinary either.
 fn is_tame(raw: &[u8], limits: &Limits) -> bool {
     const NAME: &[u8] = b"content-type";
-    let (mut multiparts, mut types, mut delimiters, mut fields) = (0, 0, 0, 0);
+    let (mut multiparts, mut types, mut delimiters, mut fields, mut all_fields) = (0, 0, 0, 0, 0);
     let mut in_header = true;
     let mut lines = Lines::new(raw, 0).peekable();
     while let Some(line) = lines.next() {
@@ -58,6 +58,7 @@ fn is_tame(raw: &[u8], limits: &Limits) -> bool {
             continue;
         }
         fields += 1;
+        all_fields += 1;
         if fields > limits.max_headers {
             return false;
         }
@@ -78,6 +79,7 @@ fn is_tame(raw: &[u8], limits: &Limits) -> bool {
     multiparts == 0
         || multiparts <= MOST_MULTIPARTS
             && delimiters <= limits.max_parts
+            && all_fields <= limits.max_headers.saturating_mul(structure::HEADERS_IN_ALL)
             && memchr_iter(b'-', raw).count().saturating_mul(multiparts) <= MOST_TRIALS
 }
 

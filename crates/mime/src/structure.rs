@@ -46,6 +46,14 @@ impl<'a> Part<'a> {
     }
 }
 
+/// Fields of all parts together that are kept, as a multiple of those that one may have: each weighs many times as much as its
+/// few bytes in the mail.
+pub(crate) const HEADERS_IN_ALL: usize = 10;
+
+/// Beyond, those that say what a part is.
+const OF_A_PART: &[&str] =
+    &["content-type", "content-disposition", "content-transfer-encoding", "content-id"];
+
 /// What a part is to the mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
@@ -72,6 +80,8 @@ struct Open {
 struct Cutter<'a, 'l> {
     raw: &'a [u8],
     limits: &'l Limits,
+    /// Fields that the parts still to come may have together.
+    fields_left: usize,
     parts: Vec<Part<'a>>,
     open: Vec<Open>,
 }
@@ -108,7 +118,8 @@ pub(crate) fn read<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec
 
 /// Cuts `raw` into parts, whatever it is.
 pub(crate) fn cut<'a>(raw: &'a [u8], limits: &Limits, found: &mut Found) -> Vec<Part<'a>> {
-    let mut cutter = Cutter { raw, limits, parts: Vec::new(), open: Vec::new() };
+    let fields_left = limits.max_headers.saturating_mul(HEADERS_IN_ALL);
+    let mut cutter = Cutter { raw, limits, fields_left, parts: Vec::new(), open: Vec::new() };
     cutter.run(found);
     cutter.parts
 }
@@ -157,7 +168,12 @@ impl Cutter<'_, '_> {
 
     /// Reads the header block of a part that begins at `at`; gives the offset of its body.
     fn enter(&mut self, at: usize, found: &mut Found) -> usize {
-        let block = header::read(self.raw, at, self.limits, found, |line| self.mark(line).is_some());
+        let mut block = header::read(self.raw, at, self.limits, found, |line| self.mark(line).is_some());
+        if block.fields.len() > self.fields_left {
+            found.note(Defect::HeadersTruncated);
+            header::keep_first(&mut block.fields, OF_A_PART);
+        }
+        self.fields_left = self.fields_left.saturating_sub(block.fields.len());
         let parent = self.open.last().map(|open| open.part);
         let mut part = Part::of(block.fields, parent, &self.parts);
         if part.is_multipart() {

@@ -86,7 +86,8 @@ impl<'a> Open<'a> {
 /// Whether no more than `most` elements are open at once.
 pub(super) fn is_within(html: &str, most: usize) -> bool {
     // The document itself, which nothing ends.
-    let mut open = vec![Open::new("")];
+    let mut open = Vec::with_capacity(32);
+    open.push(Open::new(""));
     let mut tags = Tags { rest: html };
     while let Some(tag) = tags.next() {
         if tag.closes {

@@ -167,6 +167,7 @@ fn what_would_cost_mailparse_much_is_not_given_to_it() {
         "X\n".repeat(Limits::default().max_headers + 1),
         multipart(&"--b\nX: y\n".repeat(Limits::default().max_headers)),
         multipart(&"--b\n\n".repeat(Limits::default().max_parts + 1)),
+        multipart(&format!("--b\n{}\n", "X: y\n".repeat(1_000)).repeat(21)),
     ] {
         assert!(!is_tame(raw.as_bytes(), &Limits::default()), "{}", raw.get(..200).unwrap_or(&raw));
         assert!(read(raw.as_bytes(), &Limits::default()).is_none());

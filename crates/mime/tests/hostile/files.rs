@@ -318,6 +318,21 @@ fn uuencoded_lines_that_stand_for_many_times_their_length() {
     let parsed = read(&format!("From: a@b.org\nContent-Transfer-Encoding: x-uuencode\n\n{lines}"));
     has(&parsed, "too-much-decoded");
     assert_eq!(parsed.mail.attachments[0].content, lines.as_bytes());
+    // Shown and listed.
+    for line in ["M\n", "M!!!!\n", "M!!!!!!!!!!!!!!!!!!!!!\n"] {
+        for part in [12, 16, 24, 48] {
+            let lines = format!("begin 644 x\n{}`\nend\n", line.repeat(LONG / part));
+            let padded = format!("{lines}{}", "\n".repeat(LONG));
+            for kind in ["text/plain", "text/html"] {
+                let head = format!(
+                    "Content-Type: {kind}\nContent-Disposition: inline; filename=x\nContent-Transfer-Encoding: x-uuencode"
+                );
+                for lines in [&lines, &padded] {
+                    read(&format!("From: a@b.org\n{head}\n\n{lines}"));
+                }
+            }
+        }
+    }
     read(&format!("From: a@b.org\n\n{}", "begin 644 x\nM\n`\nend\n".repeat(SHORT)));
     read(&format!("From: a@b.org\n\n{}", "begin 644 x\n#0V%T\n`\nend\nand so on\n".repeat(SHORT / 2)));
     read(&format!("From: a@b.org\n\n{}", "begin 644 x\n".repeat(SHORT)));

@@ -213,6 +213,30 @@ fn header_blocks_without_end() {
 }
 
 #[test]
+fn a_thousand_parts_of_a_thousand_fields_or_parameters() {
+    let count = if cfg!(debug_assertions) { 100 } else { 998 };
+    for fields in
+        ["a:\n".repeat(1_990), format!("Content-Type: a/b; name=x\n{}", "Content-X:\n".repeat(1_900))]
+    {
+        let part = format!("--b\n{fields}\nx\n");
+        let parsed =
+            read(&format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\n", part.repeat(count)));
+        has(&parsed, "headers-truncated");
+        let files = parsed.mail.attachments.iter().filter(|file| file.filename.as_deref() == Some("x"));
+        assert_eq!(
+            files.count(),
+            if fields.contains("name=x") { count } else { 0 },
+            "what a part is, is read"
+        );
+    }
+    let parameters = each(2_000, |index| format!(";a{index}=b"));
+    let part = format!("--b\nContent-Type: a/b{parameters}\n\nx\n");
+    read(&format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\n", part.repeat(count)));
+    let part = format!("--b\nContent-Type: a/b{}\n\nx\n", each(2_000, |index| format!(";name*{index}=b")));
+    read(&format!("Content-Type: multipart/mixed; boundary=b\n\n{}--b--\n", part.repeat(count)));
+}
+
+#[test]
 fn html_nested_and_broken() {
     for piece in
         ["<div>", "<b><p>", "<", "<!--", "<a href=\"", "<table><tr><td>", "&amp", "<p>", "<blockquote>x"]
