@@ -138,8 +138,8 @@ impl Reading<'_> {
             || may_be_one() && !is_answer() && looks_like_bounce(mail, parts, self.limits)
     }
 
-    /// A bounce by its rows; where it has none by those of a rejection, by those that were flattened into its text, by those of a bounce that it
-    /// encloses where it names nobody, and else by what it says.
+    /// A bounce by its rows; where it has none by those of a rejection, by those that were flattened into its text, by those
+    /// of a bounce that it encloses where it names nobody, and else by what it says.
     fn bounce(&self, mut rows: Vec<Row>, notice: &Notice, decoder: &mut Decoder) -> Judgement {
         let (mail, limits) = (self.mail, self.limits);
         let mut enclosed = None;
@@ -160,13 +160,6 @@ impl Reading<'_> {
             && let Some((inner, about)) = nested::report(mail, limits, decoder)
         {
             (rows, enclosed) = (inner, Some(about));
-        }
-        // A rejection by a recipient's rules names him in the notification that it comes as.
-        if rows.is_empty()
-            && is_rejection(mail)
-            && let Some(part) = self.find(DISPOSITIONS)
-        {
-            rows = report::delivery_status(&part.content, limits, decoder);
         }
         rows.truncate(limits.max_recipients);
         let returned = enclosed.unwrap_or_else(|| self.returned(Some(notice), decoder));
