@@ -20,7 +20,7 @@ mod split;
 
 pub(crate) use marks::japanese;
 use marks::{comment, quoted};
-use split::{bare, split_bare, split_quoted, without_apostrophes};
+use split::{bare, is_alone, split_bare, split_quoted, without_apostrophes, without_brackets};
 
 /// Reads the addresses of a raw field value, groups flattened, each with its group's name; at most `max`.
 pub(crate) fn read(raw: &[u8], max: usize, decoder: &mut Decoder) -> Vec<Address> {
@@ -210,7 +210,15 @@ impl Reader<'_> {
                 None => split_bare(phrase.trim_ascii()),
             },
         };
-        let mut address = self.decoder.text(&address);
+        let mut address = self.decoder.text(without_brackets(&address));
+        if !address.contains('@') && is_alone(&comment) {
+            // `Ann (a@b.org)`: what stands before is no address, so it is the name.
+            let bare_name = [name.trim_ascii(), address.as_bytes()].into_iter().find(|text| !text.is_empty());
+            let name = bare_name.map(|name| self.decoder.text(name));
+            let address = self.decoder.text(&comment);
+            self.list.push(Address { name, address, group: self.group.clone() });
+            return;
+        }
         if address.is_empty() && self.may_decode && memmem::find(&name, b"=?").is_some() {
             let decoded = self.decoder.words(&name);
             if decoded.contains('@') {

@@ -33,6 +33,24 @@ pub(super) fn without_apostrophes(address: &[u8]) -> &[u8] {
     address.strip_prefix(b"'").and_then(|inner| inner.strip_suffix(b"'")).unwrap_or(address)
 }
 
+/// `[SMTP:a@b.org]`, as Exchange wrote what stands in a text, and `[mailto:a@b.org]` without what stands around the address.
+pub(super) fn without_brackets(address: &[u8]) -> &[u8] {
+    let inner = address.strip_prefix(b"[").and_then(|inner| inner.strip_suffix(b"]"));
+    let Some(inner) = inner.filter(|inner| inner.contains(&b'@')) else { return address };
+    let kind = memchr(b':', inner).map_or(0, |colon| colon + 1);
+    &inner[kind..]
+}
+
+/// Whether a comment is an address and nothing else.
+pub(super) fn is_alone(comment: &[u8]) -> bool {
+    let mut halves = comment.split(|&byte| byte == b'@');
+    let is_half = |half: Option<&[u8]>| half.is_some_and(|half| !half.is_empty());
+    is_half(halves.next())
+        && is_half(halves.next())
+        && halves.next().is_none()
+        && !comment.iter().any(u8::is_ascii_whitespace)
+}
+
 /// An address without angle brackets of which something was quoted: its local part, which keeps its quotes, its name, or
 /// all of it.
 pub(super) fn split_quoted(phrase: &[u8], quoted: Range<usize>) -> (Vec<u8>, Vec<u8>) {

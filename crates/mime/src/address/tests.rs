@@ -39,6 +39,14 @@ fn bounces_and_broken_fields_have_an_address() {
     one("\"Bee, Ann\" a@b.org", "Bee, Ann", "a@b.org");
     one("Ann Bee", "Ann Bee", "");
     one("Ann a@b.org", "Ann", "a@b.org");
+    one("Ann Bee [SMTP:a@b.org]", "Ann Bee", "a@b.org");
+    one("\"Ann Bee\" [mailto:a@b.org]", "Ann Bee", "a@b.org");
+    one("Ann <[a@b.org]>", "Ann", "a@b.org");
+    one("a@[192.0.2.1]", "", "a@[192.0.2.1]");
+    one("Ann Bee (a@b.org)", "Ann Bee", "a@b.org");
+    one("Ann (a@b.org)", "Ann", "a@b.org");
+    one("\"Bee, Ann\" (a@b.org)", "Bee, Ann", "a@b.org");
+    one("Ann (at home @ noon)", "at home @ noon", "Ann");
 }
 
 #[test]
