@@ -23,6 +23,9 @@ use crate::table::rows;
 
 pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>], limits: &Limits) -> bool {
     let subject = lowered(mail);
+    if rows(SESSIONS).any(|words| subject.contains(words)) {
+        return false;
+    }
     if mail.header("x-failed-recipients").is_some()
         || is_rejection(mail)
         || is_refused_post(mail, &subject)
@@ -59,6 +62,10 @@ pub(crate) fn looks_like_bounce(mail: &Mail, parts: &[Part<'_>], limits: &Limits
             && !is_by_person(mail)
         || told.shows_which() && (is_named || by_subject || told.returns || told.coded) && !is_by_person(mail)
 }
+
+/// In the subjects of what a server tells its operator of a conversation that went wrong, in lower case: no mail came back.
+pub(crate) static SESSIONS: &[&str] =
+    &["smtp server: errors from", "smtp client: errors from", "lmtp client: errors from"];
 
 /// Sent to many, and not because a mail of one of them failed.
 fn is_bulk(mail: &Mail) -> bool {

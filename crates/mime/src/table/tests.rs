@@ -106,6 +106,7 @@ tables! {
     named subject SUBJECTS,
     named subject ANSWERS,
     named undelivered RETURNED,
+    named undelivered SESSIONS,
     named refused_post REFUSED_POST,
     named refused_post RETURNED_POST,
     named refused_post OWNERS,
