@@ -97,7 +97,7 @@ impl Reading<'_> {
         if let Some(notice) = notice {
             return self.bounce(rows, &notice, decoder);
         }
-        if let Some(part) = self.find(DISPOSITIONS) {
+        if let Some(part) = self.find(DISPOSITIONS).filter(|_| !is_passed_on(mail, self.parts)) {
             let original = report::disposition_original(&part.content, self.limits, decoder);
             return self.receipt(original, decoder);
         }

@@ -301,6 +301,11 @@ fn a_report_that_a_person_passes_on_is_that_persons_mail() {
         check(&passed_on(&enclosed, head), MessageType::Email);
         check(&passed_on(report, head), MessageType::Email);
     }
+    let receipt = "Content-Type: multipart/report; report-type=disposition-notification; boundary=r\n\n--r\n\nWas read.\n--r\n\
+                   Content-Type: message/disposition-notification\n\nFinal-Recipient: rfc822; ann@example.org\n\
+                   Disposition: manual-action/MDN-sent-manually; displayed\n--r--\n";
+    check(&passed_on(receipt, "Subject: Fwd: Read: Offer\n"), MessageType::Email);
+    check(&format!("From: Ann <ann@example.org>\nSubject: Read: Offer\n{receipt}"), MessageType::ReadReceipt);
     // A gateway that adds its banner is no person.
     let by_machine = passed_on(report, "Subject: Undelivered Mail\n").replace("bob@", "mailer-daemon@");
     check(&by_machine, MessageType::Bounce);
